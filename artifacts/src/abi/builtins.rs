@@ -1,0 +1,112 @@
+//! Builtins: what compiled code asks of the loader, through the table that
+//! the context header points to.
+//!
+//! [`for_each_builtin!`](crate::for_each_builtin) is the only list. Here it
+//! becomes an enum with signatures for the compiler; in the loader it becomes
+//! the table itself.
+
+/// Calls the macro `$callback` with every builtin.
+///
+/// Types: `vmctx` and `ptr` are addresses, `i32` and `i64` are numbers. All
+/// use the C convention and none unwinds. A builtin that can fail returns
+/// `i32` 0 for success, and 1 for a failure whose trap the compiled code
+/// raises itself.
+#[macro_export]
+macro_rules! for_each_builtin {
+    ($callback:ident) => {
+        $callback! {
+            /// Grows memory `memory` by `delta` wasm pages; the old size in
+            /// pages, or -1.
+            memory_grow(ctx: vmctx, memory: i32, delta: i64) -> i64;
+            /// Copies `length` bytes that may overlap.
+            memory_move(to: ptr, from: ptr, length: i64);
+            /// Sets `length` bytes to the low byte of `value`.
+            memory_set(to: ptr, value: i32, length: i64);
+            /// `memory.init`; 1 if either range is out of bounds.
+            memory_init(ctx: vmctx, memory: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
+            /// `data.drop`.
+            data_drop(ctx: vmctx, segment: i32);
+            /// Grows table `table` by `delta` elements set to `value`; the old
+            /// size, or -1.
+            table_grow(ctx: vmctx, table: i32, delta: i64, value: i64) -> i64;
+            /// `table.fill`; 1 if out of bounds.
+            table_fill(ctx: vmctx, table: i32, to: i64, value: i64, length: i64) -> i32;
+            /// `table.copy`; 1 if either range is out of bounds.
+            table_copy(ctx: vmctx, to_table: i32, from_table: i32, to: i64, from: i64, length: i64) -> i32;
+            /// `table.init`; 1 if either range is out of bounds.
+            table_init(ctx: vmctx, table: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
+            /// `elem.drop`.
+            elem_drop(ctx: vmctx, segment: i32);
+            /// Computes the funcref element at `index`, which is in bounds and
+            /// not computed yet; the untagged reference.
+            table_lazy_init(ctx: vmctx, table: i32, index: i64) -> ptr;
+            /// The function reference of function `function`.
+            ref_func(ctx: vmctx, function: i32) -> ptr;
+            /// Unwinds to the entry stub of the store context `store`, whose
+            /// `pending` is set; does not return.
+            raise(store: ptr);
+        }
+    };
+}
+
+/// The type of a builtin's parameter or result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltinType {
+    /// The caller's vmctx.
+    Vmctx,
+    /// An address.
+    Ptr,
+    /// A 32-bit number.
+    I32,
+    /// A 64-bit number.
+    I64,
+}
+
+macro_rules! builtins {
+    ($($(#[$meta:meta])* $name:ident($($param:ident: $t:ident),*) $(-> $result:ident)?;)*) => {
+        /// A builtin; its number is its place in the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(non_camel_case_types, reason = "a variant has its builtin's name")]
+        #[repr(u32)]
+        pub enum Builtin {
+            $($(#[$meta])* $name,)*
+        }
+
+        impl Builtin {
+            /// All builtins in table order.
+            pub const ALL: &[Builtin] = &[$(Builtin::$name,)*];
+
+            /// The name.
+            pub fn name(self) -> &'static str {
+                match self { $(Builtin::$name => stringify!($name),)* }
+            }
+
+            /// Parameter types.
+            pub fn params(self) -> &'static [BuiltinType] {
+                match self { $(Builtin::$name => &[$(builtins!(@type $t),)*],)* }
+            }
+
+            /// Result type, if there is a result.
+            pub fn result(self) -> Option<BuiltinType> {
+                match self { $(Builtin::$name => builtins!(@result $($result)?),)* }
+            }
+
+            /// Offset of the entry in the table, in bytes.
+            pub fn offset(self) -> i32 {
+                (self as i32) * 8
+            }
+        }
+
+        /// The text of all definitions, for the ABI fingerprint.
+        pub const BUILTIN_DEFINITIONS: &str =
+            concat!($(stringify!($name), "(", $(stringify!($t), ",",)* ")", $(stringify!($result),)? ";",)*);
+    };
+    (@type vmctx) => { BuiltinType::Vmctx };
+    (@type ptr) => { BuiltinType::Ptr };
+    (@type i32) => { BuiltinType::I32 };
+    (@type i64) => { BuiltinType::I64 };
+    (@result) => { None };
+    (@result $t:ident) => { Some(builtins!(@type $t)) };
+}
+
+for_each_builtin!(builtins);

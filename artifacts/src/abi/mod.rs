@@ -1,0 +1,112 @@
+//! The ABI between compiled code and the loader.
+//!
+//! # The slot
+//!
+//! An instance lives in one contiguous region, and the context pointer
+//! (`vmctx`, the first argument of every wasm function) is the base of its
+//! memory 0:
+//!
+//! ```text
+//! | tables, function references, imports, globals, header | guard | memory 0 ...
+//!                                                                 ^ vmctx
+//! ```
+//!
+//! Everything in the VMContext is at a constant negative distance from `vmctx`
+//! ([`ContextLayout`]); an access to memory 0 is `vmctx + index + offset`.
+//!
+//! # Conventions
+//!
+//! * **wasm**: Cranelift's `tail` convention, `(ctx, params...) -> results`.
+//!   `ctx` is the callee's: a vmctx for a wasm function, the address of a
+//!   [`vm_host_func`] record for a host function. Every function value carries
+//!   an address callable this way.
+//! * **native entry** (host to wasm), C convention:
+//!   `(func_ref, params...[, results]) -> result`. One result is returned in a
+//!   register; two or more are written as 16-byte [`VM_VAL_SIZE`] values to
+//!   the memory that the last argument points to.
+//! * **array entry** (host to wasm), C convention: `(func_ref, values)`, with
+//!   parameters read from and results written to 16-byte values.
+//! * **native host** (wasm to host), C convention: `(host_func, params...[,
+//!   results]) -> result`, called by the adapter that is the record's `code`.
+//! * **array host** (wasm to host), C convention: `(host_func, values)`.
+//!
+//! In native conventions i32, i64, f32, f64 and v128 are themselves, a funcref
+//! is a nullable pointer to a [`vm_func_ref`], an externref a `u32` handle in
+//! which 0 is null.
+//!
+//! # Leaving wasm
+//!
+//! An entry stub stores its frame pointer, stack pointer and handler address
+//! into the store context (`entry_fp`, `entry_sp`, `entry_pc`). To unwind, the
+//! loader restores the first two and jumps to the third; the stub then
+//! returns to the host with unspecified results, and the host finds the cause
+//! in `pending`, which is not 0. A host function that fails sets `pending` and
+//! returns; the adapter that called it sees that and jumps in the same way.
+//! Adapters store their frame pointer into `exit_fp` first, so that the wasm
+//! frames below a host function can be walked.
+
+mod builtins;
+mod context;
+mod cpu;
+mod trap;
+mod types;
+mod vm;
+
+pub use builtins::{BUILTIN_DEFINITIONS, Builtin, BuiltinType};
+pub use context::{ContextCounts, ContextLayout, LayoutError};
+pub use cpu::{Arch, CPU_FEATURES, CpuFeature, CpuFeatures, Os};
+pub use trap::Trap;
+pub use types::{FuncType, TypeError, TypeId, ValType};
+pub use vm::{
+    VM_STRUCT_DEFINITIONS, vm_func_import, vm_func_ref, vm_global_import, vm_header, vm_host_func, vm_memory_def,
+    vm_memory_import, vm_store_context, vm_table_def, vm_table_import,
+};
+
+/// Bytes of a value in an array of values, and of a global's cell.
+pub const VM_VAL_SIZE: u32 = 16;
+
+/// Bytes of a table element: a reference, zero-extended to 64 bits. A funcref
+/// element is `0` where it has not been computed yet, and otherwise the
+/// address of a [`vm_func_ref`] (or null) with [`FUNCREF_INIT_BIT`] set.
+pub const TABLE_ELEMENT_SIZE: u32 = 8;
+
+/// Set in a funcref table element whose value has been computed.
+pub const FUNCREF_INIT_BIT: u64 = 1;
+
+/// Bytes in a page of WebAssembly memory.
+pub const WASM_PAGE_SIZE: u64 = 65_536;
+
+/// Bytes of stack that a leaf function may use without a check, and that the
+/// loader keeps free below the limit that it writes into the context header:
+/// for leaf frames, builtins and the delivery of a signal.
+pub const STACK_SLACK: u32 = 64 << 10;
+
+/// The largest frame of a function that has no stack check.
+pub const UNCHECKED_FRAME: u32 = 4 << 10;
+
+/// Fingerprint of everything in this module and of every row of the format:
+/// the first eight bytes of a SHA-256 over the definitions' text.
+///
+/// An edit of a definition changes it, so that an old artifact is refused even
+/// if nobody raised [`FORMAT_VERSION`](crate::format::FORMAT_VERSION).
+pub fn fingerprint() -> u64 {
+    use sha2::{Digest, Sha256};
+    use std::sync::OnceLock;
+    static FINGERPRINT: OnceLock<u64> = OnceLock::new();
+    *FINGERPRINT.get_or_init(|| {
+        let mut hash = Sha256::new();
+        for part in
+            [VM_STRUCT_DEFINITIONS, BUILTIN_DEFINITIONS, trap::DEFINITIONS, cpu::DEFINITIONS, context::DEFINITION]
+        {
+            hash.update(part);
+        }
+        for part in crate::format::ROW_DEFINITIONS {
+            hash.update(part);
+        }
+        for number in [VM_VAL_SIZE, TABLE_ELEMENT_SIZE, FUNCREF_INIT_BIT as u32, STACK_SLACK, UNCHECKED_FRAME] {
+            hash.update(number.to_le_bytes());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        u64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    })
+}

@@ -1,0 +1,68 @@
+//! What can be wrong with an artifact.
+
+/// Why bytes were refused as an artifact.
+///
+/// Every variant names the thing, the values on both sides where there are
+/// two, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The bytes are neither an ELF nor a Mach-O file.
+    #[error("not a wasmc artifact: {0}; make one with `wasmc module.wasm -o module.cwasm`")]
+    NotAnArtifact(&'static str),
+    /// An object file, but none that wasmc wrote.
+    #[error("a valid {0} file, but it has no wasmc metadata; only files written by `wasmc` can be loaded")]
+    NoMetadata(&'static str),
+    /// The file ends before something that it says it contains.
+    #[error("truncated artifact: {what} ends at byte {end}, but there are only {have} bytes; copy or compile it again")]
+    Truncated {
+        /// What lies beyond the end.
+        what: &'static str,
+        /// Where that would end, in bytes from the start of the file.
+        end: u64,
+        /// The length of the file in bytes.
+        have: u64,
+    },
+    /// Written in another version of the format.
+    #[error(
+        "artifact has format version {found}, this loader reads version {expected}; recompile it with the wasmc that belongs to this loader"
+    )]
+    Version {
+        /// The version in the file.
+        found: u32,
+        /// The version that this crate reads.
+        expected: u32,
+    },
+    /// Compiled against another ABI.
+    #[error(
+        "artifact has ABI fingerprint {found:016x}, this loader has {expected:016x}; recompile it with the wasmc that belongs to this loader"
+    )]
+    Abi {
+        /// The fingerprint in the file.
+        found: u64,
+        /// The fingerprint of this build.
+        expected: u64,
+    },
+    /// A field contradicts the rest of the file.
+    #[error("corrupt artifact: {what}; compile it again")]
+    Corrupt {
+        /// Which field, and what is wrong with it.
+        what: &'static str,
+    },
+    /// The content hash in the header is not that of the content.
+    #[error(
+        "artifact content has SHA-256 {found}, its header says {expected}; the file was changed after wasmc wrote it"
+    )]
+    Hash {
+        /// Hash of the bytes, in hexadecimal.
+        found: String,
+        /// Hash in the header, in hexadecimal.
+        expected: String,
+    },
+}
+
+impl FormatError {
+    pub(crate) fn corrupt(what: &'static str) -> Self {
+        FormatError::Corrupt { what }
+    }
+}

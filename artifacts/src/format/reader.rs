@@ -1,0 +1,452 @@
+//! Reads the metadata in place and checks it.
+//!
+//! [`Artifact::parse`] checks everything whose number does not grow with the
+//! code: the header, the directory, types, imports, memories, tables, globals,
+//! segments and extents. What does grow (functions, function references, trap
+//! sites, exports, operations) is only bounded as a whole, and each access
+//! checks its row; [`Artifact::verify`] checks all of it.
+
+use super::FORMAT_VERSION;
+use super::header::{Digest, HEADER_MAGIC, Header, Span, content_digest};
+use super::tables::{ConstOp, Export, ExternKind, Function, Import, NONE, SegmentMode, TableKind, Tables};
+use crate::abi::{Arch, ContextLayout, FuncType, Os, Trap, ValType};
+use crate::container;
+use crate::error::FormatError;
+use crate::rows::{Row, Rows};
+
+/// A checked view of an artifact's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Artifact<'a> {
+    file: &'a [u8],
+    metadata_at: usize,
+    blob: &'a [u8],
+    header: Header,
+    layout: ContextLayout,
+    tables: Tables<'a>,
+}
+
+fn check(condition: bool, what: &'static str) -> Result<(), FormatError> {
+    if condition { Ok(()) } else { Err(FormatError::corrupt(what)) }
+}
+
+/// The `length` bytes at `offset` of `bytes`.
+fn part(bytes: &[u8], span: Span) -> Option<&[u8]> {
+    bytes.get(usize::try_from(span.offset).ok()?..usize::try_from(span.end()?).ok()?)
+}
+
+impl<'a> Artifact<'a> {
+    /// Finds the metadata in `file` and checks it.
+    ///
+    /// # Errors
+    /// [`FormatError`], for anything that is not an intact artifact of this
+    /// version and ABI. Whether it fits the machine is the loader's question.
+    pub fn parse(file: &'a [u8]) -> Result<Artifact<'a>, FormatError> {
+        let at = container::metadata_offset(file)?;
+        let metadata = file.get(at..).ok_or(FormatError::Truncated {
+            what: "the metadata",
+            end: at as u64,
+            have: file.len() as u64,
+        })?;
+        let header = Header::decode(metadata).ok_or(FormatError::Truncated {
+            what: "the header",
+            end: (at + Header::SIZE) as u64,
+            have: file.len() as u64,
+        })?;
+        check(header.magic == HEADER_MAGIC, "the metadata does not begin with its magic number")?;
+        if header.version != FORMAT_VERSION {
+            return Err(FormatError::Version { found: header.version, expected: FORMAT_VERSION });
+        }
+        let abi = crate::abi::fingerprint();
+        if header.abi != abi {
+            return Err(FormatError::Abi { found: header.abi, expected: abi });
+        }
+        let metadata = metadata.get(..header.metadata_length as usize).ok_or(FormatError::Truncated {
+            what: "the metadata",
+            end: at as u64 + u64::from(header.metadata_length),
+            have: file.len() as u64,
+        })?;
+        let directory = Header::SIZE.next_multiple_of(8);
+        let entry = |number: usize| -> Option<&'a [u8]> {
+            let at = directory + number * 8;
+            let offset = u32::from_le_bytes(metadata.get(at..at + 4)?.try_into().ok()?) as usize;
+            let length = u32::from_le_bytes(metadata.get(at + 4..at + 8)?.try_into().ok()?) as usize;
+            metadata.get(offset..offset.checked_add(length)?)
+        };
+        let tables = Tables::read(|number, width| {
+            let bytes = entry(number).ok_or(FormatError::corrupt("a table of the metadata lies outside it"))?;
+            check(bytes.len() % width == 0, "a table of the metadata ends in the middle of a row")?;
+            Ok(bytes)
+        })?;
+        let blob = entry(Tables::COUNT).ok_or(FormatError::corrupt("the blob lies outside the metadata"))?;
+        let layout = ContextLayout::new(header.context)
+            .map_err(|_| FormatError::corrupt("the context is larger than any compiler makes it"))?;
+        let artifact = Artifact { file, metadata_at: at, blob, header, layout, tables };
+        artifact.check_header()?;
+        artifact.check_counts()?;
+        artifact.check_types()?;
+        artifact.check_entities()?;
+        artifact.check_segments()?;
+        artifact.check_extents()?;
+        Ok(artifact)
+    }
+
+    fn check_header(&self) -> Result<(), FormatError> {
+        let h = &self.header;
+        check(Arch::from_code(h.arch).is_some(), "the architecture has an unknown number")?;
+        check(Os::from_code(h.os).is_some(), "the operating system has an unknown number")?;
+        check((12..=16).contains(&h.page_shift), "the page size is not between 4 KiB and 64 KiB")?;
+        let page = self.page_size();
+        check(h.text.offset.is_multiple_of(page), "the text is not page-aligned")?;
+        check(part(self.file, h.text).is_some(), "the text lies outside the file")?;
+        check(h.text.length < u64::from(NONE), "the text is larger than 4 GiB")?;
+        check(h.text.end().is_some_and(|end| end <= h.mapped), "the text lies outside the mapped part")?;
+        check(h.mapped <= self.file.len() as u64, "the mapped part lies outside the file")?;
+        check(u64::from(h.context.guard) % page == 0, "the context guard is not a multiple of the page size")?;
+        check(
+            h.memory_reservation.is_multiple_of(page) && h.memory_guard.is_multiple_of(page),
+            "the memory reservation or guard is not a multiple of the page size",
+        )?;
+        check(
+            h.memory_reservation <= 1 << 40 && h.memory_guard <= 1 << 40,
+            "the memory reservation or guard is larger than 1 TiB",
+        )?;
+        for span in [h.triple, h.compiler, h.name] {
+            check(self.str(span).is_some(), "a string of the header is not in the blob")?;
+        }
+        check(h.start == NONE || (h.start as usize) < self.function_count(), "the start function does not exist")
+    }
+
+    /// The counts in the header against the tables.
+    fn check_counts(&self) -> Result<(), FormatError> {
+        let (c, t) = (&self.header.context, &self.tables);
+        let equal = |rows: usize, imported: u32, defined: u32| rows as u64 == u64::from(imported) + u64::from(defined);
+        check(
+            equal(t.memories.len(), c.memory_imports, c.memories),
+            "the number of memories differs from the header's",
+        )?;
+        check(equal(t.tables.len(), c.table_imports, c.tables), "the number of tables differs from the header's")?;
+        check(equal(t.globals.len(), c.global_imports, c.globals), "the number of globals differs from the header's")?;
+        check(equal(t.func_refs.len(), 0, c.func_refs), "the number of function references differs from the header's")?;
+        check(
+            equal(t.data_segments.len(), 0, c.data_segments),
+            "the number of data segments differs from the header's",
+        )?;
+        check(
+            equal(t.elem_segments.len(), 0, c.elem_segments),
+            "the number of element segments differs from the header's",
+        )?;
+        check(t.exports.len() == t.exports_by_name.len(), "the sorted exports differ from the exports in number")?;
+        check(t.trap_sites.len() == t.trap_codes.len(), "trap sites and trap codes differ in number")?;
+        let mut counts = [0u32; 4];
+        for import in t.imports.iter() {
+            let kind =
+                ExternKind::from_code(import.kind).ok_or(FormatError::corrupt("an import has an unknown kind"))?;
+            let count = &mut counts[kind as usize];
+            let rows = if kind == ExternKind::Func { t.types.len() } else { usize::MAX };
+            check(
+                if kind == ExternKind::Func { (import.index as usize) < rows } else { import.index == *count },
+                "an import has no type",
+            )?;
+            *count += 1;
+            check(
+                self.str(import.module).is_some() && self.str(import.name).is_some(),
+                "an import's name is not in the blob",
+            )?;
+        }
+        check(
+            counts == [c.func_imports, c.table_imports, c.memory_imports, c.global_imports],
+            "the number of imports differs from the header's",
+        )
+    }
+
+    fn check_types(&self) -> Result<(), FormatError> {
+        for row in self.tables.types.iter() {
+            let encoding =
+                self.bytes(row.encoding).ok_or(FormatError::corrupt("a type's encoding is not in the blob"))?;
+            FuncType::decode(encoding).map_err(|_| FormatError::corrupt("a type's encoding is not one"))?;
+            for stub in [row.native_entry, row.array_entry, row.native_host, row.array_host] {
+                check(stub == NONE || u64::from(stub) < self.header.text.length, "a stub lies outside the text")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_entities(&self) -> Result<(), FormatError> {
+        for m in self.tables.memories.iter() {
+            check(
+                m.page_shift <= 16 && m.minimum.checked_shl(u32::from(m.page_shift)).is_some(),
+                "a memory has an impossible page size",
+            )?;
+            check(m.minimum <= m.maximum, "a memory's minimum is larger than its maximum")?;
+            check(m.minimum <= u64::MAX >> m.page_shift, "a memory is larger than the address space")?;
+        }
+        for (i, t) in self.tables.tables.iter().enumerate() {
+            check(ValType::from_code(t.element).is_some_and(ValType::is_ref), "a table's elements are not references")?;
+            let kind = TableKind::from_code(t.kind).ok_or(FormatError::corrupt("a table has an unknown kind"))?;
+            check(t.minimum <= t.maximum, "a table's minimum is larger than its maximum")?;
+            check(
+                self.tables.table_init.range(t.init, t.init_count).is_some(),
+                "a table's initial elements do not exist",
+            )?;
+            check(u64::from(t.init_count) <= t.minimum, "a table has more initial elements than elements")?;
+            if kind == TableKind::Context && i >= self.header.context.table_imports as usize {
+                let end = u64::from(t.first_element).checked_add(t.minimum);
+                check(
+                    end.is_some_and(|end| end <= u64::from(self.header.context.inline_elements)),
+                    "a table lies outside the context",
+                )?;
+            }
+        }
+        for (i, g) in self.tables.globals.iter().enumerate() {
+            check(ValType::from_code(g.ty).is_some(), "a global has an unknown type")?;
+            let defined = i >= self.header.context.global_imports as usize;
+            check(
+                !defined || self.const_expr(g.init, g.init_count).is_some(),
+                "a global's initial value does not exist",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn check_segments(&self) -> Result<(), FormatError> {
+        for s in self.tables.data_segments.iter() {
+            let mode =
+                SegmentMode::from_code(s.mode).ok_or(FormatError::corrupt("a data segment has an unknown mode"))?;
+            check(part(self.file, s.content).is_some(), "a data segment lies outside the file")?;
+            if mode == SegmentMode::Active {
+                check((s.memory as usize) < self.tables.memories.len(), "a data segment's memory does not exist")?;
+                check(self.const_expr(s.offset, s.offset_count).is_some(), "a data segment's offset does not exist")?;
+            }
+        }
+        for s in self.tables.elem_segments.iter() {
+            let mode =
+                SegmentMode::from_code(s.mode).ok_or(FormatError::corrupt("an element segment has an unknown mode"))?;
+            check(
+                ValType::from_code(s.element).is_some_and(ValType::is_ref),
+                "an element segment's elements are not references",
+            )?;
+            check(self.const_expr(s.first, s.count).is_some(), "an element segment's elements do not exist")?;
+            if mode == SegmentMode::Active {
+                check((s.table as usize) < self.tables.tables.len(), "an element segment's table does not exist")?;
+                check(
+                    self.const_expr(s.offset, s.offset_count).is_some(),
+                    "an element segment's offset does not exist",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_extents(&self) -> Result<(), FormatError> {
+        let page = self.page_size();
+        let mut last = (0, 0);
+        for e in self.tables.extents.iter() {
+            let aligned = e.position % page == 0 && e.content.offset % page == 0 && e.content.length % page == 0;
+            check(aligned && e.content.length > 0, "a memory extent is not page-aligned")?;
+            check(part(self.file, e.content).is_some(), "a memory extent lies outside the file")?;
+            let imports = self.header.context.memory_imports as usize;
+            let memory = self.tables.memories.get(imports.saturating_add(e.memory as usize));
+            let memory = memory.ok_or(FormatError::corrupt("an extent's memory does not exist"))?;
+            let end = e.position.checked_add(e.content.length);
+            check(
+                end.is_some_and(|end| end <= (memory.minimum << memory.page_shift).next_multiple_of(page)),
+                "a memory extent lies outside its memory",
+            )?;
+            check((e.memory, e.position) >= last, "memory extents overlap or are not in order")?;
+            last = (e.memory, end.unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
+    /// Checks everything else: rows that grow with the code, and the content
+    /// hash.
+    ///
+    /// # Errors
+    /// [`FormatError`], as for [`parse`](Self::parse).
+    pub fn verify(&self) -> Result<(), FormatError> {
+        let found = content_digest(self.file, self.metadata_at + Header::CONTENT_HASH_OFFSET)
+            .ok_or(FormatError::corrupt("the header lies outside the file"))?;
+        if found != self.header.content_hash {
+            return Err(FormatError::Hash { found: hex(&found), expected: hex(&self.header.content_hash) });
+        }
+        let text = self.header.text.length;
+        let mut end = 0;
+        for f in self.tables.functions.iter() {
+            check(f.code >= end, "functions overlap or are not in order")?;
+            end = f.code.checked_add(f.length).ok_or(FormatError::corrupt("a function lies outside the text"))?;
+            check(u64::from(end) <= text, "a function lies outside the text")?;
+            check(f.name == 0 || self.function_name(&f).is_some(), "a function's name lies outside the file")?;
+        }
+        let ordered = |mut codes: Box<dyn Iterator<Item = u32> + '_>| {
+            let mut last = None;
+            codes.all(|code| u64::from(code) < text && last.replace(code).is_none_or(|last| last <= code))
+        };
+        check(ordered(Box::new(self.tables.trap_sites.iter().map(|r| r.code))), "trap sites are not in order")?;
+        check(ordered(Box::new(self.tables.source_locs.iter().map(|r| r.code))), "source locations are not in order")?;
+        check(
+            self.tables.trap_codes.iter().all(|r| Trap::from_code(r.code).is_some()),
+            "a trap has an unknown number",
+        )?;
+        let mut last = None;
+        for r in self.tables.func_refs.iter() {
+            let defined =
+                r.function >= self.header.context.func_imports && (r.function as usize) < self.function_count();
+            check(
+                defined && (r.ty as usize) < self.tables.types.len(),
+                "a function reference has no function or type",
+            )?;
+            check(
+                last.replace(r.function).is_none_or(|last| last < r.function),
+                "function references are not in order",
+            )?;
+        }
+        for r in self.tables.table_init.iter() {
+            check(
+                r.function == NONE || (r.function as usize) < self.function_count(),
+                "a table element has no function",
+            )?;
+        }
+        check(
+            self.tables.const_ops.iter().all(|op| super::ConstOpKind::from_code(op.kind).is_some()),
+            "a constant expression has an unknown operation",
+        )?;
+        let counts =
+            [self.function_count(), self.tables.tables.len(), self.tables.memories.len(), self.tables.globals.len()];
+        for e in self.tables.exports.iter() {
+            let kind = ExternKind::from_code(e.kind).ok_or(FormatError::corrupt("an export has an unknown kind"))?;
+            check((e.index as usize) < counts[kind as usize], "an export does not exist")?;
+            check(self.str(e.name).is_some(), "an export's name is not in the blob")?;
+        }
+        let mut last = None;
+        for r in self.tables.exports_by_name.iter() {
+            let export = self
+                .tables
+                .exports
+                .get(r.index as usize)
+                .ok_or(FormatError::corrupt("a sorted export does not exist"))?;
+            let name = self.bytes(export.name);
+            check(last.replace(name).is_none_or(|last| last < name), "the sorted exports are not in order")?;
+        }
+        Ok(())
+    }
+
+    /// The whole file.
+    pub fn file(&self) -> &'a [u8] {
+        self.file
+    }
+
+    /// Where the metadata begins, in bytes from the start of the file.
+    pub fn metadata_offset(&self) -> usize {
+        self.metadata_at
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &Tables<'a> {
+        &self.tables
+    }
+
+    /// The layout of the VMContext.
+    pub fn layout(&self) -> &ContextLayout {
+        &self.layout
+    }
+
+    /// The page size that segments and images are aligned to, in bytes.
+    pub fn page_size(&self) -> u64 {
+        1 << self.header.page_shift
+    }
+
+    /// Number of functions, imported ones included.
+    pub fn function_count(&self) -> usize {
+        self.tables.functions.len().saturating_add(self.header.context.func_imports as usize)
+    }
+
+    /// Bytes of the blob.
+    pub fn bytes(&self, span: Span) -> Option<&'a [u8]> {
+        part(self.blob, span)
+    }
+
+    /// A string of the blob.
+    pub fn str(&self, span: Span) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes(span)?).ok()
+    }
+
+    /// Bytes of the file.
+    pub fn file_bytes(&self, span: Span) -> Option<&'a [u8]> {
+        part(self.file, span)
+    }
+
+    /// The operations of a constant expression.
+    pub fn const_expr(&self, first: u32, count: u32) -> Option<Rows<'a, ConstOp>> {
+        self.tables.const_ops.range(first, count)
+    }
+
+    /// The type in row `index` of the type table.
+    pub fn func_type(&self, index: u32) -> Option<FuncType> {
+        FuncType::decode(self.bytes(self.tables.types.get(index as usize)?.encoding)?).ok()
+    }
+
+    /// The export called `name`.
+    pub fn export(&self, name: &str) -> Option<Export> {
+        let export = |row: super::tables::Index| self.tables.exports.get(row.index as usize);
+        let sorted = self.tables.exports_by_name;
+        let at = sorted
+            .partition_point(|row| export(*row).and_then(|e| self.bytes(e.name)).is_some_and(|n| n < name.as_bytes()));
+        export(sorted.get(at)?).filter(|e| self.bytes(e.name) == Some(name.as_bytes()))
+    }
+
+    /// The name of a function as far as the file has one.
+    pub fn function_name(&self, function: &Function) -> Option<&'a str> {
+        if function.name == 0 {
+            return None;
+        }
+        let span = Span { offset: u64::from(function.name), length: u64::from(function.name_length) };
+        std::str::from_utf8(part(self.file, span)?).ok()
+    }
+
+    /// The defined function whose code contains offset `code` of the text: its
+    /// number among the defined ones, and its row.
+    pub fn function_at(&self, code: u32) -> Option<(u32, Function)> {
+        let after = self.tables.functions.partition_point(|f| f.code <= code);
+        let index = after.checked_sub(1)?;
+        let function = self.tables.functions.get(index)?;
+        (code - function.code < function.length).then_some((index as u32, function))
+    }
+
+    /// Why code traps at offset `code` of the text, if a trap is listed there.
+    pub fn trap_at(&self, code: u32) -> Option<Trap> {
+        let at = self.tables.trap_sites.partition_point(|site| site.code < code);
+        if self.tables.trap_sites.get(at)?.code != code {
+            return None;
+        }
+        Trap::from_code(self.tables.trap_codes.get(at)?.code)
+    }
+
+    /// The offset in the wasm file of the code at offset `code` of the text,
+    /// if the artifact was compiled with `-g`.
+    pub fn source_at(&self, code: u32) -> Option<u32> {
+        let after = self.tables.source_locs.partition_point(|loc| loc.code <= code);
+        Some(self.tables.source_locs.get(after.checked_sub(1)?)?.wasm).filter(|wasm| *wasm != NONE)
+    }
+
+    /// The slot of function `function` among the context's function
+    /// references, and its row in the type table.
+    pub fn func_ref(&self, function: u32) -> Option<(u32, u32)> {
+        let slot = self.tables.func_refs.partition_point(|r| r.function < function);
+        let row = self.tables.func_refs.get(slot)?;
+        (row.function == function).then_some((slot as u32, row.ty))
+    }
+
+    /// The name of an import: module and field.
+    pub fn import_name(&self, import: &Import) -> (&'a str, &'a str) {
+        (self.str(import.module).unwrap_or_default(), self.str(import.name).unwrap_or_default())
+    }
+}
+
+fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,72 @@
+//! Builds the metadata section.
+
+use super::FORMAT_VERSION;
+use super::header::{HEADER_MAGIC, Header, Span};
+use super::tables::{TableVecs, Tables};
+use crate::rows::Row;
+use std::collections::HashMap;
+
+/// Collects rows and blob data, then makes the bytes of the metadata.
+///
+/// There is one method for each table of [`Tables`], which appends a row and
+/// returns its number.
+#[derive(Debug, Default)]
+pub struct MetadataWriter {
+    pub(super) tables: TableVecs,
+    blob: Vec<u8>,
+    strings: HashMap<Vec<u8>, Span>,
+}
+
+impl MetadataWriter {
+    /// A writer without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts bytes into the blob, equal ones once, and says where they are.
+    pub fn blob(&mut self, bytes: impl AsRef<[u8]>) -> Span {
+        let bytes = bytes.as_ref();
+        if let Some(span) = self.strings.get(bytes) {
+            return *span;
+        }
+        let span = Span { offset: self.blob.len() as u64, length: bytes.len() as u64 };
+        self.blob.extend_from_slice(bytes);
+        self.strings.insert(bytes.to_vec(), span);
+        span
+    }
+
+    /// Bytes that [`finish`](Self::finish) will return. Known as soon as all
+    /// rows are there, whatever their content, so that offsets in the file
+    /// can be computed first and put into the rows by a second run.
+    pub fn length(&self) -> usize {
+        let tables: usize = self.tables.all().iter().map(|t| t.len().next_multiple_of(8)).sum();
+        Header::SIZE.next_multiple_of(8) + Tables::COUNT * 8 + 8 + tables + self.blob.len()
+    }
+
+    /// The metadata. `magic`, `version`, `metadata_length` and `abi` of
+    /// `header` are filled in here.
+    pub fn finish(&self, mut header: Header) -> Vec<u8> {
+        header.magic = HEADER_MAGIC;
+        header.version = FORMAT_VERSION;
+        header.metadata_length = self.length() as u32;
+        header.abi = crate::abi::fingerprint();
+        let mut out = Vec::with_capacity(self.length());
+        header.encode(&mut out);
+        out.resize(out.len().next_multiple_of(8), 0);
+        let mut at = out.len() + Tables::COUNT * 8 + 8;
+        for table in self.tables.all() {
+            out.extend_from_slice(&(at as u32).to_le_bytes());
+            out.extend_from_slice(&(table.len() as u32).to_le_bytes());
+            at += table.len().next_multiple_of(8);
+        }
+        out.extend_from_slice(&(at as u32).to_le_bytes());
+        out.extend_from_slice(&(self.blob.len() as u32).to_le_bytes());
+        for table in self.tables.all() {
+            out.extend_from_slice(table);
+            out.resize(out.len().next_multiple_of(8), 0);
+        }
+        out.extend_from_slice(&self.blob);
+        debug_assert_eq!(out.len(), self.length());
+        out
+    }
+}
