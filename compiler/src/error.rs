@@ -1,0 +1,116 @@
+//! What can go wrong between wasm bytes and an artifact.
+
+use crate::proposals::Proposal;
+
+/// Why a module was not compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input is neither wasm nor its text format.
+    #[error("not WebAssembly: {0}")]
+    NotWasm(String),
+    /// The input is a component, not a module.
+    #[error("the input is a WebAssembly component, and wasmc compiles core modules; take the core module out of it first (`wasm-tools component unbundle`)")]
+    Component,
+    /// The module is malformed or does not validate.
+    #[error("invalid WebAssembly at byte offset {offset:#x}: {message}")]
+    Invalid {
+        /// Where, in bytes from the start of the module.
+        offset: u64,
+        /// What the specification's rules find wrong.
+        message: String,
+    },
+    /// The text format does not parse.
+    #[error("invalid WebAssembly text: {0}")]
+    Text(String),
+    /// The module uses a proposal that is switched off or not supported.
+    #[error("{}", unsupported(.proposal, *.offset, .message))]
+    Unsupported {
+        /// The proposal.
+        proposal: &'static Proposal,
+        /// Where, in bytes from the start of the module.
+        offset: u64,
+        /// What was met there.
+        message: String,
+    },
+    /// A name in the options that stands for nothing.
+    #[error("unknown {what} `{name}`; known are: {known}")]
+    UnknownName {
+        /// What was to be named: a target, CPU, feature, ...
+        what: &'static str,
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The options contradict each other or the target.
+    #[error("{0}")]
+    Options(String),
+    /// The module is larger than the format or the target can hold.
+    #[error("the module is too large: {what} is {value}, and the limit is {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        value: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The code generator refused a function.
+    #[error("cannot compile function {index}{name}: {reason}")]
+    Codegen {
+        /// Index of the function.
+        index: u32,
+        /// Its name with a leading space, if it has one.
+        name: String,
+        /// The generator's reason.
+        reason: String,
+    },
+    /// An object file could not be written.
+    #[error("cannot write the object file: {0}")]
+    Object(String),
+    /// A file could not be read or written.
+    #[error("cannot {action} `{path}`: {error}")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+fn unsupported(proposal: &Proposal, offset: u64, message: &str) -> String {
+    let way_out = if proposal.supported {
+        format!("switch it on with `--wasm-features {}`", proposal.name)
+    } else {
+        "wasmc does not support it yet; compile the guest without it".to_owned()
+    };
+    format!("the module uses the `{}` proposal at byte offset {offset:#x} ({message}): {way_out}", proposal.name)
+}
+
+impl Error {
+    /// An error of the parser or validator, with the proposal named if a
+    /// missing one is the reason.
+    pub(crate) fn from_parser(error: &wasmparser::Error) -> Self {
+        let offset = error.offset();
+        let message = error.message().to_owned();
+        match error.missing_wasm_feature().and_then(crate::proposals::by_feature) {
+            Some(proposal) => Error::Unsupported { proposal, offset, message },
+            None => Error::Invalid { offset, message },
+        }
+    }
+}
+
+impl From<wasmparser::Error> for Error {
+    fn from(error: wasmparser::Error) -> Self {
+        Error::from_parser(&error)
+    }
+}
+
+impl From<wasmc_artifacts::abi::LayoutError> for Error {
+    fn from(error: wasmc_artifacts::abi::LayoutError) -> Self {
+        Error::TooLarge { what: "the instance context in bytes", value: error.bytes, limit: error.limit }
+    }
+}

@@ -1,0 +1,133 @@
+//! How to compile: optimisation, proposals, tunables, and the target machine.
+
+use crate::error::Error;
+use crate::proposals::Features;
+use crate::target::Target;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// How much to optimise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OptLevel {
+    /// Fastest compilation (`-O 0`).
+    None,
+    /// Good register allocation, no optimisation of the code (`-O 1`).
+    Basic,
+    /// Fastest code (`-O 2`).
+    #[default]
+    Speed,
+    /// Fast code, and smaller where that costs little (`-O s`).
+    Size,
+}
+
+impl std::str::FromStr for OptLevel {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Ok(match name {
+            "0" => OptLevel::None,
+            "1" => OptLevel::Basic,
+            "2" => OptLevel::Speed,
+            "s" => OptLevel::Size,
+            _ => {
+                let known = "0, 1, 2, s".to_owned();
+                return Err(Error::UnknownName { what: "optimisation level", name: name.to_owned(), known });
+            }
+        })
+    }
+}
+
+/// What compiled code assumes about the address space around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tunables {
+    /// Bytes reserved for a 32-bit memory. With the default of 4 GiB accesses
+    /// need no bounds check.
+    pub memory_reservation: u64,
+    /// Inaccessible bytes after the reservation. An access whose constant
+    /// offset is larger is checked.
+    pub memory_guard: u64,
+    /// Inaccessible bytes between the VMContext and memory 0.
+    ///
+    /// The index of an access is unsigned, so correct code never reaches this
+    /// guard; it is there for a miscompiled negative index. 64 KiB are one
+    /// page of every target and cost one part in 65,000 of a slot's address
+    /// space, whereas catching every negative 32-bit index would need 2 GiB,
+    /// beyond what a displacement can skip.
+    pub context_guard: u32,
+}
+
+impl Default for Tunables {
+    fn default() -> Self {
+        Tunables { memory_reservation: 4 << 30, memory_guard: 32 << 20, context_guard: 64 << 10 }
+    }
+}
+
+/// Called with the number of functions compiled so far and their total. Calls
+/// come from several threads.
+pub type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
+
+/// How to compile a module.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The machine to compile for. Default: this one's system and
+    /// architecture, with the features that all its CPUs have.
+    pub target: Target,
+    /// How much to optimise.
+    pub opt_level: OptLevel,
+    /// Which proposals the module may use.
+    pub features: Features,
+    /// Whether to include debug information (`-g`).
+    pub debug: bool,
+    /// Whether to leave out function names.
+    pub strip: bool,
+    /// Number of threads; by default one for each core.
+    pub jobs: Option<NonZeroUsize>,
+    /// Address space assumptions.
+    pub tunables: Tunables,
+    /// Whether to produce one NaN bit pattern only.
+    pub canonicalize_nans: bool,
+    /// Whether to check the code generator's input (slow; for tests).
+    pub verify: bool,
+    /// Told about progress.
+    pub progress: Option<Progress>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("target", &self.target)
+            .field("opt_level", &self.opt_level)
+            .field("features", &self.features)
+            .field("debug", &self.debug)
+            .field("strip", &self.strip)
+            .field("jobs", &self.jobs)
+            .field("tunables", &self.tunables)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks what the parts must have in common.
+    ///
+    /// # Errors
+    /// [`Error::Options`] that names the tunable.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let page = self.target.page_size();
+        let t = &self.tunables;
+        for (name, value) in
+            [("memory reservation", t.memory_reservation), ("memory guard", t.memory_guard), ("context guard", u64::from(t.context_guard))]
+        {
+            if value % page != 0 {
+                return Err(Error::Options(format!("the {name} of {value} bytes is not a multiple of the target's page size, {page}")));
+            }
+        }
+        if t.context_guard > 1 << 29 || t.memory_reservation > 1 << 40 || t.memory_guard > 1 << 40 {
+            return Err(Error::Options("a guard or reservation is too large: at most 512 MiB before a memory, 1 TiB for it and after it".into()));
+        }
+        Ok(())
+    }
+}
