@@ -119,6 +119,8 @@ macro_rules! for_each_vm_struct {
                 exit_fp: word,
                 /// Not 0: unwind to the entry stub, which then returns.
                 pending: word,
+                /// The table of builtins, as in the header: adapters have no vmctx.
+                builtins: ptr,
                 /// For the loader alone: its store.
                 host: ptr,
             }
