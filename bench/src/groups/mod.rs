@@ -1,0 +1,59 @@
+//! One file per group of figures; each measures any two runtimes.
+
+mod calls;
+mod compile;
+mod instantiate;
+mod load;
+mod run;
+mod size;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::bench::Bench;
+use crate::runtime::Runtime;
+
+/// The groups, in the order in which they are measured and printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Group {
+    /// Milliseconds to compile each corpus module.
+    Compile,
+    /// Bytes of each artifact.
+    Size,
+    /// Microseconds to load an artifact from its file.
+    Load,
+    /// Microseconds to create a store and an instance, and drop both.
+    Instantiate,
+    /// Nanoseconds for a typed call from the host into wasm.
+    HostToWasm,
+    /// Nanoseconds for a call from wasm to a typed host closure.
+    WasmToHost,
+    /// Nanoseconds for a call through a table.
+    CallIndirect,
+    /// Nanoseconds for a call that ends in a trap.
+    Trap,
+    /// Milliseconds to run each benchmark program.
+    Run,
+}
+
+impl Group {
+    /// Whether its figures come from the corpus alone.
+    pub fn needs_corpus(self) -> bool {
+        matches!(self, Self::Compile | Self::Size | Self::Run)
+    }
+
+    /// Measures the group.
+    pub fn measure<O: Runtime, P: Runtime>(self, bench: &mut Bench<O, P>) -> Result<()> {
+        match self {
+            Self::Compile => compile::measure(bench),
+            Self::Size => size::measure(bench),
+            Self::Load => load::measure(bench),
+            Self::Instantiate => instantiate::measure(bench),
+            Self::HostToWasm => calls::measure(bench, &calls::HOST_TO_WASM),
+            Self::WasmToHost => calls::measure(bench, &calls::WASM_TO_HOST),
+            Self::CallIndirect => calls::measure(bench, &calls::CALL_INDIRECT),
+            Self::Trap => calls::measure(bench, &calls::TRAP),
+            Self::Run => run::measure(bench),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Measures wasmc against Wasmtime, both in this process and in one run.
+//!
+//! `README.md` of the repository has the command; `--help` has the groups.
+
+mod bench;
+mod corpus;
+mod groups;
+mod peer;
+mod report;
+mod runtime;
+mod sample;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum as _};
+
+use crate::bench::{Bench, Options};
+use crate::groups::Group;
+use crate::peer::Peer;
+use crate::runtime::Runtime;
+
+/// Measure wasmc against Wasmtime in the same run.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Only these groups.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUP,...")]
+    only: Vec<Group>,
+    /// Only figures whose name contains this.
+    #[arg(long, value_name = "SUBSTRING")]
+    filter: Option<String>,
+    /// Take fewer samples.
+    #[arg(long)]
+    quick: bool,
+    /// Also write the figures to this file, as an array of objects.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measure the peer against itself: every ratio should be near one, and
+    /// how near tells what the figures of this machine are worth.
+    #[arg(long)]
+    self_check: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = measure::<Peer, Peer>(args);
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures the chosen groups; false when any figure failed.
+fn measure<O: Runtime, P: Runtime>(args: Args) -> Result<bool> {
+    let corpus = corpus::find();
+    if corpus.is_none() {
+        eprintln!(
+            "no corpus: set WASMC_CORPUS, or put one at ../shared/corpus beside the repository; figures that need it are left out"
+        );
+    }
+    let groups = if args.only.is_empty() { Group::value_variants().to_vec() } else { args.only };
+    let options = Options { filter: args.filter, quick: args.quick };
+    let mut bench = Bench::<O, P>::new(corpus, options)?;
+    println!(
+        "{} (ours) and {} (peer), native CPU features, {} threads; medians; smaller is better",
+        O::NAME,
+        P::NAME,
+        thread::available_parallelism()?
+    );
+    for group in groups {
+        if !group.needs_corpus() || bench.corpus.is_some() {
+            group.measure(&mut bench)?;
+        }
+    }
+    if let Some(path) = &args.json {
+        bench.report.write_json(path)?;
+    }
+    let failures = bench.failures();
+    if !failures.is_empty() {
+        eprintln!("\n{} figures failed:", failures.len());
+        for failure in failures {
+            eprintln!("  {failure}");
+        }
+    }
+    Ok(failures.is_empty())
+}
