@@ -1,0 +1,273 @@
+//! The command line.
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use wasmc::{Error, Features, OptLevel, Options, Target};
+use wasmc_artifacts::container::Container;
+
+/// Compiles WebAssembly ahead of time into an artifact that is mapped and run.
+#[derive(Debug, Parser)]
+#[command(name = "wasmc", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "To compile is what wasmc does without a command. \
+    A file that is named like a command is given as `./run`, or after `--`.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program: compile it in memory, or map an artifact
+    #[cfg(feature = "run")]
+    Run(RunArgs),
+    /// Show what is in an artifact
+    Inspect(InspectArgs),
+    /// Check an artifact: its tables, its content hash, and the file around them
+    Verify(VerifyArgs),
+    /// Run WebAssembly test scripts
+    #[cfg(feature = "wast")]
+    Wast(WastArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The module, binary or text; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Where the result goes; `-` is standard output [default: the input's name with the extension of what is made]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The machine to compile for [default: this one]
+    #[arg(long, value_name = "TRIPLE", value_parser = Target::new)]
+    pub(crate) target: Option<Target>,
+    /// The CPU: `baseline`, `native`, a level such as `x86-64-v3`, or features such as `avx2,-bmi2`
+    #[arg(long, default_value = "baseline", allow_hyphen_values = true)]
+    pub(crate) cpu: String,
+    /// What to make
+    #[arg(long, value_enum, default_value_t = Emit::Cwasm)]
+    pub(crate) emit: Emit,
+    /// The file format [default: that of the target's system]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    #[command(flatten)]
+    pub(crate) code: CodeArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// What every command that compiles can be told.
+#[derive(Debug, Args)]
+pub(crate) struct CodeArgs {
+    /// How much to optimise: 0, 1, 2, or s for size
+    #[arg(short = 'O', long = "opt-level", value_name = "LEVEL", default_value = "2", value_parser = opt_level)]
+    pub(crate) opt_level: OptLevel,
+    /// Number of threads to compile with [default: one for each core]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Proposals to switch on or, as `-NAME`, off: `simd,-relaxed-simd`, `all`
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true, value_parser = features)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) wasm_features: Features,
+    /// Include debug information
+    #[arg(short = 'g', long)]
+    pub(crate) debug: bool,
+    /// Leave out function names
+    #[arg(long)]
+    pub(crate) strip: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Say what is done: functions, sizes, times
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[cfg(feature = "run")]
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The program: wasm, its text format, or an artifact; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Arguments of the program, or of the function called with --invoke
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+    /// Let the program reach the folder HOST, named GUEST; with `::ro`, only to read
+    #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]")]
+    pub(crate) dirs: Vec<String>,
+    /// Set a variable of the program's environment, or pass on the one of this process
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) variables: Vec<String>,
+    /// The program's name for itself [default: the name of the file]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) argv0: Option<String>,
+    /// Let functions that nothing provides trap when they are called
+    #[arg(long)]
+    pub(crate) trap_unknown_imports: bool,
+    /// Call this export instead of `_start`, and print what it returns
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+    /// The CPU to compile for, as for compiling
+    #[arg(long, default_value = "native", allow_hyphen_values = true)]
+    pub(crate) cpu: String,
+    #[command(flatten)]
+    pub(crate) code: CodeArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The artifact
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How many of the largest functions to list
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) functions: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The artifacts
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[cfg(feature = "wast")]
+#[derive(Debug, Args)]
+pub(crate) struct WastArgs {
+    /// The scripts
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The CPU to compile for, as for compiling
+    #[arg(long, default_value = "native", allow_hyphen_values = true)]
+    pub(crate) cpu: String,
+    #[command(flatten)]
+    pub(crate) code: CodeArgs,
+    /// Print only files with failures
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// What the compiler can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// The artifact that the loader maps
+    Cwasm,
+    /// A relocatable object file for a linker
+    Obj,
+    /// Cranelift's intermediate form, as text
+    Clif,
+    /// Assembly, as text
+    Asm,
+}
+
+/// File formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// ELF64
+    Elf,
+    /// 64-bit Mach-O
+    Macho,
+}
+
+impl Emit {
+    /// The extension of a file that holds this.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Emit::Cwasm => "cwasm",
+            Emit::Obj => "o",
+            Emit::Clif => "clif",
+            Emit::Asm => "s",
+        }
+    }
+
+    /// Whether a person can read it on a terminal.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Emit::Clif | Emit::Asm)
+    }
+}
+
+fn opt_level(name: &str) -> Result<OptLevel, Error> {
+    name.parse()
+}
+
+fn features(list: &str) -> Result<Features, Error> {
+    let mut features = Features::default();
+    features.apply(list)?;
+    Ok(features)
+}
+
+/// A mistake in the command line that only shows when options are seen
+/// together.
+pub(crate) fn usage(message: impl std::fmt::Display) -> anyhow::Error {
+    Cli::command().error(ErrorKind::ValueValidation, message).into()
+}
+
+impl CodeArgs {
+    /// The compiler's options for code that runs on `target` with `cpu`.
+    pub(crate) fn options(&self, target: Target, cpu: &str) -> anyhow::Result<Options> {
+        let mut options = Options::new();
+        options.target =
+            target.cpu(cpu).map_err(|error| usage(format_args!("invalid value '{cpu}' for '--cpu': {error}")))?;
+        options.opt_level = self.opt_level;
+        options.features = self.wasm_features;
+        options.debug = self.debug;
+        options.strip = self.strip;
+        options.jobs = self.jobs;
+        Ok(options)
+    }
+}
+
+impl CompileArgs {
+    /// The compiler's options.
+    pub(crate) fn options(&self) -> anyhow::Result<Options> {
+        let mut target = self.target.clone().unwrap_or_default();
+        if let Some(format) = self.format {
+            target = target.container(match format {
+                Format::Elf => Container::Elf,
+                Format::Macho => Container::MachO,
+            });
+        }
+        self.code.options(target, &self.cpu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_may_be_named_like_a_command() {
+        let input = |line: &[&str]| Cli::try_parse_from(line).unwrap().compile.input.unwrap();
+        assert_eq!(input(&["wasmc", "--", "inspect"]), PathBuf::from("inspect"));
+        assert_eq!(input(&["wasmc", "./inspect", "-o", "out"]), PathBuf::from("./inspect"));
+        assert_eq!(input(&["wasmc", "-o", "out", "inspect"]), PathBuf::from("inspect"));
+    }
+
+    #[test]
+    fn attached_and_negative_values_are_understood() {
+        let line = ["wasmc", "-Os", "-j4", "--wasm-features", "-simd,-relaxed-simd", "--cpu", "-avx2", "x.wasm"];
+        let compile = Cli::try_parse_from(line).unwrap().compile;
+        assert_eq!((compile.code.opt_level, compile.cpu.as_str()), (OptLevel::Size, "-avx2"));
+        assert!(Cli::try_parse_from(["wasmc", "-O3", "x.wasm"]).is_err());
+    }
+}
