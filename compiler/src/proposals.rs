@@ -36,7 +36,7 @@ macro_rules! proposals {
         /// Expands to the first braces if operators of the group are
         /// translated, and to the second ones otherwise.
         macro_rules! if_supported {
-            $(($group {$d($d yes:tt)*} {$d($d no:tt)*}) => { proposals!(@select $state {$d($d yes)*} {$d($d no)*}) };)*
+            $(($group {$d($d yes:tt)*} {$d($d no:tt)*}) => { $d crate::proposals::proposals!(@select $state {$d($d yes)*} {$d($d no)*}) };)*
         }
         pub(crate) use if_supported;
     };
@@ -44,8 +44,8 @@ macro_rules! proposals {
     (@supported $state:ident) => { true };
     (@default on) => { true };
     (@default $state:ident) => { false };
-    (@select no {$($yes:tt)*} {$($no:tt)*}) => { $($no)* };
-    (@select $state:ident {$($yes:tt)*} {$($no:tt)*}) => { $($yes)* };
+    (@select no {$($yes:tt)*} {$($no:tt)*}) => {{ $($no)* }};
+    (@select $state:ident {$($yes:tt)*} {$($no:tt)*}) => {{ $($yes)* }};
 }
 pub(crate) use proposals;
 

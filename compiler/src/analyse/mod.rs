@@ -1,0 +1,301 @@
+//! [`ParsedModule`] to [`ModuleFacts`]: what is true of the module as a whole.
+//!
+//! Translation, linking and writing read these facts and derive none of them
+//! again. Bodies are validated here, in the same pass over their operators
+//! that notes what they use, in parallel.
+
+mod images;
+mod usage;
+
+pub use images::{MemoryImage, PageRun};
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::parse::{ConstBinary, ConstOp, Expr, ImportKind, ParsedModule, TypeIndex};
+use std::collections::BTreeSet;
+use usage::Usage;
+use wasmc_artifacts::abi::{ContextCounts, ContextLayout, ValType};
+use wasmparser::ExternalKind;
+
+/// A read-only table has at most this many elements.
+const READ_ONLY_ELEMENTS: u64 = 1 << 24;
+
+/// All tables in the context together have at most this many elements.
+const CONTEXT_ELEMENTS: u64 = 1 << 17;
+
+/// Where a table is, as the code that uses it must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableFact {
+    /// Imported: base and length come through a pointer.
+    Imported,
+    /// Never written, never seen outside: code offsets in read-only data.
+    ReadOnly,
+    /// Of constant length, in the context, from this element of its storage.
+    Context {
+        /// The first element.
+        first: u32,
+    },
+    /// Allocated by the loader: base and length are in the context.
+    Allocated,
+}
+
+/// What is known about a global.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GlobalFact {
+    /// It always has these bits.
+    Constant(u128),
+    /// It never changes after instantiation.
+    Fixed,
+    /// It can change.
+    Variable,
+}
+
+/// What is true of a module as a whole.
+#[derive(Debug)]
+pub struct ModuleFacts {
+    /// The layout of its context.
+    pub layout: ContextLayout,
+    /// Where each table is.
+    pub tables: Vec<TableFact>,
+    /// The initial elements of each table that are known now: functions, or
+    /// `None` for null.
+    pub table_init: Vec<Vec<Option<u32>>>,
+    /// What each global is.
+    pub globals: Vec<GlobalFact>,
+    /// Defined functions that can be values at run time, sorted.
+    pub func_refs: Vec<u32>,
+    /// Imported functions that read-only tables refer to.
+    pub thunks: Vec<u32>,
+    /// Types that the host can call: those of `func_refs`.
+    pub entry_types: BTreeSet<TypeIndex>,
+    /// Types in which wasm can call the host.
+    pub host_types: BTreeSet<TypeIndex>,
+    /// Initial contents of each defined memory.
+    pub images: Vec<MemoryImage>,
+    /// Which data segments are part of those.
+    pub static_data: Vec<bool>,
+    /// Which element segments are part of `table_init`.
+    pub static_elems: Vec<bool>,
+    /// The length in bytes of each memory, if it is constant.
+    fixed_lengths: Vec<Option<u64>>,
+}
+
+/// Validates all function bodies and finds the facts.
+///
+/// # Errors
+/// The first invalid body's [`Error`], or a context that is too large.
+pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<ModuleFacts, Error> {
+    let usage = usage::scan(module)?;
+    let module = &*module;
+    let globals = global_facts(module, &usage);
+    let (table_init, static_elems) = table_init(module, &globals);
+    let tables = table_facts(module, &usage, &static_elems);
+    let (images, static_data) = images::build(module, options, |expr| evaluate(expr, &globals))?;
+    let func_refs = func_refs(module, &usage, &tables, &static_elems);
+    let counts = counts(module, options, &tables, &func_refs);
+    let is_import = |function: &u32| module.is_imported_function(*function);
+    let read_only = tables.iter().zip(&table_init).filter(|(fact, _)| **fact == TableFact::ReadOnly);
+    let thunks: BTreeSet<u32> = read_only.flat_map(|(_, init)| init.iter().flatten().copied()).filter(is_import).collect();
+    let entry_types = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
+    Ok(ModuleFacts {
+        layout: ContextLayout::new(counts)?,
+        host_types: host_types(module, &usage, &tables),
+        fixed_lengths: fixed_lengths(module, &usage),
+        tables,
+        table_init,
+        globals,
+        func_refs,
+        thunks: thunks.into_iter().collect(),
+        entry_types,
+        images,
+        static_data,
+        static_elems,
+    })
+}
+
+impl ModuleFacts {
+    /// The length of a memory in bytes, if it is always the same.
+    pub fn fixed_memory_length(&self, memory: u32) -> Option<u64> {
+        self.fixed_lengths[memory as usize]
+    }
+
+    /// The slot of a defined function among the context's function references.
+    pub fn func_ref_slot(&self, function: u32) -> Option<u32> {
+        self.func_refs.binary_search(&function).ok().map(|slot| slot as u32)
+    }
+}
+
+/// The value of a constant expression, if it is known before instantiation.
+/// References are not.
+fn evaluate(expr: &Expr, globals: &[GlobalFact]) -> Option<u128> {
+    let mut stack: Vec<u128> = Vec::new();
+    for op in expr {
+        let value = match *op {
+            ConstOp::Const(bits) => bits,
+            ConstOp::GlobalGet(index) => match globals.get(index as usize)? {
+                GlobalFact::Constant(bits) => *bits,
+                _ => return None,
+            },
+            ConstOp::Binary(op) => {
+                let (b, a) = (stack.pop()?, stack.pop()?);
+                arithmetic(op, a, b)
+            }
+            ConstOp::RefFunc(_) | ConstOp::RefNull => return None,
+        };
+        stack.push(value);
+    }
+    stack.pop()
+}
+
+fn arithmetic(op: ConstBinary, a: u128, b: u128) -> u128 {
+    let (a32, b32, a64, b64) = (a as u32, b as u32, a as u64, b as u64);
+    match op {
+        ConstBinary::I32Add => a32.wrapping_add(b32).into(),
+        ConstBinary::I32Sub => a32.wrapping_sub(b32).into(),
+        ConstBinary::I32Mul => a32.wrapping_mul(b32).into(),
+        ConstBinary::I64Add => a64.wrapping_add(b64).into(),
+        ConstBinary::I64Sub => a64.wrapping_sub(b64).into(),
+        ConstBinary::I64Mul => a64.wrapping_mul(b64).into(),
+    }
+}
+
+fn is_exported(module: &ParsedModule<'_>, kind: ExternalKind, index: usize) -> bool {
+    module.exports.iter().any(|e| e.kind == kind && e.index as usize == index)
+}
+
+fn global_facts(module: &ParsedModule<'_>, usage: &Usage) -> Vec<GlobalFact> {
+    let mut facts = Vec::with_capacity(module.globals.len());
+    for (i, global) in module.globals.iter().enumerate() {
+        let visible = global.init.is_none() || is_exported(module, ExternalKind::Global, i);
+        let changes = global.mutable && (visible || usage.globals_set.contains(i));
+        let fact = match &global.init {
+            _ if changes => GlobalFact::Variable,
+            Some(init) if !global.ty.is_ref() => evaluate(init, &facts).map_or(GlobalFact::Fixed, GlobalFact::Constant),
+            _ => GlobalFact::Fixed,
+        };
+        facts.push(fact);
+    }
+    facts
+}
+
+/// The elements that active segments give to defined funcref tables, as far as
+/// they are known, and which segments that covers. A segment that is not known
+/// ends this for its table, since later ones overwrite it.
+fn table_init(module: &ParsedModule<'_>, globals: &[GlobalFact]) -> (Vec<Vec<Option<u32>>>, Vec<bool>) {
+    let mut init = vec![Vec::new(); module.tables.len()];
+    let mut open: Vec<bool> = module
+        .tables
+        .iter()
+        .enumerate()
+        .map(|(i, table)| i >= module.imported_tables as usize && table.element == ValType::FuncRef)
+        .collect();
+    let mut covered = vec![false; module.elems.len()];
+    for (elem, covered) in module.elems.iter().zip(&mut covered) {
+        let Some((table, offset)) = &elem.active else { continue };
+        let table = *table as usize;
+        let known = || {
+            let start = evaluate(offset, globals)? as u64;
+            let end = start.checked_add(elem.items.len() as u64)?;
+            let functions = elem.items.iter().map(|item| match item {
+                ConstOp::RefFunc(function) => Some(Some(*function)),
+                ConstOp::RefNull => Some(None),
+                _ => None,
+            });
+            let functions = functions.collect::<Option<Vec<_>>>()?;
+            let fits = end <= module.tables[table].ty.initial && end <= READ_ONLY_ELEMENTS;
+            fits.then_some((start as usize, functions))
+        };
+        match known().filter(|_| open[table]) {
+            Some((start, functions)) => {
+                let elements: &mut Vec<Option<u32>> = &mut init[table];
+                elements.resize(elements.len().max(start + functions.len()), None);
+                elements[start..start + functions.len()].copy_from_slice(&functions);
+                *covered = true;
+            }
+            None => open[table] = false,
+        }
+    }
+    (init, covered)
+}
+
+fn table_facts(module: &ParsedModule<'_>, usage: &Usage, static_elems: &[bool]) -> Vec<TableFact> {
+    let mut in_context = 0;
+    let mut facts = Vec::with_capacity(module.tables.len());
+    for (i, table) in module.tables.iter().enumerate() {
+        let size = table.ty.initial;
+        let complete = module
+            .elems
+            .iter()
+            .zip(static_elems)
+            .all(|(elem, known)| *known || elem.active.as_ref().is_none_or(|(table, _)| *table as usize != i));
+        let private = !is_exported(module, ExternalKind::Table, i) && !usage.tables_grown.contains(i);
+        facts.push(if i < module.imported_tables as usize {
+            TableFact::Imported
+        } else if private && complete && !usage.tables_accessed.contains(i) && table.element == ValType::FuncRef && size <= READ_ONLY_ELEMENTS {
+            TableFact::ReadOnly
+        } else if private && size <= CONTEXT_ELEMENTS - in_context {
+            in_context += size;
+            TableFact::Context { first: (in_context - size) as u32 }
+        } else {
+            TableFact::Allocated
+        });
+    }
+    facts
+}
+
+/// Defined functions that code or the host can get hold of as values.
+fn func_refs(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact], static_elems: &[bool]) -> Vec<u32> {
+    let mut functions: BTreeSet<u32> = usage.ref_funcs.iter().copied().collect();
+    functions.extend(module.exports.iter().filter(|e| e.kind == ExternalKind::Func).map(|e| e.index));
+    functions.extend(module.start);
+    let mut exprs: Vec<&[ConstOp]> = module.globals.iter().filter_map(|g| g.init.as_deref()).collect();
+    for (elem, known) in module.elems.iter().zip(static_elems) {
+        let read_only = |table: &u32| tables[*table as usize] == TableFact::ReadOnly;
+        let in_code_only = *known && elem.active.as_ref().is_some_and(|(table, _)| read_only(table));
+        if !in_code_only && !elem.declared {
+            exprs.push(&elem.items);
+        }
+    }
+    for op in exprs.into_iter().flatten() {
+        if let ConstOp::RefFunc(function) = op {
+            functions.insert(*function);
+        }
+    }
+    functions.into_iter().filter(|function| !module.is_imported_function(*function)).collect()
+}
+
+fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) -> BTreeSet<TypeIndex> {
+    let imported = module.imports.iter().filter_map(|import| match import.kind {
+        ImportKind::Func(ty) => Some(ty),
+        _ => None,
+    });
+    let through_tables = usage.indirect_calls.iter().filter(|(table, _)| tables[*table as usize] != TableFact::ReadOnly);
+    imported.chain(through_tables.map(|(_, ty)| *ty)).collect()
+}
+
+fn fixed_lengths(module: &ParsedModule<'_>, usage: &Usage) -> Vec<Option<u64>> {
+    let fixed = |(i, memory): (usize, &wasmparser::MemoryType)| {
+        let hidden = i >= module.imported_memories as usize && !is_exported(module, ExternalKind::Memory, i);
+        let constant = memory.maximum == Some(memory.initial) || (hidden && !usage.memories_grown.contains(i));
+        constant.then(|| memory.initial << memory.page_size_log2.unwrap_or(16))
+    };
+    module.memories.iter().enumerate().map(fixed).collect()
+}
+
+fn counts(module: &ParsedModule<'_>, options: &Options, tables: &[TableFact], func_refs: &[u32]) -> ContextCounts {
+    let in_context = tables.iter().zip(&module.tables).filter(|(fact, _)| matches!(fact, TableFact::Context { .. }));
+    ContextCounts {
+        guard: options.tunables.context_guard,
+        func_imports: module.imported_functions,
+        table_imports: module.imported_tables,
+        memory_imports: module.imported_memories,
+        global_imports: module.imported_globals,
+        globals: module.globals.len() as u32 - module.imported_globals,
+        memories: module.memories.len() as u32 - module.imported_memories,
+        tables: module.tables.len() as u32 - module.imported_tables,
+        func_refs: func_refs.len() as u32,
+        data_segments: module.data.len() as u32,
+        elem_segments: module.elems.len() as u32,
+        inline_elements: in_context.map(|(_, table)| table.ty.initial as u32).sum(),
+    }
+}

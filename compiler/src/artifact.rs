@@ -1,0 +1,323 @@
+//! A [`LinkedImage`] and the module's facts to the bytes of an artifact.
+//!
+//! The metadata contains offsets in the file, which depend on the metadata's
+//! length. Its length depends only on the number of rows, so the rows are
+//! written twice: first with zeros to learn the length, then for good.
+
+use crate::analyse::{ModuleFacts, TableFact};
+use crate::container::{self, DebugSection, Image, Placement, SymbolKind, Unwind};
+use crate::error::Error;
+use crate::link::LinkedImage;
+use crate::parse::{ConstBinary, ConstOp, ImportKind, ParsedModule, TypeIndex};
+use crate::translate::ModuleEnv;
+use crate::translate::stubs::Stub;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use wasmc_artifacts::format::{
+    Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, ElemSegment, Export, Extent, ExternKind, FuncRefRow, Function, Global,
+    Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span, Table, TableInit, TableKind, TypeRow,
+};
+use wasmparser::ExternalKind;
+
+/// Writes the artifact.
+///
+/// # Errors
+/// [`Error`] if a part is too large for the format.
+pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage) -> Result<Vec<u8>, Error> {
+    let names: Vec<String> = linked.items.iter().map(|placed| crate::item_name(env, placed.item)).collect();
+    let tables: Vec<String> = linked.tables.iter().map(|(index, ..)| format!("wasmc.table {index}")).collect();
+    let mut symbols = Vec::with_capacity(names.len() + tables.len());
+    for (placed, name) in linked.items.iter().zip(&names) {
+        let kind = if matches!(placed.item, crate::codegen::Item::Function(_)) { SymbolKind::Function } else { SymbolKind::Stub };
+        symbols.push(container::Symbol { name, offset: placed.offset, size: placed.length, kind });
+    }
+    for ((_, offset, size), name) in linked.tables.iter().zip(&tables) {
+        symbols.push(container::Symbol { name, offset: *offset, size: *size, kind: SymbolKind::Data });
+    }
+    let unwind = linked.items.iter().filter_map(|placed| {
+        Some(Unwind { offset: placed.offset, length: placed.length, info: placed.unwind.as_ref()? })
+    });
+    let unwind: Vec<Unwind<'_>> = unwind.collect();
+    let pages: Vec<&[u8]> = env.facts.images.iter().flat_map(|image| &image.runs).map(|run| run.bytes.as_slice()).collect();
+    let data: Vec<&[u8]> = stored_data(env.module, env.facts);
+    let debug: Vec<DebugSection> = Vec::new();
+    let mut writer = Writer { env, linked, placement: None };
+    let options = env.options;
+    let image = Image {
+        arch: options.target.arch(),
+        os: options.target.os(),
+        page_shift: options.target.page_shift(),
+        container: options.target.file_format(),
+        text: &linked.text,
+        symbols: &symbols,
+        unwind: &unwind,
+        metadata_length: writer.metadata().len(),
+        pages: &pages,
+        data: &data,
+        debug: &debug,
+        strip: options.strip,
+    };
+    let placement = container::place(&image).map_err(|e| Error::Object(e.to_string()))?;
+    writer.placement = Some(&placement);
+    let metadata = writer.metadata();
+    Ok(container::write(&image, &placement, &metadata))
+}
+
+/// The contents of data segments that are not part of an image.
+fn stored_data<'a>(module: &ParsedModule<'a>, facts: &ModuleFacts) -> Vec<&'a [u8]> {
+    module.data.iter().zip(&facts.static_data).filter(|(_, covered)| !**covered).map(|(data, _)| data.bytes).collect()
+}
+
+struct Writer<'a> {
+    env: &'a ModuleEnv<'a>,
+    linked: &'a LinkedImage,
+    /// Where things are in the file; zeros until known.
+    placement: Option<&'a Placement>,
+}
+
+impl Writer<'_> {
+    fn metadata(&self) -> Vec<u8> {
+        let mut w = MetadataWriter::new();
+        let types = self.types(&mut w);
+        self.imports(&mut w, &types);
+        self.exports(&mut w);
+        self.functions(&mut w, &types);
+        self.memories(&mut w);
+        self.tables(&mut w);
+        self.globals(&mut w);
+        self.data_segments(&mut w);
+        self.elem_segments(&mut w);
+        for (code, trap) in &self.linked.traps {
+            w.trap_sites(CodeOffset { code: *code });
+            w.trap_codes(Code { code: *trap as u8 });
+        }
+        for (code, wasm) in &self.linked.source_locs {
+            w.source_locs(SourceLoc { code: *code, wasm: *wasm });
+        }
+        let header = self.header(&mut w);
+        w.finish(header)
+    }
+
+    fn header(&self, w: &mut MetadataWriter) -> Header {
+        let (module, options) = (self.env.module, self.env.options);
+        let text = self.placement.map_or(Span { offset: 0, length: 0 }, |p| p.text);
+        Header {
+            magic: [0; 8],
+            version: 0,
+            metadata_length: 0,
+            abi: 0,
+            content_hash: [0; 32],
+            source_hash: Sha256::digest(module.wasm).into(),
+            arch: options.target.arch() as u8,
+            os: options.target.os() as u8,
+            page_shift: options.target.page_shift(),
+            debug: options.debug.into(),
+            start: module.start.unwrap_or(NONE),
+            cpu_features: options.target.cpu_features().0,
+            wasm_features: options.features.bits(),
+            memory_reservation: options.tunables.memory_reservation,
+            memory_guard: options.tunables.memory_guard,
+            context: *self.env.facts.layout.counts(),
+            triple: w.blob(options.target.triple().to_string()),
+            compiler: w.blob(concat!("wasmc ", env!("CARGO_PKG_VERSION"))),
+            name: w.blob(module.name.unwrap_or_default()),
+            text,
+            mapped: self.placement.map_or(0, |p| p.mapped),
+        }
+    }
+
+    /// Writes the types that exist at run time; the row of each.
+    fn types(&self, w: &mut MetadataWriter) -> BTreeMap<TypeIndex, u32> {
+        let facts = self.env.facts;
+        let mut rows = BTreeMap::new();
+        let used = facts.entry_types.union(&facts.host_types);
+        for index in used {
+            let ty = &self.env.module.types[index.0 as usize];
+            let stub = |stub: Stub| self.linked.stub(stub).unwrap_or(NONE);
+            let row = TypeRow {
+                id: ty.id().0,
+                encoding: w.blob(ty.encode()),
+                native_entry: stub(Stub::NativeEntry(*index)),
+                array_entry: stub(Stub::ArrayEntry(*index)),
+                native_host: stub(Stub::NativeHost(*index)),
+                array_host: stub(Stub::ArrayHost(*index)),
+            };
+            rows.insert(*index, w.types(row));
+        }
+        rows
+    }
+
+    fn imports(&self, w: &mut MetadataWriter, types: &BTreeMap<TypeIndex, u32>) {
+        for import in &self.env.module.imports {
+            let (kind, index) = match import.kind {
+                ImportKind::Func(ty) => (ExternKind::Func, types[&ty]),
+                ImportKind::Table(index) => (ExternKind::Table, index),
+                ImportKind::Memory(index) => (ExternKind::Memory, index),
+                ImportKind::Global(index) => (ExternKind::Global, index),
+            };
+            let (module, name) = (w.blob(import.module), w.blob(import.name));
+            w.imports(Import { module, name, kind: kind as u8, index });
+        }
+    }
+
+    fn exports(&self, w: &mut MetadataWriter) {
+        let exports = &self.env.module.exports;
+        for export in exports {
+            let kind = match export.kind {
+                ExternalKind::Func | ExternalKind::FuncExact => ExternKind::Func,
+                ExternalKind::Table => ExternKind::Table,
+                ExternalKind::Memory => ExternKind::Memory,
+                ExternalKind::Global => ExternKind::Global,
+                ExternalKind::Tag => continue,
+            };
+            let name = w.blob(export.name);
+            w.exports(Export { name, kind: kind as u8, index: export.index });
+        }
+        let mut sorted: Vec<u32> = (0..exports.len() as u32).collect();
+        sorted.sort_by_key(|i| exports[*i as usize].name);
+        for index in sorted {
+            w.exports_by_name(Index { index });
+        }
+    }
+
+    fn functions(&self, w: &mut MetadataWriter, types: &BTreeMap<TypeIndex, u32>) {
+        let defined = self.env.module.bodies.len();
+        for (i, placed) in self.linked.items.iter().take(defined).enumerate() {
+            let (name, name_length) = self.placement.map_or((0, 0), |p| p.names[i]);
+            w.functions(Function { code: placed.offset, length: placed.length, name, name_length });
+        }
+        for function in &self.env.facts.func_refs {
+            w.func_refs(FuncRefRow { function: *function, ty: types[&self.env.module.functions[*function as usize]] });
+        }
+    }
+
+    fn memories(&self, w: &mut MetadataWriter) {
+        for memory in &self.env.module.memories {
+            w.memories(Memory {
+                minimum: memory.initial,
+                maximum: memory.maximum.unwrap_or(u64::MAX),
+                page_shift: memory.page_size_log2.unwrap_or(16) as u8,
+                memory64: memory.memory64.into(),
+                shared: memory.shared.into(),
+            });
+        }
+        let mut places = self.placement.map(|p| p.pages.as_slice()).unwrap_or_default().iter();
+        for (memory, image) in self.env.facts.images.iter().enumerate() {
+            for run in &image.runs {
+                let offset = places.next().copied().unwrap_or_default();
+                let content = Span { offset, length: run.bytes.len() as u64 };
+                w.extents(Extent { memory: memory as u32, position: run.position, content });
+            }
+        }
+    }
+
+    fn tables(&self, w: &mut MetadataWriter) {
+        let facts = self.env.facts;
+        for (i, table) in self.env.module.tables.iter().enumerate() {
+            let (kind, first_element) = match facts.tables[i] {
+                TableFact::Imported => (TableKind::Context, 0),
+                TableFact::Context { first } => (TableKind::Context, first),
+                TableFact::Allocated => (TableKind::Allocated, 0),
+                TableFact::ReadOnly => (TableKind::ReadOnly, 0),
+            };
+            let mut init = 0;
+            let mut init_count = 0;
+            // Code alone uses a read-only table, and has its elements in the text.
+            if kind != TableKind::ReadOnly {
+                for function in &facts.table_init[i] {
+                    let row = w.table_init(TableInit { function: function.unwrap_or(NONE) });
+                    init = row - init_count;
+                    init_count += 1;
+                }
+            }
+            w.tables(Table {
+                minimum: table.ty.initial,
+                maximum: table.ty.maximum.unwrap_or(u64::MAX),
+                element: table.element.code(),
+                kind: kind as u8,
+                table64: table.ty.table64.into(),
+                first_element,
+                init,
+                init_count,
+            });
+        }
+    }
+
+    fn globals(&self, w: &mut MetadataWriter) {
+        for global in &self.env.module.globals {
+            let (init, init_count) = const_expr(w, global.init.as_deref().unwrap_or_default());
+            w.globals(Global { ty: global.ty.code(), mutable: global.mutable.into(), init, init_count });
+        }
+    }
+
+    fn data_segments(&self, w: &mut MetadataWriter) {
+        let mut places = self.placement.map(|p| p.data.as_slice()).unwrap_or_default().iter();
+        for (data, covered) in self.env.module.data.iter().zip(&self.env.facts.static_data) {
+            let nothing = Span { offset: 0, length: 0 };
+            let mut row = DataSegment { mode: SegmentMode::Static as u8, memory: 0, offset: 0, offset_count: 0, content: nothing };
+            if !covered {
+                row.content = Span { offset: places.next().copied().unwrap_or_default(), length: data.bytes.len() as u64 };
+                row.mode = SegmentMode::Passive as u8;
+                if let Some((memory, offset)) = &data.active {
+                    row.mode = SegmentMode::Active as u8;
+                    row.memory = *memory;
+                    (row.offset, row.offset_count) = const_expr(w, offset);
+                }
+            }
+            w.data_segments(row);
+        }
+    }
+
+    fn elem_segments(&self, w: &mut MetadataWriter) {
+        for (elem, covered) in self.env.module.elems.iter().zip(&self.env.facts.static_elems) {
+            let mode = match &elem.active {
+                _ if elem.declared => SegmentMode::Declared,
+                Some(_) if *covered => SegmentMode::Static,
+                Some(_) => SegmentMode::Active,
+                None => SegmentMode::Passive,
+            };
+            let mut row =
+                ElemSegment { mode: mode as u8, element: elem.element.code(), table: 0, offset: 0, offset_count: 0, first: 0, count: 0 };
+            if matches!(mode, SegmentMode::Active | SegmentMode::Passive) {
+                (row.first, row.count) = const_expr(w, &elem.items);
+            }
+            if mode == SegmentMode::Active
+                && let Some((table, offset)) = &elem.active
+            {
+                row.table = *table;
+                (row.offset, row.offset_count) = const_expr(w, offset);
+            }
+            w.elem_segments(row);
+        }
+    }
+}
+
+/// Writes operations; the first one's row and their number.
+fn const_expr(w: &mut MetadataWriter, ops: &[ConstOp]) -> (u32, u32) {
+    let mut first = 0;
+    for (i, op) in ops.iter().enumerate() {
+        let (kind, low, high) = match *op {
+            ConstOp::Const(bits) => (ConstOpKind::Const, bits as u64, (bits >> 64) as u64),
+            ConstOp::GlobalGet(index) => (ConstOpKind::GlobalGet, index.into(), 0),
+            ConstOp::RefFunc(index) => (ConstOpKind::RefFunc, index.into(), 0),
+            ConstOp::RefNull => (ConstOpKind::RefNull, 0, 0),
+            ConstOp::Binary(op) => (binary_kind(op), 0, 0),
+        };
+        let row = w.const_ops(ConstRow { kind: kind as u8, low, high });
+        if i == 0 {
+            first = row;
+        }
+    }
+    (first, ops.len() as u32)
+}
+
+fn binary_kind(op: ConstBinary) -> ConstOpKind {
+    match op {
+        ConstBinary::I32Add => ConstOpKind::I32Add,
+        ConstBinary::I32Sub => ConstOpKind::I32Sub,
+        ConstBinary::I32Mul => ConstOpKind::I32Mul,
+        ConstBinary::I64Add => ConstOpKind::I64Add,
+        ConstBinary::I64Sub => ConstOpKind::I64Sub,
+        ConstBinary::I64Mul => ConstOpKind::I64Mul,
+    }
+}

@@ -1,0 +1,221 @@
+//! CLIF to machine code, in parallel, one item at a time.
+//!
+//! An item is a defined function, a stub or a support routine. Items are
+//! compiled in any order on any number of threads and come back in the order
+//! in which they were asked for, so the artifact does not depend on either.
+
+use crate::error::Error;
+use crate::support;
+use crate::translate::stubs::{self, Stub};
+use crate::translate::{ModuleEnv, Symbol, set_stack_limit, translate};
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{self, ExternalName, LibCall, TrapCode};
+use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget};
+use cranelift_frontend::FunctionBuilderContext;
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wasmc_artifacts::abi::{Trap, UNCHECKED_FRAME};
+
+/// What to compile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Item {
+    /// A defined function, by its index in the function index space.
+    Function(u32),
+    /// A stub.
+    Stub(Stub),
+    /// A support routine, by its number.
+    Support(u32),
+}
+
+/// A place in code that depends on where something else is.
+#[derive(Debug, Clone, Copy)]
+pub struct Relocation {
+    /// Offset in the code.
+    pub offset: u32,
+    /// How the value is encoded.
+    pub kind: Reloc,
+    /// What it refers to.
+    pub target: Symbol,
+    /// Added to the target's address.
+    pub addend: i64,
+}
+
+/// Machine code of an item.
+#[derive(Debug)]
+pub struct CompiledFunction {
+    /// What it is.
+    pub item: Item,
+    /// The code.
+    pub code: Vec<u8>,
+    /// Its alignment in bytes.
+    pub alignment: u32,
+    /// What has to be filled in.
+    pub relocations: Vec<Relocation>,
+    /// Where it traps. Accesses to memory, which fault, are left out.
+    pub traps: Vec<(u32, Trap)>,
+    /// How to unwind through it.
+    pub unwind: Option<UnwindInfo>,
+    /// Offsets in the code and in the wasm, with `-g`.
+    pub source_locs: Vec<(u32, u32)>,
+    /// The code generator's listing or CLIF, if asked for.
+    pub listing: Option<String>,
+}
+
+/// Which text to keep beside the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// None.
+    None,
+    /// CLIF before optimisation.
+    Clif,
+    /// Machine instructions.
+    Asm,
+}
+
+/// Compiles items, in parallel; the results are in the order of `items`.
+///
+/// # Errors
+/// The first item's [`Error`] in that order.
+pub fn compile(env: &ModuleEnv<'_>, items: &[Item], listing: Listing) -> Result<Vec<CompiledFunction>, Error> {
+    let done = AtomicUsize::new(0);
+    let results: Vec<Result<CompiledFunction, Error>> = items
+        .par_iter()
+        .map_init(Worker::new, |worker, item| {
+            let result = worker.compile(env, *item, listing);
+            if let Some(progress) = &env.options.progress {
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
+            }
+            result
+        })
+        .collect();
+    results.into_iter().collect()
+}
+
+/// The reusable memory of one thread.
+struct Worker {
+    context: Context,
+    builder: FunctionBuilderContext,
+    control: ControlPlane,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Worker { context: Context::new(), builder: FunctionBuilderContext::new(), control: ControlPlane::default() }
+    }
+
+    fn compile(&mut self, env: &ModuleEnv<'_>, item: Item, listing: Listing) -> Result<CompiledFunction, Error> {
+        let leaf = self.translate(env, item)?;
+        let mut clif = None;
+        if listing == Listing::Clif {
+            clif = Some(self.context.func.display().to_string());
+        }
+        self.context.set_disasm(listing == Listing::Asm);
+        self.generate(env, item)?;
+        let frame = self.code(env, item)?.buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset);
+        if leaf && frame > UNCHECKED_FRAME {
+            // A leaf with a frame so large needs the check after all.
+            self.translate(env, item)?;
+            set_stack_limit(env, &mut self.context.func);
+            self.generate(env, item)?;
+        }
+        self.finish(env, item, clif)
+    }
+
+    /// Fills the context with an item's CLIF; whether it is a function that
+    /// has no stack check.
+    fn translate(&mut self, env: &ModuleEnv<'_>, item: Item) -> Result<bool, Error> {
+        self.context.clear();
+        let func = &mut self.context.func;
+        match item {
+            Item::Function(index) => {
+                let leaf = translate(env, index, func, &mut self.builder)?.leaf;
+                if !leaf {
+                    set_stack_limit(env, func);
+                }
+                return Ok(leaf);
+            }
+            Item::Stub(stub) => stubs::build(env, stub, func, &mut self.builder),
+            Item::Support(number) => support::build(number, env.isa, func, &mut self.builder),
+        }
+        Ok(false)
+    }
+
+    fn generate(&mut self, env: &ModuleEnv<'_>, item: Item) -> Result<(), Error> {
+        if env.options.verify
+            && let Err(errors) = self.context.verify(env.isa)
+        {
+            return Err(refused(env, item, &format!("{errors}\n{}", self.context.func.display())));
+        }
+        match self.context.compile(env.isa, &mut self.control) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refused(env, item, &cranelift_codegen::print_errors::pretty_error(error.func, error.inner))),
+        }
+    }
+
+    fn code(&self, env: &ModuleEnv<'_>, item: Item) -> Result<&CompiledCode, Error> {
+        self.context.compiled_code().ok_or_else(|| refused(env, item, "no code came out"))
+    }
+
+    fn finish(&mut self, env: &ModuleEnv<'_>, item: Item, clif: Option<String>) -> Result<CompiledFunction, Error> {
+        let compiled = self.code(env, item)?;
+        let func = &self.context.func;
+        let buffer = &compiled.buffer;
+        let mut relocations = Vec::with_capacity(buffer.relocs().len());
+        for reloc in buffer.relocs() {
+            let target = target(&reloc.target, func).ok_or_else(|| refused(env, item, "a reference has an unknown target"))?;
+            relocations.push(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
+        }
+        let unwind = compiled.create_unwind_info(env.isa).map_err(|e| refused(env, item, &e.to_string()))?;
+        let mut source_locs = Vec::new();
+        if env.options.debug {
+            let locs = buffer.get_srclocs_sorted();
+            source_locs = locs.iter().filter(|loc| !loc.loc.is_default()).map(|loc| (loc.start, loc.loc.bits())).collect();
+        }
+        Ok(CompiledFunction {
+            item,
+            code: buffer.data().to_vec(),
+            alignment: buffer.alignment,
+            relocations,
+            traps: buffer.traps().iter().filter_map(|site| Some((site.offset, trap(site.code)?))).collect(),
+            unwind,
+            source_locs,
+            listing: clif.or_else(|| compiled.vcode.clone()),
+        })
+    }
+}
+
+/// Our trap for Cranelift's code; `None` for memory accesses, of which the
+/// artifact keeps no list.
+fn trap(code: TrapCode) -> Option<Trap> {
+    match code {
+        TrapCode::HEAP_OUT_OF_BOUNDS => None,
+        TrapCode::STACK_OVERFLOW => Some(Trap::StackOverflow),
+        TrapCode::INTEGER_OVERFLOW => Some(Trap::IntegerOverflow),
+        TrapCode::INTEGER_DIVISION_BY_ZERO => Some(Trap::IntegerDivisionByZero),
+        TrapCode::BAD_CONVERSION_TO_INTEGER => Some(Trap::BadConversionToInteger),
+        user => Trap::from_code(user.as_raw().get()),
+    }
+}
+
+fn target(target: &FinalizedRelocTarget, func: &ir::Function) -> Option<Symbol> {
+    match target {
+        FinalizedRelocTarget::ExternalName(ExternalName::User(name)) => Symbol::from_name(&func.params.user_named_funcs()[*name]),
+        FinalizedRelocTarget::ExternalName(ExternalName::LibCall(call)) => routine(*call),
+        _ => None,
+    }
+}
+
+fn routine(call: LibCall) -> Option<Symbol> {
+    support::routine(call).map(Symbol::Support)
+}
+
+fn refused(env: &ModuleEnv<'_>, item: Item, reason: &str) -> Error {
+    let (index, name) = match item {
+        Item::Function(index) => (index, format!(" `{}`", env.module.function_name(index))),
+        Item::Stub(stub) => (0, format!(" (stub `{}`)", stub.symbol_name(&env.module.types))),
+        Item::Support(number) => (0, format!(" (support routine {number})")),
+    };
+    Error::Codegen { index, name, reason: reason.to_owned() }
+}

@@ -1,0 +1,178 @@
+//! Compiled functions to a [`LinkedImage`]: one position-independent text with
+//! its read-only tables, every reference resolved.
+//!
+//! ```text
+//! | defined functions in index order | stubs | support routines | read-only tables |
+//! ```
+
+use crate::analyse::TableFact;
+use crate::codegen::{CompiledFunction, Item, Relocation};
+use crate::error::Error;
+use crate::translate::stubs::Stub;
+use crate::translate::{ModuleEnv, READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL, Symbol};
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::isa::unwind::UnwindInfo;
+use std::collections::HashMap;
+use wasmc_artifacts::abi::{Arch, Trap};
+
+/// A read-only table begins at a multiple of this.
+const TABLE_ALIGNMENT: usize = 16;
+
+/// An item's place in the text.
+#[derive(Debug)]
+pub struct Placed {
+    /// What it is.
+    pub item: Item,
+    /// First byte.
+    pub offset: u32,
+    /// Bytes of code.
+    pub length: u32,
+    /// How to unwind through it.
+    pub unwind: Option<UnwindInfo>,
+}
+
+/// The text, and where what is in it.
+#[derive(Debug)]
+pub struct LinkedImage {
+    /// Machine code and read-only tables.
+    pub text: Vec<u8>,
+    /// Every item, in text order; defined functions come first, in index order.
+    pub items: Vec<Placed>,
+    /// Table index, first byte and length of every read-only table.
+    pub tables: Vec<(u32, u32, u32)>,
+    /// Where code traps, in text order.
+    pub traps: Vec<(u32, Trap)>,
+    /// Offsets in the text and in the wasm, in text order, with `-g`.
+    pub source_locs: Vec<(u32, u32)>,
+    stubs: HashMap<Stub, u32>,
+}
+
+impl LinkedImage {
+    /// Where a stub is in the text, if there is one.
+    pub fn stub(&self, stub: Stub) -> Option<u32> {
+        self.stubs.get(&stub).copied()
+    }
+}
+
+/// Lays out the text and resolves references. `compiled` must be in text order.
+///
+/// # Errors
+/// [`Error::TooLarge`] if the text is too large for its own calls.
+pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<LinkedImage, Error> {
+    let filler: u8 = if env.options.target.arch() == Arch::X86_64 { 0xcc } else { 0 };
+    let length: usize = compiled.iter().map(|f| f.code.len() + f.alignment as usize).sum();
+    let mut image = LinkedImage {
+        text: Vec::with_capacity(length),
+        items: Vec::with_capacity(compiled.len()),
+        tables: Vec::new(),
+        traps: Vec::new(),
+        source_locs: Vec::new(),
+        stubs: HashMap::new(),
+    };
+    let mut symbols = HashMap::new();
+    let mut relocations: Vec<(u32, Vec<Relocation>)> = Vec::new();
+    for function in compiled {
+        image.text.resize(image.text.len().next_multiple_of(function.alignment as usize), filler);
+        let offset = text_offset(image.text.len())?;
+        image.text.extend_from_slice(&function.code);
+        match function.item {
+            Item::Function(index) => drop(symbols.insert(Symbol::Function(index), offset)),
+            Item::Support(number) => drop(symbols.insert(Symbol::Support(number), offset)),
+            Item::Stub(stub) => {
+                image.stubs.insert(stub, offset);
+                if let Stub::ImportThunk(function) = stub {
+                    symbols.insert(Symbol::ImportThunk(function), offset);
+                }
+            }
+        }
+        image.traps.extend(function.traps.iter().map(|(at, trap)| (offset + at, *trap)));
+        image.source_locs.extend(function.source_locs.iter().map(|(at, wasm)| (offset + at, *wasm)));
+        if !function.relocations.is_empty() {
+            relocations.push((offset, function.relocations));
+        }
+        let length = function.code.len() as u32;
+        image.items.push(Placed { item: function.item, offset, length, unwind: function.unwind });
+    }
+    image.place_tables(env, &mut symbols)?;
+    for (base, list) in relocations {
+        for relocation in list {
+            let target = *symbols.get(&relocation.target).ok_or_else(|| missing(relocation.target))?;
+            apply(&mut image.text, base + relocation.offset, &relocation, target)?;
+        }
+    }
+    Ok(image)
+}
+
+fn missing(symbol: Symbol) -> Error {
+    Error::Options(format!("internal error: nothing was compiled for {symbol:?}"))
+}
+
+fn text_offset(offset: usize) -> Result<u32, Error> {
+    // Offsets are 32 bits wide, and calls reach 2 GiB.
+    let limit = i32::MAX as u64;
+    if offset as u64 > limit {
+        return Err(Error::TooLarge { what: "the machine code in bytes", value: offset as u64, limit });
+    }
+    Ok(offset as u32)
+}
+
+impl LinkedImage {
+    fn place_tables(&mut self, env: &ModuleEnv<'_>, symbols: &mut HashMap<Symbol, u32>) -> Result<(), Error> {
+        for (index, fact) in env.facts.tables.iter().enumerate() {
+            if *fact != TableFact::ReadOnly {
+                continue;
+            }
+            self.text.resize(self.text.len().next_multiple_of(TABLE_ALIGNMENT), 0);
+            let start = text_offset(self.text.len())?;
+            let count = env.module.tables[index].ty.initial as usize;
+            let init = &env.facts.table_init[index];
+            for i in 0..count {
+                let (ty, distance) = match init.get(i).copied().flatten() {
+                    None => (READ_ONLY_NULL, 0),
+                    Some(function) => {
+                        let symbol =
+                            if env.module.is_imported_function(function) { Symbol::ImportThunk(function) } else { Symbol::Function(function) };
+                        let code = *symbols.get(&symbol).ok_or_else(|| missing(symbol))?;
+                        (env.module.functions[function as usize].0, code as i32 - start as i32)
+                    }
+                };
+                self.text.extend_from_slice(&ty.to_le_bytes());
+                self.text.extend_from_slice(&distance.to_le_bytes());
+            }
+            text_offset(self.text.len())?;
+            symbols.insert(Symbol::Table(index as u32), start);
+            self.tables.push((index as u32, start, count as u32 * READ_ONLY_ELEMENT_SIZE));
+        }
+        Ok(())
+    }
+}
+
+/// Fills in one reference. The text begins at a page boundary, so distances
+/// between pages are those between the offsets' pages.
+fn apply(text: &mut [u8], at: u32, relocation: &Relocation, target: u32) -> Result<(), Error> {
+    let value = i64::from(target) + relocation.addend;
+    let distance = value - i64::from(at);
+    let too_far = |limit: i64| Error::TooLarge { what: "the distance of a call in bytes", value: distance.unsigned_abs(), limit: limit as u64 };
+    let place = &mut text[at as usize..at as usize + 4];
+    let instruction = u32::from_le_bytes([place[0], place[1], place[2], place[3]]);
+    let patched = match relocation.kind {
+        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => i32::try_from(distance).map_err(|_| too_far(i64::from(i32::MAX)))? as u32,
+        Reloc::Arm64Call => {
+            let limit = 1 << 27;
+            if !(-limit..limit).contains(&distance) {
+                return Err(too_far(limit));
+            }
+            instruction & 0xfc00_0000 | (distance >> 2) as u32 & 0x03ff_ffff
+        }
+        Reloc::Aarch64AdrPrelPgHi21 => {
+            let pages = ((value & !0xfff) - (i64::from(at) & !0xfff)) >> 12;
+            let low = (pages as u32 & 3) << 29;
+            let high = (pages as u32 >> 2 & 0x7_ffff) << 5;
+            instruction & 0x9f00_001f | low | high
+        }
+        Reloc::Aarch64AddAbsLo12Nc => instruction & !(0xfff << 10) | (value as u32 & 0xfff) << 10,
+        other => return Err(Error::Options(format!("internal error: the code generator made a relocation of kind {other:?}"))),
+    };
+    place.copy_from_slice(&patched.to_le_bytes());
+    Ok(())
+}

@@ -1,0 +1,443 @@
+//! wasm bytes to [`ParsedModule`]: every section read and validated, function
+//! bodies only found. They are validated where they are translated, in
+//! parallel.
+
+use crate::error::Error;
+use crate::options::Options;
+use std::collections::HashMap;
+use std::ops::Range;
+use wasmc_artifacts::abi::{FuncType, ValType};
+use wasmparser::{
+    BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, Encoding, ExternalKind, FuncToValidate,
+    FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TableType, TypeRef, ValidPayload,
+    Validator, ValidatorResources,
+};
+
+/// A constant expression, as operations on a stack.
+pub type Expr = Vec<ConstOp>;
+
+/// An operation of a constant expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstOp {
+    /// A number or vector, as its bits.
+    Const(u128),
+    /// The value of a global.
+    GlobalGet(u32),
+    /// A reference to a function.
+    RefFunc(u32),
+    /// A null reference.
+    RefNull,
+    /// Integer arithmetic.
+    Binary(ConstBinary),
+}
+
+/// Integer arithmetic in constant expressions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named after the instructions")]
+pub enum ConstBinary {
+    I32Add,
+    I32Sub,
+    I32Mul,
+    I64Add,
+    I64Sub,
+    I64Mul,
+}
+
+/// What an import must be.
+#[derive(Debug, Clone, Copy)]
+pub enum ImportKind {
+    /// A function of the type with this index among the distinct types.
+    Func(TypeIndex),
+    /// The table with this index.
+    Table(u32),
+    /// The memory with this index.
+    Memory(u32),
+    /// The global with this index.
+    Global(u32),
+}
+
+/// Index of a distinct function type: equal types have one index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeIndex(pub u32);
+
+/// An import.
+#[derive(Debug)]
+pub struct ParsedImport<'a> {
+    /// Module name.
+    pub module: &'a str,
+    /// Field name.
+    pub name: &'a str,
+    /// What it is.
+    pub kind: ImportKind,
+}
+
+/// An export.
+#[derive(Debug)]
+pub struct ParsedExport<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Kind.
+    pub kind: ExternalKind,
+    /// Index in the kind's index space.
+    pub index: u32,
+}
+
+/// A global; imported ones have no initial value.
+#[derive(Debug)]
+pub struct ParsedGlobal {
+    /// Type of the value.
+    pub ty: ValType,
+    /// Whether it can change.
+    pub mutable: bool,
+    /// Initial value.
+    pub init: Option<Expr>,
+}
+
+/// A table.
+#[derive(Debug)]
+pub struct ParsedTable {
+    /// Its type.
+    pub ty: TableType,
+    /// Type of the elements.
+    pub element: ValType,
+}
+
+/// How a segment is used: `Some` is an active one, with memory or table and offset.
+pub type Placement = Option<(u32, Expr)>;
+
+/// A data segment.
+#[derive(Debug)]
+pub struct ParsedData<'a> {
+    /// Where it goes, unless it is passive.
+    pub active: Placement,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// An element segment.
+#[derive(Debug)]
+pub struct ParsedElem {
+    /// Where it goes, unless it is passive or declared.
+    pub active: Placement,
+    /// Whether it only declares functions.
+    pub declared: bool,
+    /// Type of the elements.
+    pub element: ValType,
+    /// The elements.
+    pub items: Vec<ConstOp>,
+}
+
+/// A function body, found but not validated yet.
+pub struct ParsedBody<'a> {
+    /// What its validation needs; taken by analysis.
+    pub validate: Option<FuncToValidate<ValidatorResources>>,
+    /// The body.
+    pub body: FunctionBody<'a>,
+}
+
+/// A module whose sections are known and valid, except for function bodies.
+#[derive(Default)]
+pub struct ParsedModule<'a> {
+    /// The wasm bytes.
+    pub wasm: &'a [u8],
+    /// Distinct function types.
+    pub types: Vec<FuncType>,
+    /// For each type of the module, its distinct type.
+    pub type_indices: Vec<TypeIndex>,
+    /// Imports in order.
+    pub imports: Vec<ParsedImport<'a>>,
+    /// Exports in order.
+    pub exports: Vec<ParsedExport<'a>>,
+    /// The type of every function, imported ones first.
+    pub functions: Vec<TypeIndex>,
+    /// Number of imported functions.
+    pub imported_functions: u32,
+    /// Tables, imported ones first.
+    pub tables: Vec<ParsedTable>,
+    /// Number of imported tables.
+    pub imported_tables: u32,
+    /// Memories, imported ones first.
+    pub memories: Vec<MemoryType>,
+    /// Number of imported memories.
+    pub imported_memories: u32,
+    /// Globals, imported ones first.
+    pub globals: Vec<ParsedGlobal>,
+    /// Number of imported globals.
+    pub imported_globals: u32,
+    /// Data segments.
+    pub data: Vec<ParsedData<'a>>,
+    /// Element segments.
+    pub elems: Vec<ParsedElem>,
+    /// Start function.
+    pub start: Option<u32>,
+    /// Function bodies in order.
+    pub bodies: Vec<ParsedBody<'a>>,
+    /// Function names.
+    pub names: HashMap<u32, &'a str>,
+    /// The module's own name.
+    pub name: Option<&'a str>,
+    /// DWARF sections by name, read only if debug information is wanted.
+    pub dwarf: Vec<(&'a str, &'a [u8])>,
+    /// Where the code section's contents begin, to which DWARF addresses are relative.
+    pub code_start: u64,
+}
+
+/// Reads and validates everything but function bodies.
+///
+/// # Errors
+/// [`Error`] with the byte offset and reason.
+pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, Error> {
+    match wasm.get(..8) {
+        Some(head) if Parser::is_component(head) => return Err(Error::Component),
+        _ if !wasm.starts_with(b"\0asm") && wasm.len() >= 4 => {
+            return Err(Error::NotWasm("the input begins with neither wasm's magic number nor text".into()));
+        }
+        _ => {}
+    }
+    let mut validator = Validator::new_with_features(options.features.wasm());
+    let mut module = ParsedModule { wasm, ..Default::default() };
+    let mut bodies = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload?;
+        match validator.payload(&payload)? {
+            ValidPayload::Func(validate, body) => bodies.push(ParsedBody { validate: Some(validate), body }),
+            ValidPayload::Ok | ValidPayload::End(_) | ValidPayload::Parser(_) => {}
+        }
+        module.section(payload, options)?;
+    }
+    module.bodies = bodies;
+    Ok(module)
+}
+
+impl<'a> ParsedModule<'a> {
+    fn section(&mut self, payload: Payload<'a>, options: &Options) -> Result<(), Error> {
+        match payload {
+            Payload::Version { encoding: Encoding::Component, .. } => return Err(Error::Component),
+            Payload::TypeSection(reader) => {
+                let mut distinct = HashMap::new();
+                for group in reader {
+                    for ty in group?.into_types() {
+                        let CompositeInnerType::Func(func) = &ty.composite_type.inner else {
+                            return Err(Error::Options("only function types are supported".into()));
+                        };
+                        self.add_type(func, &mut distinct)?;
+                    }
+                }
+            }
+            Payload::ImportSection(reader) => {
+                for import in reader.into_imports() {
+                    self.add_import(import?)?;
+                }
+            }
+            Payload::FunctionSection(reader) => {
+                for ty in reader {
+                    self.functions.push(self.type_indices[ty? as usize]);
+                }
+            }
+            Payload::TableSection(reader) => {
+                for table in reader {
+                    let table = table?;
+                    match table.init {
+                        TableInit::RefNull => self.add_table(table.ty)?,
+                        TableInit::Expr(_) => return Err(Error::Options("tables with an initial value are not supported yet".into())),
+                    }
+                }
+            }
+            Payload::MemorySection(reader) => {
+                for memory in reader {
+                    self.memories.push(memory?);
+                }
+            }
+            Payload::GlobalSection(reader) => {
+                for global in reader {
+                    let global = global?;
+                    let init = Some(const_expr(&global.init_expr)?);
+                    self.globals.push(ParsedGlobal { ty: val_type(global.ty.content_type)?, mutable: global.ty.mutable, init });
+                }
+            }
+            Payload::ExportSection(reader) => {
+                for export in reader {
+                    let export = export?;
+                    self.exports.push(ParsedExport { name: export.name, kind: export.kind, index: export.index });
+                }
+            }
+            Payload::StartSection { func, .. } => self.start = Some(func),
+            Payload::ElementSection(reader) => {
+                for elem in reader {
+                    self.elems.push(element(elem?)?);
+                }
+            }
+            Payload::DataSection(reader) => {
+                for data in reader {
+                    let data = data?;
+                    let active = match data.kind {
+                        DataKind::Passive => None,
+                        DataKind::Active { memory_index, offset_expr } => Some((memory_index, const_expr(&offset_expr)?)),
+                    };
+                    self.data.push(ParsedData { active, bytes: data.data });
+                }
+            }
+            Payload::CodeSectionStart { unchecked_range, .. } => self.code_start = unchecked_range.start,
+            Payload::CustomSection(custom) => match custom.name() {
+                // A broken name section costs the names, not the module.
+                "name" => drop(self.read_names(custom.data(), custom.data_offset())),
+                name if options.debug && name.starts_with(".debug_") => self.dwarf.push((name, custom.data())),
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_type(&mut self, func: &wasmparser::FuncType, distinct: &mut HashMap<FuncType, TypeIndex>) -> Result<(), Error> {
+        let list = |types: &[wasmparser::ValType]| types.iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>();
+        let ty = FuncType::new(list(func.params())?, list(func.results())?);
+        let next = TypeIndex(self.types.len() as u32);
+        let index = *distinct.entry(ty.clone()).or_insert(next);
+        if index == next {
+            self.types.push(ty);
+        }
+        self.type_indices.push(index);
+        Ok(())
+    }
+
+    fn add_import(&mut self, import: wasmparser::Import<'a>) -> Result<(), Error> {
+        let kind = match import.ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                let ty = self.type_indices[ty as usize];
+                self.functions.push(ty);
+                self.imported_functions += 1;
+                ImportKind::Func(ty)
+            }
+            TypeRef::Table(ty) => {
+                self.add_table(ty)?;
+                self.imported_tables += 1;
+                ImportKind::Table(self.imported_tables - 1)
+            }
+            TypeRef::Memory(ty) => {
+                self.memories.push(ty);
+                self.imported_memories += 1;
+                ImportKind::Memory(self.imported_memories - 1)
+            }
+            TypeRef::Global(GlobalType { content_type, mutable, .. }) => {
+                self.globals.push(ParsedGlobal { ty: val_type(content_type)?, mutable, init: None });
+                self.imported_globals += 1;
+                ImportKind::Global(self.imported_globals - 1)
+            }
+            TypeRef::Tag(_) => return Err(Error::Options("tags are not supported yet".into())),
+        };
+        self.imports.push(ParsedImport { module: import.module, name: import.name, kind });
+        Ok(())
+    }
+
+    fn add_table(&mut self, ty: TableType) -> Result<(), Error> {
+        let element = val_type(wasmparser::ValType::Ref(ty.element_type))?;
+        self.tables.push(ParsedTable { ty, element });
+        Ok(())
+    }
+
+    fn read_names(&mut self, data: &'a [u8], offset: u64) -> wasmparser::Result<()> {
+        for name in NameSectionReader::new(BinaryReader::new(data, offset)) {
+            match name? {
+                Name::Module { name, .. } => self.name = Some(name),
+                Name::Function(names) => {
+                    for naming in names {
+                        let naming = naming?;
+                        self.names.insert(naming.index, naming.name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The type of function `index`.
+    pub fn func_type(&self, index: u32) -> &FuncType {
+        &self.types[self.functions[index as usize].0 as usize]
+    }
+
+    /// Whether function `index` is imported.
+    pub fn is_imported_function(&self, index: u32) -> bool {
+        index < self.imported_functions
+    }
+
+    /// A name for function `index` that a person recognises.
+    pub fn function_name(&self, index: u32) -> String {
+        if let Some(name) = self.names.get(&index) {
+            return (*name).to_owned();
+        }
+        let export = self.exports.iter().find(|e| e.kind == ExternalKind::Func && e.index == index);
+        export.map_or_else(|| format!("wasm-function[{index}]"), |e| e.name.to_owned())
+    }
+
+    /// The bytes of the body of defined function `index`, as offsets in the module.
+    pub fn body_range(&self, index: usize) -> Range<u64> {
+        self.bodies[index].body.range()
+    }
+}
+
+fn element(elem: Element<'_>) -> Result<ParsedElem, Error> {
+    let (active, declared) = match elem.kind {
+        ElementKind::Passive => (None, false),
+        ElementKind::Declared => (None, true),
+        ElementKind::Active { table_index, offset_expr } => (Some((table_index.unwrap_or(0), const_expr(&offset_expr)?)), false),
+    };
+    let (element, items) = match elem.items {
+        ElementItems::Functions(functions) => {
+            (ValType::FuncRef, functions.into_iter().map(|f| Ok(ConstOp::RefFunc(f?))).collect::<Result<_, Error>>()?)
+        }
+        ElementItems::Expressions(ty, exprs) => {
+            let mut items = Vec::new();
+            for expr in exprs {
+                match const_expr(&expr?)?.as_slice() {
+                    [one] => items.push(*one),
+                    _ => return Err(Error::Options("an element that is computed from several values is not supported yet".into())),
+                }
+            }
+            (val_type(wasmparser::ValType::Ref(ty))?, items)
+        }
+    };
+    Ok(ParsedElem { active, declared, element, items })
+}
+
+fn const_expr(expr: &ConstExpr<'_>) -> Result<Expr, Error> {
+    use ConstBinary as B;
+    let mut ops = Vec::new();
+    for op in expr.get_operators_reader() {
+        ops.push(match op? {
+            Operator::I32Const { value } => ConstOp::Const(u128::from(value as u32)),
+            Operator::I64Const { value } => ConstOp::Const(u128::from(value as u64)),
+            Operator::F32Const { value } => ConstOp::Const(u128::from(value.bits())),
+            Operator::F64Const { value } => ConstOp::Const(u128::from(value.bits())),
+            Operator::V128Const { value } => ConstOp::Const(value.i128() as u128),
+            Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
+            Operator::RefFunc { function_index } => ConstOp::RefFunc(function_index),
+            Operator::RefNull { .. } => ConstOp::RefNull,
+            Operator::I32Add => ConstOp::Binary(B::I32Add),
+            Operator::I32Sub => ConstOp::Binary(B::I32Sub),
+            Operator::I32Mul => ConstOp::Binary(B::I32Mul),
+            Operator::I64Add => ConstOp::Binary(B::I64Add),
+            Operator::I64Sub => ConstOp::Binary(B::I64Sub),
+            Operator::I64Mul => ConstOp::Binary(B::I64Mul),
+            Operator::End => break,
+            other => return Err(Error::Options(format!("the constant instruction {other:?} is not supported yet"))),
+        });
+    }
+    Ok(ops)
+}
+
+/// The ABI's type for a validated wasm type.
+pub fn val_type(ty: wasmparser::ValType) -> Result<ValType, Error> {
+    use wasmparser::{RefType, ValType as W};
+    Ok(match ty {
+        W::I32 => ValType::I32,
+        W::I64 => ValType::I64,
+        W::F32 => ValType::F32,
+        W::F64 => ValType::F64,
+        W::V128 => ValType::V128,
+        W::Ref(RefType::FUNCREF) => ValType::FuncRef,
+        W::Ref(RefType::EXTERNREF) => ValType::ExternRef,
+        W::Ref(other) => return Err(Error::Options(format!("the reference type {other} is not supported yet"))),
+    })
+}

@@ -1,0 +1,261 @@
+//! Control frames and the operators that make and leave them.
+
+use super::{Translator, clif_type};
+use crate::error::Error;
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Value};
+use wasmc_artifacts::abi::{FuncType, Trap, ValType};
+use wasmparser::{BlockType, BrTable};
+
+/// What opened a frame.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// The function's own frame.
+    Function,
+    /// `block`.
+    Block,
+    /// `loop`: branches go back to `header`.
+    Loop { header: Block },
+    /// `if`, before its `else`: the block for the other case, and the
+    /// parameters, which that case begins with again.
+    If { otherwise: Block, params: Vec<Value> },
+    /// `if`, after its `else`.
+    Else,
+    /// Any frame opened in unreachable code.
+    Dead,
+}
+
+/// An open control frame.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    kind: Kind,
+    /// Where control goes after the frame's `end`.
+    next: Block,
+    /// Whether anything branches to `next`.
+    next_used: bool,
+    /// Number of parameters and results.
+    params: usize,
+    results: usize,
+    /// Height of the value stack below the parameters.
+    height: usize,
+}
+
+fn block_args(values: &[Value]) -> Vec<BlockArg> {
+    values.iter().map(|value| BlockArg::Value(*value)).collect()
+}
+
+impl Translator<'_> {
+    fn block_with_params(&mut self, types: &[ValType]) -> Block {
+        let block = self.b.create_block();
+        for ty in types {
+            self.b.append_block_param(block, clif_type(*ty));
+        }
+        block
+    }
+
+    fn block_type(&self, ty: BlockType) -> Result<FuncType, Error> {
+        Ok(match ty {
+            BlockType::Empty => FuncType::new([], []),
+            BlockType::Type(ty) => FuncType::new([], [crate::parse::val_type(ty)?]),
+            BlockType::FuncType(index) => {
+                let module = self.env.module;
+                module.types[module.type_indices[index as usize].0 as usize].clone()
+            }
+        })
+    }
+
+    /// Opens the function's frame.
+    pub(super) fn enter_function(&mut self, ty: &FuncType) {
+        let next = self.block_with_params(ty.results());
+        let results = ty.results().len();
+        self.frames.push(Frame { kind: Kind::Function, next, next_used: false, params: 0, results, height: 0 });
+    }
+
+    /// Opens a frame; the parameters are on the stack.
+    fn open(&mut self, kind: Kind, ty: &FuncType) {
+        let next = self.block_with_params(ty.results());
+        let (params, results) = (ty.params().len(), ty.results().len());
+        let height = self.stack.len() - params;
+        self.frames.push(Frame { kind, next, next_used: false, params, results, height });
+    }
+
+    /// Opens a frame in unreachable code, of which only the nesting matters.
+    fn open_dead(&mut self) {
+        let next = self.frames[0].next;
+        let height = self.stack.len();
+        self.frames.push(Frame { kind: Kind::Dead, next, next_used: false, params: 0, results: 0, height });
+    }
+
+    /// Everything up to the frame's `end` or `else` cannot be reached.
+    pub(super) fn set_unreachable(&mut self) {
+        self.reachable = false;
+    }
+
+    fn top(&mut self) -> &mut Frame {
+        self.frames.last_mut().unwrap_or_else(|| unreachable!("validation balances control frames"))
+    }
+
+    pub(super) fn visit_block(&mut self, ty: BlockType) -> Result<(), Error> {
+        if !self.reachable {
+            self.open_dead();
+            return Ok(());
+        }
+        let ty = self.block_type(ty)?;
+        self.open(Kind::Block, &ty);
+        Ok(())
+    }
+
+    pub(super) fn visit_loop(&mut self, ty: BlockType) -> Result<(), Error> {
+        if !self.reachable {
+            self.open_dead();
+            return Ok(());
+        }
+        let ty = self.block_type(ty)?;
+        let header = self.block_with_params(ty.params());
+        self.open(Kind::Loop { header }, &ty);
+        let mut args = self.pop_many(ty.params().len());
+        self.canonical_all(&mut args);
+        self.b.ins().jump(header, &block_args(&args));
+        self.b.switch_to_block(header);
+        self.stack.extend_from_slice(self.b.block_params(header));
+        Ok(())
+    }
+
+    pub(super) fn visit_if(&mut self, ty: BlockType) -> Result<(), Error> {
+        if !self.reachable {
+            self.open_dead();
+            return Ok(());
+        }
+        let ty = self.block_type(ty)?;
+        let condition = self.pop();
+        let (then, otherwise) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        self.b.seal_block(then);
+        self.b.seal_block(otherwise);
+        let params = self.stack[self.stack.len() - ty.params().len()..].to_vec();
+        self.open(Kind::If { otherwise, params }, &ty);
+        self.b.switch_to_block(then);
+        Ok(())
+    }
+
+    pub(super) fn visit_else(&mut self) {
+        self.leave_to_next();
+        let frame = self.top();
+        let height = frame.height;
+        match std::mem::replace(&mut frame.kind, Kind::Else) {
+            Kind::If { otherwise, params } => {
+                self.stack.truncate(height);
+                self.stack.extend(params);
+                self.b.switch_to_block(otherwise);
+                self.reachable = true;
+            }
+            dead => self.top().kind = dead,
+        }
+    }
+
+    /// If control can fall out of the frame's end, sends it on.
+    fn leave_to_next(&mut self) {
+        if !self.reachable {
+            return;
+        }
+        let frame = self.top();
+        frame.next_used = true;
+        let (next, results) = (frame.next, frame.results);
+        let mut values = self.pop_many(results);
+        self.canonical_all(&mut values);
+        self.b.ins().jump(next, &block_args(&values));
+    }
+
+    pub(super) fn visit_end(&mut self) {
+        self.leave_to_next();
+        let frame = self.frames.pop().unwrap_or_else(|| unreachable!("validation balances control frames"));
+        self.stack.truncate(frame.height);
+        let mut next_used = frame.next_used;
+        let is_function = matches!(frame.kind, Kind::Function);
+        match frame.kind {
+            Kind::Dead => return,
+            Kind::Loop { header } => self.b.seal_block(header),
+            Kind::If { otherwise, mut params } => {
+                self.b.switch_to_block(otherwise);
+                self.canonical_all(&mut params);
+                self.b.ins().jump(frame.next, &block_args(&params));
+                next_used = true;
+            }
+            Kind::Function | Kind::Block | Kind::Else => {}
+        }
+        self.b.seal_block(frame.next);
+        self.reachable = next_used;
+        if !next_used {
+            return;
+        }
+        self.b.switch_to_block(frame.next);
+        self.stack.extend_from_slice(self.b.block_params(frame.next));
+        if is_function {
+            let results = self.pop_many(frame.results);
+            self.b.ins().return_(&results);
+        }
+    }
+
+    /// The target of a branch, how many values it takes; marks it as used.
+    fn branch_target(&mut self, depth: u32) -> (Block, usize) {
+        let at = self.frames.len() - 1 - depth as usize;
+        let frame = &mut self.frames[at];
+        match frame.kind {
+            Kind::Loop { header } => (header, frame.params),
+            _ => {
+                frame.next_used = true;
+                (frame.next, frame.results)
+            }
+        }
+    }
+
+    /// The values that a branch takes, which stay on the stack.
+    fn branch_args(&mut self, count: usize) -> Vec<BlockArg> {
+        let mut values = self.stack[self.stack.len() - count..].to_vec();
+        self.canonical_all(&mut values);
+        block_args(&values)
+    }
+
+    pub(super) fn visit_br(&mut self, depth: u32) {
+        let (target, count) = self.branch_target(depth);
+        let args = self.branch_args(count);
+        self.b.ins().jump(target, &args);
+        self.set_unreachable();
+    }
+
+    pub(super) fn visit_br_if(&mut self, depth: u32) {
+        let condition = self.pop();
+        let (target, count) = self.branch_target(depth);
+        let args = self.branch_args(count);
+        let fall_through = self.b.create_block();
+        self.b.ins().brif(condition, target, &args, fall_through, &[]);
+        self.b.seal_block(fall_through);
+        self.b.switch_to_block(fall_through);
+    }
+
+    pub(super) fn visit_br_table(&mut self, table: &BrTable<'_>) -> Result<(), Error> {
+        let index = self.pop();
+        let (target, count) = self.branch_target(table.default());
+        let args = self.branch_args(count);
+        let default = self.b.func.dfg.block_call(target, &args);
+        let mut targets = Vec::with_capacity(table.len() as usize);
+        for depth in table.targets() {
+            let (target, _) = self.branch_target(depth?);
+            targets.push(self.b.func.dfg.block_call(target, &args));
+        }
+        let jump_table = self.b.create_jump_table(JumpTableData::new(default, &targets));
+        self.b.ins().br_table(index, jump_table);
+        self.set_unreachable();
+        Ok(())
+    }
+
+    pub(super) fn visit_return(&mut self) {
+        self.visit_br(self.frames.len() as u32 - 1);
+    }
+
+    pub(super) fn visit_unreachable(&mut self) {
+        self.b.ins().trap(super::trap_code(Trap::UnreachableCodeReached));
+        self.set_unreachable();
+    }
+
+    pub(super) fn visit_nop(&mut self) {}
+}

@@ -1,0 +1,40 @@
+//! Bulk operations on memories. The ranges are checked here, so that the
+//! builtins that move the bytes cannot fail.
+
+use crate::translate::Translator;
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+use wasmc_artifacts::abi::{Builtin, Trap};
+
+impl Translator<'_> {
+    /// A 32-bit operand as an unsigned 64-bit number.
+    pub(super) fn wide(&mut self, value: Value) -> Value {
+        self.b.ins().uextend(types::I64, value)
+    }
+
+    pub(in crate::translate) fn visit_memory_copy(&mut self, to_memory: u32, from_memory: u32) {
+        let (to, from, length) = self.pop3();
+        let (to, from, length) = (self.wide(to), self.wide(from), self.wide(length));
+        let to = self.checked_range(to_memory, to, length);
+        let from = self.checked_range(from_memory, from, length);
+        self.call_builtin(Builtin::memory_move, &[to, from, length]);
+    }
+
+    pub(in crate::translate) fn visit_memory_fill(&mut self, memory: u32) {
+        let (to, value, length) = self.pop3();
+        let (to, length) = (self.wide(to), self.wide(length));
+        let to = self.checked_range(memory, to, length);
+        self.call_builtin(Builtin::memory_set, &[to, value, length]);
+    }
+
+    pub(in crate::translate) fn visit_memory_init(&mut self, segment: u32, memory: u32) {
+        let (to, from, length) = self.pop3();
+        let to = self.wide(to);
+        let (memory, segment) = (self.index(memory), self.index(segment));
+        self.call_builtin_or_trap(Builtin::memory_init, &[memory, segment, to, from, length], Trap::MemoryOutOfBounds);
+    }
+
+    pub(in crate::translate) fn visit_data_drop(&mut self, segment: u32) {
+        let segment = self.index(segment);
+        self.call_builtin(Builtin::data_drop, &[segment]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Calls.
+
+use crate::analyse::TableFact;
+use crate::parse::TypeIndex;
+use crate::translate::{Symbol, Translator, trap_code};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Inst, InstBuilder, MemFlagsData, Value, types};
+use wasmc_artifacts::abi::{Trap, vm_func_import, vm_func_ref};
+
+/// Bytes of an element of a read-only table: the index of its type among the
+/// module's distinct ones, and the distance of its code from the table's
+/// start, 32 bits each.
+pub(crate) const READ_ONLY_ELEMENT_SIZE: u32 = 8;
+
+/// The type in a null element of a read-only table.
+pub(crate) const READ_ONLY_NULL: u32 = u32::MAX;
+
+/// A function value that is about to be called.
+struct Callee {
+    code: Value,
+    ctx: Value,
+}
+
+impl Translator<'_> {
+    /// The arguments of a call of type `ty`, with `ctx` before them.
+    fn call_args(&mut self, ty: TypeIndex, ctx: Value) -> Vec<Value> {
+        let count = self.env.module.types[ty.0 as usize].params().len();
+        let mut args = self.pop_many(count);
+        self.canonical_all(&mut args);
+        args.insert(0, ctx);
+        args
+    }
+
+    fn push_results(&mut self, call: Inst) {
+        self.stack.extend_from_slice(self.b.inst_results(call));
+    }
+
+    pub(in crate::translate) fn visit_call(&mut self, function: u32) {
+        self.makes_calls = true;
+        let ty = self.env.module.functions[function as usize];
+        let call = if self.env.module.is_imported_function(function) {
+            let callee = self.imported_callee(function);
+            let args = self.call_args(ty, callee.ctx);
+            let sig = self.signature(ty);
+            self.b.ins().call_indirect(sig, callee.code, &args)
+        } else {
+            let args = self.call_args(ty, self.vmctx);
+            let callee = self.function(function);
+            self.b.ins().call(callee, &args)
+        };
+        self.push_results(call);
+    }
+
+    fn imported_callee(&mut self, function: u32) -> Callee {
+        let import = self.env.facts.layout.func_import(function);
+        let flags = self.constant_flags();
+        let code = self.load_context(import + vm_func_import::code, flags);
+        let ctx = self.load_context(import + vm_func_import::ctx, flags);
+        Callee { code, ctx }
+    }
+
+    pub(in crate::translate) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
+        self.makes_calls = true;
+        let ty = self.env.module.type_indices[ty as usize];
+        let index = self.pop();
+        let callee = if self.env.facts.tables[table as usize] == TableFact::ReadOnly {
+            self.read_only_callee(ty, table, index)
+        } else {
+            self.table_callee(ty, table, index)
+        };
+        let args = self.call_args(ty, callee.ctx);
+        let sig = self.signature(ty);
+        let call = self.b.ins().call_indirect(sig, callee.code, &args);
+        self.push_results(call);
+    }
+
+    /// The callee in an element of a table in read-only data: a function of
+    /// this module (or the stand-in for an import), so it gets our context.
+    fn read_only_callee(&mut self, ty: TypeIndex, table: u32, index: Value) -> Callee {
+        let length = self.env.module.tables[table as usize].ty.initial;
+        let length = self.b.ins().iconst(types::I32, length as u32 as i32 as i64 & 0xffff_ffff);
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
+        self.trap_if(outside, Trap::UndefinedElement);
+        let index = self.wide(index);
+        let zero = self.b.ins().iconst(types::I64, 0);
+        let index = self.b.ins().select_spectre_guard(outside, zero, index);
+        let base = self.symbol_address(Symbol::Table(table));
+        let offset = self.b.ins().imul_imm_u(index, i64::from(READ_ONLY_ELEMENT_SIZE));
+        let element = self.b.ins().iadd(base, offset);
+        let flags = MemFlagsData::trusted().with_readonly();
+        let found = self.b.ins().load(types::I32, flags, element, 0);
+        let expected = self.b.ins().iconst(types::I32, i64::from(ty.0));
+        self.check_type(found, expected, |t| {
+            let null = t.b.ins().iconst(types::I32, i64::from(READ_ONLY_NULL));
+            t.b.ins().icmp(IntCC::Equal, found, null)
+        });
+        let distance = self.b.ins().sload32(flags, element, 4);
+        Callee { code: self.b.ins().iadd(base, distance), ctx: self.vmctx }
+    }
+
+    /// The callee in an element of any other table.
+    fn table_callee(&mut self, ty: TypeIndex, table: u32, index: Value) -> Callee {
+        let address = self.element_address(table, index, Trap::UndefinedElement);
+        let reference = self.load_funcref(table, index, address);
+        self.b.ins().trapz(reference, trap_code(Trap::IndirectCallToNull));
+        // A function value never changes.
+        let flags = MemFlagsData::trusted().with_readonly();
+        let found = self.b.ins().load(types::I64, flags, reference, vm_func_ref::type_id);
+        let id = self.env.module.types[ty.0 as usize].id();
+        let expected = self.b.ins().iconst(types::I64, id.0 as i64);
+        let differs = self.b.ins().icmp(IntCC::NotEqual, found, expected);
+        self.trap_if(differs, Trap::BadSignature);
+        let code = self.b.ins().load(types::I64, flags, reference, vm_func_ref::code);
+        let ctx = self.b.ins().load(types::I64, flags, reference, vm_func_ref::ctx);
+        Callee { code, ctx }
+    }
+
+    /// Goes on if `found` equals `expected`; otherwise traps, with the reason
+    /// that `is_null` decides.
+    fn check_type(&mut self, found: Value, expected: Value, is_null: impl FnOnce(&mut Self) -> Value) {
+        let (good, bad) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(bad);
+        let same = self.b.ins().icmp(IntCC::Equal, found, expected);
+        self.b.ins().brif(same, good, &[], bad, &[]);
+        self.b.seal_block(good);
+        self.b.seal_block(bad);
+        self.b.switch_to_block(bad);
+        let null = is_null(self);
+        self.trap_if(null, Trap::IndirectCallToNull);
+        self.cold_trap(Trap::BadSignature, good);
+    }
+}

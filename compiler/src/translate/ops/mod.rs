@@ -1,0 +1,12 @@
+//! The operators, a file for each family. Every method has the name of
+//! wasmparser's visitor method and works on the translator's value stack.
+
+mod bulk;
+pub(crate) mod call;
+mod convert;
+mod memory;
+mod numeric;
+mod reference;
+mod simd;
+mod table;
+mod variable;

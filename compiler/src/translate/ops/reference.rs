@@ -1,0 +1,34 @@
+//! References as values.
+
+use crate::error::Error;
+use crate::parse::val_type;
+use crate::translate::{Translator, clif_type};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, types};
+use wasmc_artifacts::abi::Builtin;
+use wasmparser::{HeapType, RefType};
+
+impl Translator<'_> {
+    pub(in crate::translate) fn visit_ref_null(&mut self, ty: HeapType) -> Result<(), Error> {
+        let ty = RefType::new(true, ty).ok_or_else(|| Error::Options("a heap type index is too large".into()))?;
+        let ty = clif_type(val_type(wasmparser::ValType::Ref(ty))?);
+        let null = self.zero(ty);
+        self.push(null);
+        Ok(())
+    }
+
+    pub(in crate::translate) fn visit_ref_is_null(&mut self) {
+        let value = self.pop();
+        let ty = self.type_of(value);
+        let null = self.zero(ty);
+        let flag = self.b.ins().icmp(IntCC::Equal, value, null);
+        let result = self.b.ins().uextend(types::I32, flag);
+        self.push(result);
+    }
+
+    pub(in crate::translate) fn visit_ref_func(&mut self, function: u32) {
+        let function = self.index(function);
+        let reference = self.call_builtin_value(Builtin::ref_func, &[function]);
+        self.push(reference);
+    }
+}

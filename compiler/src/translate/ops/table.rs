@@ -1,0 +1,159 @@
+//! Tables: single elements in line, everything else through builtins.
+//!
+//! An element is a 64-bit reference. In a funcref table 0 means "not computed
+//! yet" and a computed one carries [`FUNCREF_INIT_BIT`].
+
+use crate::analyse::TableFact;
+use crate::translate::{Translator, trap_code};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use wasmc_artifacts::abi::{Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import};
+
+impl Translator<'_> {
+    pub(super) fn table_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(Some(self.regions.tables))
+    }
+
+    fn is_funcref_table(&self, table: u32) -> bool {
+        self.env.module.tables[table as usize].element == ValType::FuncRef
+    }
+
+    /// A field of a table's definition.
+    fn table_field(&mut self, table: u32, field: i32) -> Value {
+        let layout = &self.env.facts.layout;
+        let imported = self.env.module.imported_tables;
+        if table < imported {
+            let offset = layout.table_import(table) + vm_table_import::def;
+            let def = self.load_context(offset, self.constant_flags());
+            let flags = self.context_flags();
+            self.b.ins().load(types::I64, flags, def, field)
+        } else {
+            self.load_context(layout.table_def(table - imported) + field, self.context_flags())
+        }
+    }
+
+    /// A table's length as a 64-bit number.
+    pub(super) fn table_length(&mut self, table: u32) -> Value {
+        match self.env.facts.tables[table as usize] {
+            TableFact::Context { .. } | TableFact::ReadOnly => {
+                let length = self.env.module.tables[table as usize].ty.initial;
+                self.b.ins().iconst(types::I64, length as i64)
+            }
+            TableFact::Imported | TableFact::Allocated => self.table_field(table, vm_table_def::length),
+        }
+    }
+
+    /// The address of an element, whose 32-bit index is checked.
+    pub(super) fn element_address(&mut self, table: u32, index: Value, trap: Trap) -> Value {
+        let index = self.wide(index);
+        let length = self.table_length(table);
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
+        self.trap_if(outside, trap);
+        let base = match self.env.facts.tables[table as usize] {
+            TableFact::Context { first } => {
+                let offset = self.env.facts.layout.table_element(first);
+                self.b.ins().iadd_imm_s(self.vmctx, i64::from(offset))
+            }
+            _ => self.table_field(table, vm_table_def::base),
+        };
+        let offset = self.b.ins().imul_imm_u(index, i64::from(TABLE_ELEMENT_SIZE));
+        let address = self.b.ins().iadd(base, offset);
+        // A mispredicted branch reads the first element, not beyond the table.
+        self.b.ins().select_spectre_guard(outside, base, address)
+    }
+
+    /// The reference in a funcref element, computed if it has not been yet.
+    pub(super) fn load_funcref(&mut self, table: u32, index: Value, address: Value) -> Value {
+        let flags = self.table_flags();
+        let element = self.b.ins().load(types::I64, flags, address, 0);
+        let untagged = self.b.ins().band_imm_s(element, !(FUNCREF_INIT_BIT as i64));
+        let (compute, done) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(compute);
+        self.b.append_block_param(done, types::I64);
+        self.b.ins().brif(element, done, &[untagged.into()], compute, &[]);
+        self.b.seal_block(compute);
+        self.b.switch_to_block(compute);
+        let (table, index) = (self.index(table), self.wide(index));
+        let computed = self.call_builtin_value(Builtin::table_lazy_init, &[table, index]);
+        self.b.ins().jump(done, &[computed.into()]);
+        self.b.seal_block(done);
+        self.b.switch_to_block(done);
+        self.b.block_params(done)[0]
+    }
+
+    pub(in crate::translate) fn visit_table_get(&mut self, table: u32) {
+        let index = self.pop();
+        let address = self.element_address(table, index, Trap::TableOutOfBounds);
+        let value = if self.is_funcref_table(table) {
+            self.load_funcref(table, index, address)
+        } else {
+            let flags = self.table_flags();
+            self.b.ins().load(types::I32, flags, address, 0)
+        };
+        self.push(value);
+    }
+
+    pub(in crate::translate) fn visit_table_set(&mut self, table: u32) {
+        let (index, value) = self.pop2();
+        let address = self.element_address(table, index, Trap::TableOutOfBounds);
+        let element = if self.is_funcref_table(table) {
+            self.b.ins().bor_imm_u(value, FUNCREF_INIT_BIT as i64)
+        } else {
+            self.wide(value)
+        };
+        let flags = self.table_flags();
+        self.b.ins().store(flags, element, address, 0);
+    }
+
+    /// A reference as builtins take it: 64 bits, without a tag.
+    fn wide_reference(&mut self, value: Value) -> Value {
+        if self.type_of(value) == types::I64 { value } else { self.wide(value) }
+    }
+
+    pub(in crate::translate) fn visit_table_size(&mut self, table: u32) {
+        let length = self.table_length(table);
+        let length = self.b.ins().ireduce(types::I32, length);
+        self.push(length);
+    }
+
+    pub(in crate::translate) fn visit_table_grow(&mut self, table: u32) {
+        let (value, delta) = self.pop2();
+        let (value, delta) = (self.wide_reference(value), self.wide(delta));
+        let table = self.index(table);
+        let old = self.call_builtin_value(Builtin::table_grow, &[table, delta, value]);
+        let old = self.b.ins().ireduce(types::I32, old);
+        self.push(old);
+    }
+
+    pub(in crate::translate) fn visit_table_fill(&mut self, table: u32) {
+        let (to, value, length) = self.pop3();
+        let (to, value, length) = (self.wide(to), self.wide_reference(value), self.wide(length));
+        let table = self.index(table);
+        self.call_builtin_or_trap(Builtin::table_fill, &[table, to, value, length], Trap::TableOutOfBounds);
+    }
+
+    pub(in crate::translate) fn visit_table_copy(&mut self, to_table: u32, from_table: u32) {
+        let (to, from, length) = self.pop3();
+        let (to, from, length) = (self.wide(to), self.wide(from), self.wide(length));
+        let (to_table, from_table) = (self.index(to_table), self.index(from_table));
+        self.call_builtin_or_trap(Builtin::table_copy, &[to_table, from_table, to, from, length], Trap::TableOutOfBounds);
+    }
+
+    pub(in crate::translate) fn visit_table_init(&mut self, segment: u32, table: u32) {
+        let (to, from, length) = self.pop3();
+        let to = self.wide(to);
+        let (table, segment) = (self.index(table), self.index(segment));
+        self.call_builtin_or_trap(Builtin::table_init, &[table, segment, to, from, length], Trap::TableOutOfBounds);
+    }
+
+    pub(in crate::translate) fn visit_elem_drop(&mut self, segment: u32) {
+        let segment = self.index(segment);
+        self.call_builtin(Builtin::elem_drop, &[segment]);
+    }
+
+    /// Traps with `trap` where control gets to, and goes on in `block`.
+    pub(super) fn cold_trap(&mut self, trap: Trap, block: cranelift_codegen::ir::Block) {
+        self.b.ins().trap(trap_code(trap));
+        self.b.switch_to_block(block);
+    }
+}
