@@ -7,7 +7,9 @@
 
 /// Calls the macro `$callback` with every builtin.
 ///
-/// Types: `vmctx` and `ptr` are addresses, `i32` and `i64` are numbers. All
+/// Types: `header` is the address of the caller's `VMHeader` (from a vmctx
+/// alone nobody can find it: the guard between is a tunable), `ptr` is any
+/// other address, `i32` and `i64` are numbers. All
 /// use the C convention and none unwinds. A builtin that can fail returns
 /// `i32` 0 for success, and 1 for a failure whose trap the compiled code
 /// raises itself.
@@ -17,31 +19,31 @@ macro_rules! for_each_builtin {
         $callback! {
             /// Grows memory `memory` by `delta` wasm pages; the old size in
             /// pages, or -1.
-            memory_grow(ctx: vmctx, memory: i32, delta: i64) -> i64;
+            memory_grow(ctx: header, memory: i32, delta: i64) -> i64;
             /// Copies `length` bytes that may overlap.
             memory_move(to: ptr, from: ptr, length: i64);
             /// Sets `length` bytes to the low byte of `value`.
             memory_set(to: ptr, value: i32, length: i64);
             /// `memory.init`; 1 if either range is out of bounds.
-            memory_init(ctx: vmctx, memory: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
+            memory_init(ctx: header, memory: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
             /// `data.drop`.
-            data_drop(ctx: vmctx, segment: i32);
+            data_drop(ctx: header, segment: i32);
             /// Grows table `table` by `delta` elements set to `value`; the old
             /// size, or -1.
-            table_grow(ctx: vmctx, table: i32, delta: i64, value: i64) -> i64;
+            table_grow(ctx: header, table: i32, delta: i64, value: i64) -> i64;
             /// `table.fill`; 1 if out of bounds.
-            table_fill(ctx: vmctx, table: i32, to: i64, value: i64, length: i64) -> i32;
+            table_fill(ctx: header, table: i32, to: i64, value: i64, length: i64) -> i32;
             /// `table.copy`; 1 if either range is out of bounds.
-            table_copy(ctx: vmctx, to_table: i32, from_table: i32, to: i64, from: i64, length: i64) -> i32;
+            table_copy(ctx: header, to_table: i32, from_table: i32, to: i64, from: i64, length: i64) -> i32;
             /// `table.init`; 1 if either range is out of bounds.
-            table_init(ctx: vmctx, table: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
+            table_init(ctx: header, table: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
             /// `elem.drop`.
-            elem_drop(ctx: vmctx, segment: i32);
+            elem_drop(ctx: header, segment: i32);
             /// Computes the funcref element at `index`, which is in bounds and
             /// not computed yet; the untagged reference.
-            table_lazy_init(ctx: vmctx, table: i32, index: i64) -> ptr;
+            table_lazy_init(ctx: header, table: i32, index: i64) -> ptr;
             /// The function reference of function `function`.
-            ref_func(ctx: vmctx, function: i32) -> ptr;
+            ref_func(ctx: header, function: i32) -> ptr;
             /// Unwinds to the entry stub of the store context `store`, whose
             /// `pending` is set; does not return.
             raise(store: ptr);
@@ -52,8 +54,8 @@ macro_rules! for_each_builtin {
 /// The type of a builtin's parameter or result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltinType {
-    /// The caller's vmctx.
-    Vmctx,
+    /// The address of the caller's `VMHeader`.
+    Header,
     /// An address.
     Ptr,
     /// A 32-bit number.
@@ -101,7 +103,7 @@ macro_rules! builtins {
         pub const BUILTIN_DEFINITIONS: &str =
             concat!($(stringify!($name), "(", $(stringify!($t), ",",)* ")", $(stringify!($result),)? ";",)*);
     };
-    (@type vmctx) => { BuiltinType::Vmctx };
+    (@type header) => { BuiltinType::Header };
     (@type ptr) => { BuiltinType::Ptr };
     (@type i32) => { BuiltinType::I32 };
     (@type i64) => { BuiltinType::I64 };

@@ -34,7 +34,7 @@ macro_rules! for_each_vm_struct {
                 env: ptr,
                 /// The store context.
                 store: ptr,
-                /// vmctx of the instance that imports it, or null.
+                /// For the loader alone: the instance that imports it, or null.
                 caller: ptr,
             }
             /// An imported function: `func_ref` for any callee, and the
