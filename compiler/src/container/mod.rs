@@ -64,6 +64,9 @@ pub struct DebugSection {
     /// Where the content has 64-bit addresses in the text: the writer adds
     /// the address at which the text ends up.
     pub text_addresses: Vec<u32>,
+    /// Where the content has 32-bit offsets in another section, and which.
+    /// They are final here; only a linker that joins sections changes them.
+    pub section_offsets: Vec<(u32, &'static str)>,
 }
 
 /// Everything that goes into an artifact, except the metadata's content.

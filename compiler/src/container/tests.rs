@@ -64,7 +64,7 @@ impl Sample {
         let names = (0..FUNCTIONS).map(|i| format!("function {i} <späte>")).collect();
         let mut bytes = vec![1, 2, 3];
         bytes.extend_from_slice(&u64::from(functions[1].0).to_le_bytes());
-        let debug = vec![DebugSection { name: ".debug_test", bytes, text_addresses: vec![3] }];
+        let debug = vec![DebugSection { name: ".debug_test", bytes, text_addresses: vec![3], section_offsets: vec![] }];
         Sample { arch, text, names, functions, unwind, debug }
     }
 

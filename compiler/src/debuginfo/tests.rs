@@ -1,0 +1,164 @@
+use super::*;
+use crate::container::SymbolKind;
+use gimli::write::{Address, DwarfUnit, EndianVec, LineProgram, LineString, Sections};
+use gimli::{Encoding, EndianSlice, Format, LineEncoding, LittleEndian};
+
+const CODE_START: u64 = 100;
+
+/// The DWARF of a guest that was compiled from `/src/lib/fib.c`: lines 5 and 7
+/// at addresses 10 and 20, up to 40, and a function that the linker removed.
+fn guest_sections() -> Vec<(&'static str, Vec<u8>)> {
+    let encoding = Encoding { address_size: 4, format: Format::Dwarf32, version: 4 };
+    let string = |text: &str| LineString::String(text.into());
+    let mut program =
+        LineProgram::new(encoding, LineEncoding::default(), string("/src"), None, string("lib/fib.c"), None);
+    let directory = program.add_directory(string("lib"));
+    let file = program.add_file(string("fib.c"), directory, None);
+    for (start, lines) in [(0, [900, 901]), (10, [5, 7])] {
+        program.begin_sequence(Some(Address::Constant(start)));
+        for (number, line) in lines.into_iter().enumerate() {
+            let row = program.row();
+            (row.address_offset, row.file, row.line, row.column) = (10 * number as u64, file, line, 3);
+            program.generate_row();
+        }
+        program.end_sequence(30);
+    }
+    let mut dwarf = DwarfUnit::new(encoding);
+    dwarf.unit.line_program = program;
+    let root = dwarf.unit.root();
+    let directory = dwarf.strings.add("/src");
+    let root = dwarf.unit.get_mut(root);
+    root.set(gimli::DW_AT_comp_dir, gimli::write::AttributeValue::StringRef(directory));
+    let mut sections = Sections::new(EndianVec::new(LittleEndian));
+    dwarf.write(&mut sections).unwrap();
+    let mut found = Vec::new();
+    let all: gimli::write::Result<()> = sections.for_each(|id, data| {
+        found.push((id.name(), data.slice().to_vec()));
+        Ok(())
+    });
+    all.unwrap();
+    found
+}
+
+fn symbol(name: &str, offset: u32, size: u32, kind: SymbolKind) -> Symbol<'_> {
+    Symbol { name, offset, size, kind }
+}
+
+fn make(guest: &[(&str, &[u8])], locations: &[(u32, u32)]) -> Vec<DebugSection> {
+    let symbols = [
+        symbol("fib", 0, 50, SymbolKind::Function),
+        symbol("_ZN4core3fmt5write17h0123456789abcdefE", 64, 36, SymbolKind::Function),
+        symbol("entry\0stub", 100, 10, SymbolKind::Stub),
+        symbol("table", 110, 10, SymbolKind::Data),
+    ];
+    let guest = Guest { sections: guest, code_start: CODE_START };
+    sections(&Input { unit: "fib.wasm", guest, symbols: &symbols, locations, text_length: 120 }).unwrap()
+}
+
+type Dwarf<'a> = gimli::Dwarf<EndianSlice<'a, LittleEndian>>;
+
+fn load(sections: &[DebugSection]) -> Dwarf<'_> {
+    let find = |id: gimli::SectionId| sections.iter().find(|s| s.name == id.name()).map_or(&[][..], |s| &s.bytes);
+    let Ok(dwarf) = gimli::Dwarf::load(|id| Ok::<_, std::convert::Infallible>(EndianSlice::new(find(id), LittleEndian)));
+    dwarf
+}
+
+/// Every row as `(address, file, line)`, the file `None` at the end of a sequence.
+fn rows(sections: &[DebugSection]) -> Vec<(u64, Option<String>, u64)> {
+    let dwarf = load(sections);
+    let unit = dwarf.unit(dwarf.units().next().unwrap().unwrap()).unwrap();
+    let mut rows = unit.line_program.clone().unwrap().rows();
+    let mut found = Vec::new();
+    while let Some((header, row)) = rows.next_row().unwrap() {
+        let file = row.file(header).unwrap();
+        let text = |value| dwarf.attr_string(&unit, value).unwrap().to_string_lossy().into_owned();
+        let directory = file.directory(header).filter(|_| file.directory_index() != 0).map(text);
+        let path = directory.map_or_else(String::new, |d| d + "/") + &text(file.path_name());
+        found.push((row.address(), (!row.end_sequence()).then_some(path), row.line().map_or(0, |line| line.get())));
+    }
+    found
+}
+
+#[test]
+fn native_code_gets_the_guests_lines_and_otherwise_offsets_in_the_wasm_file() {
+    let guest = guest_sections();
+    let guest: Vec<_> = guest.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+    // One location each before, in, in the same row, in the next row, and after the guest's table.
+    let locations = [(4, 105), (8, 112), (12, 115), (30, 120), (70, 141), (72, 110)];
+    let file = |path: &str| Some(path.to_owned());
+    assert_eq!(
+        rows(&make(&guest, &locations)),
+        [
+            (0, file("fib.wasm"), 105),
+            (8, file("/src/lib/fib.c"), 5),
+            (30, file("/src/lib/fib.c"), 7),
+            (50, None, 7),
+            (64, file("fib.wasm"), 141),
+            (72, file("/src/lib/fib.c"), 5),
+            (100, None, 5),
+        ]
+    );
+}
+
+#[test]
+fn without_debug_information_in_the_guest_lines_are_wasm_offsets() {
+    let rows = rows(&make(&[], &[(0, 7), (6, 9), (90, 30)]));
+    assert_eq!(
+        rows.iter().map(|(address, _, line)| (*address, *line)).collect::<Vec<_>>(),
+        [(0, 7), (6, 9), (50, 9), (64, 30), (100, 30)]
+    );
+}
+
+#[test]
+fn every_function_has_an_entry_with_a_readable_name() {
+    let sections = make(&[], &[(0, 7)]);
+    let dwarf = load(&sections);
+    let unit = dwarf.unit(dwarf.units().next().unwrap().unwrap()).unwrap();
+    let mut entries = unit.entries();
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_dfs().unwrap() {
+        if entry.tag() == gimli::DW_TAG_subprogram {
+            let name = dwarf.attr_string(&unit, entry.attr_value(gimli::DW_AT_name).unwrap()).unwrap();
+            let low = dwarf.attr_address(&unit, entry.attr_value(gimli::DW_AT_low_pc).unwrap()).unwrap();
+            names.push((name.to_string_lossy().into_owned(), low.unwrap()));
+        }
+    }
+    let expected = [("fib", 0), ("core::fmt::write", 64), ("entry\u{fffd}stub", 100)];
+    assert_eq!(names, expected.map(|(name, low)| (name.to_owned(), low)));
+}
+
+#[test]
+fn all_references_to_the_text_and_between_sections_are_recorded() {
+    let sections = make(&[], &[(0, 7), (90, 30)]);
+    let get = |name: &str| sections.iter().find(|section| section.name == name).unwrap();
+    assert_eq!(get(".debug_line").text_addresses.len(), 2, "one for each function that has locations");
+    assert_eq!(get(".debug_info").text_addresses.len(), 4, "the unit and three functions");
+    for target in [".debug_abbrev", ".debug_line", ".debug_str"] {
+        assert!(get(".debug_info").section_offsets.iter().any(|(_, name)| *name == target), "{target}");
+    }
+}
+
+#[test]
+fn broken_debug_information_of_a_guest_does_no_harm() {
+    let guest = guest_sections();
+    for (broken, (_, data)) in guest.iter().enumerate() {
+        for length in 0..data.len() {
+            let cut = |(number, (name, data)): (usize, &(&'static str, Vec<u8>))| {
+                (*name, if number == broken { data[..length].to_vec() } else { data.clone() })
+            };
+            let flip = |(number, (name, data)): (usize, &(&'static str, Vec<u8>))| {
+                let mut data = data.clone();
+                if number == broken {
+                    data[length] ^= 0xff;
+                }
+                (*name, data)
+            };
+            let cut: Vec<_> = guest.iter().enumerate().map(cut).collect();
+            let flipped: Vec<_> = guest.iter().enumerate().map(flip).collect();
+            for sections in [cut, flipped] {
+                let sections: Vec<_> = sections.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+                assert!(!rows(&make(&sections, &[(0, 115), (8, 125)])).is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Writes one unit of DWARF for the whole text.
+
+use super::Input;
+use super::guest::{Lines, Location};
+use crate::container::{DebugSection, Symbol, SymbolKind};
+use gimli::write::{
+    Address, AttributeValue, Dwarf, EndianVec, Expression, FileId, LineProgram, LineString, Result, Sections, Unit,
+    UnitEntryId, Writer,
+};
+use gimli::{Encoding, Format, LineEncoding, LittleEndian, SectionId};
+
+/// DWARF 4 is what every debugger and profiler in use can read.
+const ENCODING: Encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
+
+/// The only symbol that addresses refer to: the start of the text.
+const TEXT: usize = 0;
+
+pub(super) fn sections(input: &Input<'_>, lines: &Lines) -> Result<Vec<DebugSection>> {
+    let mut dwarf = Dwarf::new();
+    let unit = dwarf.units.add(Unit::new(ENCODING, line_program(input, lines)));
+    let root = dwarf.units.get(unit).root();
+    let mut string = |text: &str| AttributeValue::StringRef(dwarf.strings.add(printable(text)));
+    let (name, producer) = (string(input.unit), string(concat!("wasmc ", env!("CARGO_PKG_VERSION"))));
+    let unit = dwarf.units.get_mut(unit);
+    let entry = unit.get_mut(root);
+    entry.set(gimli::DW_AT_producer, producer);
+    entry.set(gimli::DW_AT_language, AttributeValue::Language(gimli::DW_LANG_C11));
+    entry.set(gimli::DW_AT_name, name);
+    entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(address(0)));
+    entry.set(gimli::DW_AT_high_pc, AttributeValue::Data4(input.text_length));
+    for symbol in input.symbols.iter().filter(|symbol| symbol.kind != SymbolKind::Data && !symbol.name.is_empty()) {
+        subprogram(unit, root, &mut dwarf.strings, symbol);
+    }
+    let mut written = Sections::new(Recorder::new());
+    dwarf.write(&mut written)?;
+    let mut sections = Vec::new();
+    written.for_each(|id, recorder| {
+        if recorder.len() != 0 {
+            sections.push(recorder.section(id));
+        }
+        Result::Ok(())
+    })?;
+    Ok(sections)
+}
+
+fn subprogram(unit: &mut Unit, root: UnitEntryId, strings: &mut gimli::write::StringTable, symbol: &Symbol<'_>) {
+    let id = unit.add(root, gimli::DW_TAG_subprogram);
+    let entry = unit.get_mut(id);
+    let readable = rustc_demangle::try_demangle(symbol.name).ok().map(|name| format!("{name:#}"));
+    if let Some(readable) = &readable {
+        entry.set(gimli::DW_AT_name, AttributeValue::StringRef(strings.add(printable(readable))));
+        entry.set(gimli::DW_AT_linkage_name, AttributeValue::StringRef(strings.add(printable(symbol.name))));
+    } else {
+        entry.set(gimli::DW_AT_name, AttributeValue::StringRef(strings.add(printable(symbol.name))));
+    }
+    entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(address(symbol.offset)));
+    entry.set(gimli::DW_AT_high_pc, AttributeValue::Data4(symbol.size));
+    let mut frame = Expression::new();
+    frame.op(gimli::DW_OP_call_frame_cfa);
+    entry.set(gimli::DW_AT_frame_base, AttributeValue::Exprloc(frame));
+}
+
+fn address(offset: u32) -> Address {
+    Address::Symbol { symbol: TEXT, addend: i64::from(offset) }
+}
+
+/// A string that DWARF can hold: without zeros, and not empty.
+fn printable(text: &str) -> Vec<u8> {
+    match text.replace('\0', "\u{fffd}") {
+        text if text.is_empty() => b"?".to_vec(),
+        text => text.into_bytes(),
+    }
+}
+
+/// The files of a line program under construction.
+struct Files {
+    wasm: FileId,
+    /// Those of the guest, as they are met.
+    guest: Vec<Option<FileId>>,
+}
+
+fn line_program(input: &Input<'_>, lines: &Lines) -> LineProgram {
+    let name = LineString::String(printable(input.unit));
+    let here = LineString::String(b".".to_vec());
+    let mut program = LineProgram::new(ENCODING, LineEncoding::default(), here, None, name.clone(), None);
+    let wasm = program.add_file(name, program.default_directory(), None);
+    let mut files = Files { wasm, guest: vec![None; lines.files.len()] };
+    for function in input.symbols.iter().filter(|symbol| symbol.kind == SymbolKind::Function && symbol.size != 0) {
+        let end = u64::from(function.offset) + u64::from(function.size);
+        let first = input.locations.partition_point(|(native, _)| *native < function.offset);
+        let count = input.locations[first..].partition_point(|(native, _)| u64::from(*native) < end);
+        write_function(&mut program, &mut files, function, &input.locations[first..first + count], lines);
+    }
+    program
+}
+
+/// One sequence: a row where the location changes. The code before the first
+/// location belongs to it as well, it sets up the frame.
+fn write_function(
+    program: &mut LineProgram,
+    files: &mut Files,
+    function: &Symbol<'_>,
+    locations: &[(u32, u32)],
+    lines: &Lines,
+) {
+    let mut last = None;
+    for (native, wasm) in locations {
+        let (file, line, column) = match lines.find(*wasm) {
+            Some(location) => (guest_file(program, files, lines, &location), location.line, location.column),
+            None => (files.wasm, u64::from(*wasm), 0),
+        };
+        if last == Some((file, line, column)) {
+            continue;
+        }
+        let offset = if last.is_none() {
+            program.begin_sequence(Some(address(function.offset)));
+            0
+        } else {
+            u64::from(native - function.offset)
+        };
+        last = Some((file, line, column));
+        let row = program.row();
+        (row.address_offset, row.file, row.line, row.column) = (offset, file, line, column);
+        program.generate_row();
+    }
+    if last.is_some() {
+        program.end_sequence(u64::from(function.size));
+    }
+}
+
+fn guest_file(program: &mut LineProgram, files: &mut Files, lines: &Lines, location: &Location) -> FileId {
+    *files.guest[location.file].get_or_insert_with(|| {
+        let file = &lines.files[location.file];
+        let directory = program.add_directory(LineString::String(file.directory.clone()));
+        program.add_file(LineString::String(file.name.clone()), directory, None)
+    })
+}
+
+/// A section under construction, which remembers where it refers to the text
+/// and to other sections.
+#[derive(Clone)]
+struct Recorder {
+    bytes: EndianVec<LittleEndian>,
+    text_addresses: Vec<u32>,
+    section_offsets: Vec<(u32, &'static str)>,
+}
+
+impl Recorder {
+    fn new() -> Recorder {
+        Recorder { bytes: EndianVec::new(LittleEndian), text_addresses: Vec::new(), section_offsets: Vec::new() }
+    }
+
+    fn section(&self, id: SectionId) -> DebugSection {
+        DebugSection {
+            name: id.name(),
+            bytes: self.bytes.slice().to_vec(),
+            text_addresses: self.text_addresses.clone(),
+            section_offsets: self.section_offsets.clone(),
+        }
+    }
+}
+
+impl Writer for Recorder {
+    type Endian = LittleEndian;
+
+    fn endian(&self) -> LittleEndian {
+        LittleEndian
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes.write(bytes)
+    }
+
+    fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.bytes.write_at(offset, bytes)
+    }
+
+    fn write_address(&mut self, address: Address, size: u8) -> Result<()> {
+        let value = match address {
+            Address::Constant(value) => value,
+            Address::Symbol { addend, .. } => {
+                self.text_addresses.push(self.len() as u32);
+                addend as u64
+            }
+        };
+        self.write_udata(value, size)
+    }
+
+    fn write_offset(&mut self, value: usize, section: SectionId, size: u8) -> Result<()> {
+        self.section_offsets.push((self.len() as u32, section.name()));
+        self.write_udata(value as u64, size)
+    }
+
+    fn write_offset_at(&mut self, offset: usize, value: usize, section: SectionId, size: u8) -> Result<()> {
+        self.section_offsets.push((offset as u32, section.name()));
+        self.write_udata_at(offset, value as u64, size)
+    }
+}
