@@ -1,7 +1,228 @@
-//! Support routines.
-use cranelift_codegen::ir::{self, LibCall};
-use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::FunctionBuilderContext;
-pub fn routine(_call: LibCall) -> Option<u32> { None }
-pub fn name(_number: u32) -> &'static str { "" }
-pub fn build(_number: u32, _isa: &dyn TargetIsa, _func: &mut ir::Function, _ctx: &mut FunctionBuilderContext) {}
+//! Support routines: what the code generator calls for instructions that a
+//! CPU lacks.
+//!
+//! On an x86-64 CPU without SSE4.1 there is no instruction for `ceil` and its
+//! like, and without SSSE3 none that looks bytes up in a vector. Cranelift
+//! calls a library there; an artifact imports nothing, so the routines are
+//! compiled into it, those that are called. They are leaves with a few dozen
+//! bytes of stack, use SSE2 only, and get no context.
+//!
+//! [`round`] is also used in place, where it costs less than a call.
+
+use crate::translate::Symbol;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::{
+    self, Endianness, InstBuilder, LibCall, MemFlagsData, StackSlotData, StackSlotKind, Type, UserFuncName, Value, types,
+};
+use cranelift_codegen::isa::{CallConv, TargetIsa};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+/// To which integer a number is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    /// The next one upwards.
+    Ceil,
+    /// The next one downwards.
+    Floor,
+    /// The next one towards zero.
+    Trunc,
+    /// The closest one, and of two the even one.
+    Nearest,
+}
+
+/// What a routine does.
+#[derive(Debug, Clone, Copy)]
+enum Body {
+    Round(Rounding),
+    Shuffle,
+}
+
+struct Routine {
+    call: LibCall,
+    name: &'static str,
+    body: Body,
+}
+
+macro_rules! routines {
+    ($($call:ident $name:literal $body:expr;)*) => {
+        /// All routines. A routine's number is its position.
+        const ROUTINES: &[Routine] = &[$(Routine { call: LibCall::$call, name: $name, body: $body },)*];
+    };
+}
+
+routines! {
+    CeilF32 "support.ceil_f32" Body::Round(Rounding::Ceil);
+    CeilF64 "support.ceil_f64" Body::Round(Rounding::Ceil);
+    FloorF32 "support.floor_f32" Body::Round(Rounding::Floor);
+    FloorF64 "support.floor_f64" Body::Round(Rounding::Floor);
+    TruncF32 "support.trunc_f32" Body::Round(Rounding::Trunc);
+    TruncF64 "support.trunc_f64" Body::Round(Rounding::Trunc);
+    NearestF32 "support.nearest_f32" Body::Round(Rounding::Nearest);
+    NearestF64 "support.nearest_f64" Body::Round(Rounding::Nearest);
+    X86Pshufb "support.shuffle_bytes" Body::Shuffle;
+}
+
+/// The number of the routine for a call of the code generator. Calls without
+/// one come from instructions that translation does not emit.
+pub(crate) fn routine(call: LibCall) -> Option<u32> {
+    ROUTINES.iter().position(|routine| routine.call == call).map(|number| number as u32)
+}
+
+/// The name of a routine's symbol.
+pub(crate) fn name(number: u32) -> &'static str {
+    ROUTINES[number as usize].name
+}
+
+/// Builds routine `number` into `func`.
+pub(crate) fn build(number: u32, isa: &dyn TargetIsa, func: &mut ir::Function, context: &mut FunctionBuilderContext) {
+    let routine = &ROUTINES[number as usize];
+    func.name = UserFuncName::User(Symbol::Support(number).name());
+    func.signature = routine.call.signature(CallConv::SystemV, types::I64);
+    let mut b = FunctionBuilder::new(func, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let params = b.block_params(entry).to_vec();
+    let result = match routine.body {
+        Body::Round(rounding) => round(&mut b, rounding, params[0]),
+        Body::Shuffle => shuffle_bytes(&mut b, params[0], params[1]),
+    };
+    b.ins().return_(&[result]);
+    b.finalize(isa.frontend_config());
+}
+
+/// Rounds a float, or all lanes of a vector of floats, to integers, with
+/// arithmetic only.
+///
+/// A float of 2^p or more, where p is the width of its fraction, is an integer
+/// already. Below that, adding 2^p to the magnitude pushes the fraction out of
+/// the float, rounding to nearest as the CPU is set to, and subtracting it
+/// again gives the integer. For the other directions that is corrected by one
+/// where it went the wrong way. The sign is put back last, for the sake of
+/// results that are -0.
+pub(crate) fn round(b: &mut FunctionBuilder<'_>, rounding: Rounding, x: Value) -> Value {
+    let ty = b.func.dfg.value_type(x);
+    let (one, limit) = (float(b, ty, 1.0), float(b, ty, fraction_limit(ty)));
+    let magnitude = b.ins().fabs(x);
+    let pushed = b.ins().fadd(magnitude, limit);
+    let nearest = b.ins().fsub(pushed, limit);
+    let rounded = match rounding {
+        Rounding::Nearest => nearest,
+        Rounding::Trunc => {
+            let too_large = one_if(b, FloatCC::GreaterThan, nearest, magnitude, one);
+            b.ins().fsub(nearest, too_large)
+        }
+        Rounding::Floor => {
+            let signed = copy_sign(b, nearest, x);
+            let too_large = one_if(b, FloatCC::GreaterThan, signed, x, one);
+            b.ins().fsub(signed, too_large)
+        }
+        Rounding::Ceil => {
+            let signed = copy_sign(b, nearest, x);
+            let too_small = one_if(b, FloatCC::LessThan, signed, x, one);
+            b.ins().fadd(signed, too_small)
+        }
+    };
+    let rounded = copy_sign(b, rounded, x);
+    // Adding 0 makes a signalling NaN quiet and changes nothing else here:
+    // -0 is not large.
+    let zero = float(b, ty, 0.0);
+    let large = b.ins().fadd(x, zero);
+    select_if(b, FloatCC::LessThan, magnitude, limit, rounded, large)
+}
+
+/// 2 to the power of the width of the fraction.
+fn fraction_limit(ty: Type) -> f64 {
+    match ty.lane_type() {
+        types::F32 => (1u64 << 23) as f64,
+        _ => (1u64 << 52) as f64,
+    }
+}
+
+/// A constant in all lanes.
+pub(crate) fn float(b: &mut FunctionBuilder<'_>, ty: Type, value: f64) -> Value {
+    let lane = value.to_bits().to_le_bytes();
+    let narrow = (value as f32).to_bits().to_le_bytes();
+    match ty {
+        types::F32 => b.ins().f32const(value as f32),
+        types::F64 => b.ins().f64const(value),
+        types::F32X4 => vector(b, ty, &narrow),
+        _ => vector(b, ty, &lane),
+    }
+}
+
+/// A constant vector with `lane` in all lanes.
+fn vector(b: &mut FunctionBuilder<'_>, ty: Type, lane: &[u8]) -> Value {
+    let constant = b.func.dfg.constants.insert(lane.repeat(16 / lane.len()).into());
+    b.ins().vconst(ty, constant)
+}
+
+/// `yes` where the comparison holds, and `no` elsewhere.
+fn select_if(b: &mut FunctionBuilder<'_>, condition: FloatCC, x: Value, y: Value, yes: Value, no: Value) -> Value {
+    let ty = b.func.dfg.value_type(x);
+    let mask = b.ins().fcmp(condition, x, y);
+    if !ty.is_vector() {
+        return b.ins().select(mask, yes, no);
+    }
+    let mask = cast(b, ty, mask);
+    b.ins().bitselect(mask, yes, no)
+}
+
+/// `one` where the comparison holds, and 0 elsewhere.
+fn one_if(b: &mut FunctionBuilder<'_>, condition: FloatCC, x: Value, y: Value, one: Value) -> Value {
+    let ty = b.func.dfg.value_type(x);
+    if !ty.is_vector() {
+        let zero = float(b, ty, 0.0);
+        return select_if(b, condition, x, y, one, zero);
+    }
+    let mask = b.ins().fcmp(condition, x, y);
+    let mask = cast(b, ty, mask);
+    b.ins().band(mask, one)
+}
+
+/// The magnitude of `x` with the sign of `y`.
+fn copy_sign(b: &mut FunctionBuilder<'_>, x: Value, y: Value) -> Value {
+    let ty = b.func.dfg.value_type(x);
+    if !ty.is_vector() {
+        return b.ins().fcopysign(x, y);
+    }
+    let sign = float(b, ty, -0.0);
+    b.ins().bitselect(sign, y, x)
+}
+
+fn cast(b: &mut FunctionBuilder<'_>, ty: Type, x: Value) -> Value {
+    b.ins().bitcast(ty, MemFlagsData::new().with_endianness(Endianness::Little), x)
+}
+
+/// `pshufb`: byte `i` of the result is the one of `x` at the index in byte
+/// `i` of `indices` modulo 16, or 0 if the top bit there is set.
+fn shuffle_bytes(b: &mut FunctionBuilder<'_>, x: Value, indices: Value) -> Value {
+    let flags = MemFlagsData::trusted();
+    let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 32, 4));
+    let bytes = b.ins().stack_addr(types::I64, slot, 0);
+    b.ins().store(flags, x, bytes, 0);
+    let low_bits = vector(b, types::I8X16, &[15]);
+    let wrapped = b.ins().band(indices, low_bits);
+    b.ins().store(flags, wrapped, bytes, 16);
+    let mut halves = [None; 2];
+    for (half, value) in halves.iter_mut().enumerate() {
+        for byte in 0..8 {
+            let index = b.ins().uload8(types::I64, flags, bytes, 16 + 8 * half as i32 + byte);
+            let at = b.ins().iadd(bytes, index);
+            let found = b.ins().uload8(types::I64, flags, at, 0);
+            let placed = b.ins().ishl_imm_u(found, i64::from(8 * byte));
+            *value = Some(match *value {
+                Some(others) => b.ins().bor(others, placed),
+                None => placed,
+            });
+        }
+    }
+    let [Some(low), Some(high)] = halves else { unreachable!("each half has eight bytes") };
+    let low = b.ins().splat(types::I64X2, low);
+    let both = b.ins().insertlane(low, high, 1);
+    let both = cast(b, types::I8X16, both);
+    let zero = vector(b, types::I8X16, &[0]);
+    let cleared = b.ins().icmp(IntCC::SignedLessThan, indices, zero);
+    b.ins().band_not(both, cleared)
+}
