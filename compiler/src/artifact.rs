@@ -6,6 +6,7 @@
 
 use crate::analyse::{ModuleFacts, TableFact};
 use crate::container::{self, DebugSection, Image, Placement, SymbolKind, Unwind};
+use crate::debuginfo;
 use crate::error::Error;
 use crate::link::LinkedImage;
 use crate::parse::{ConstBinary, ConstOp, ImportKind, ParsedModule, TypeIndex};
@@ -40,7 +41,7 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage) -> Result<Vec<u8>, Error
     let unwind: Vec<Unwind<'_>> = unwind.collect();
     let pages: Vec<&[u8]> = env.facts.images.iter().flat_map(|image| &image.runs).map(|run| run.bytes.as_slice()).collect();
     let data: Vec<&[u8]> = stored_data(env.module, env.facts);
-    let debug: Vec<DebugSection> = Vec::new();
+    let debug = debug_sections(env, linked, &symbols)?;
     let mut writer = Writer { env, linked, placement: None };
     let options = env.options;
     let image = Image {
@@ -61,6 +62,23 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage) -> Result<Vec<u8>, Error
     writer.placement = Some(&placement);
     let metadata = writer.metadata();
     Ok(container::write(&image, &placement, &metadata))
+}
+
+/// Debug information, if asked for. It would bring the names back that
+/// stripping takes away.
+fn debug_sections(env: &ModuleEnv<'_>, linked: &LinkedImage, symbols: &[container::Symbol<'_>]) -> Result<Vec<DebugSection>, Error> {
+    if !env.options.debug || env.options.strip {
+        return Ok(Vec::new());
+    }
+    let name = env.module.name.unwrap_or("module");
+    let guest = debuginfo::Guest { sections: &env.module.dwarf, code_start: env.module.code_start };
+    debuginfo::sections(&debuginfo::Input {
+        unit: &format!("{}.wasm", name.trim_end_matches(".wasm")),
+        guest,
+        symbols,
+        locations: &linked.source_locs,
+        text_length: linked.text.len() as u32,
+    })
 }
 
 /// The contents of data segments that are not part of an image.

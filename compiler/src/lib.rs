@@ -20,6 +20,7 @@ mod analyse;
 mod artifact;
 mod codegen;
 pub mod container;
+mod debuginfo;
 pub mod error;
 pub mod inspect;
 mod link;
