@@ -5,6 +5,7 @@
 //! in which they were asked for, so the artifact does not depend on either.
 
 use crate::error::Error;
+use crate::options::OptLevel;
 use crate::support;
 use crate::translate::stubs::{self, Stub};
 use crate::translate::{ModuleEnv, Symbol, set_stack_limit, translate};
@@ -176,13 +177,22 @@ impl Worker {
         Ok(CompiledFunction {
             item,
             code: buffer.data().to_vec(),
-            alignment: buffer.alignment,
+            alignment: buffer.alignment.max(alignment(env)),
             relocations,
             traps: buffer.traps().iter().filter_map(|site| Some((site.offset, trap(site.code)?))).collect(),
             unwind,
             source_locs,
             listing: clif.or_else(|| compiled.vcode.clone()),
         })
+    }
+}
+
+/// Code that is meant to be fast begins where the processor fetches well.
+fn alignment(env: &ModuleEnv<'_>) -> u32 {
+    let alignment = env.isa.function_alignment();
+    match env.options.opt_level {
+        OptLevel::Speed => alignment.preferred,
+        OptLevel::None | OptLevel::Basic | OptLevel::Size => alignment.minimum,
     }
 }
 

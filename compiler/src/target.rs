@@ -182,7 +182,9 @@ impl Target {
         for (name, value) in [
             ("opt_level", opt_level),
             ("regalloc_algorithm", regalloc),
-            ("is_pic", "true"),
+            // With this off, an address within the text is relative to the
+            // instruction; on, it would come from a global offset table.
+            ("is_pic", "false"),
             ("use_colocated_libcalls", "true"),
             ("libcall_call_conv", "system_v"),
             ("preserve_frame_pointers", "true"),
