@@ -12,7 +12,8 @@
 use crate::translate::Symbol;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{
-    self, Endianness, InstBuilder, LibCall, MemFlagsData, StackSlotData, StackSlotKind, Type, UserFuncName, Value, types,
+    self, Endianness, InstBuilder, LibCall, MemFlagsData, StackSlotData, StackSlotKind, Type, UserFuncName, Value,
+    types,
 };
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};

@@ -1,5 +1,6 @@
 //! Arithmetic, bitwise operators and shifts.
 
+use crate::support::{self, Rounding};
 use crate::translate::Translator;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 
@@ -8,12 +9,8 @@ unary! {
     I16X8: visit_i16x8_abs => iabs, visit_i16x8_neg => ineg;
     I32X4: visit_i32x4_abs => iabs, visit_i32x4_neg => ineg;
     I64X2: visit_i64x2_abs => iabs, visit_i64x2_neg => ineg;
-    F32X4: visit_f32x4_abs => fabs, visit_f32x4_neg => fneg, visit_f32x4_sqrt => sqrt,
-        visit_f32x4_ceil => ceil, visit_f32x4_floor => floor, visit_f32x4_trunc => trunc,
-        visit_f32x4_nearest => nearest;
-    F64X2: visit_f64x2_abs => fabs, visit_f64x2_neg => fneg, visit_f64x2_sqrt => sqrt,
-        visit_f64x2_ceil => ceil, visit_f64x2_floor => floor, visit_f64x2_trunc => trunc,
-        visit_f64x2_nearest => nearest;
+    F32X4: visit_f32x4_abs => fabs, visit_f32x4_neg => fneg, visit_f32x4_sqrt => sqrt;
+    F64X2: visit_f64x2_abs => fabs, visit_f64x2_neg => fneg, visit_f64x2_sqrt => sqrt;
 }
 
 binary! {
@@ -96,6 +93,11 @@ pub(super) enum Half {
 use Half::{HighSigned, HighUnsigned, LowSigned, LowUnsigned};
 
 forward! {
+    round_lanes:
+        visit_f32x4_ceil(types::F32X4, Rounding::Ceil), visit_f64x2_ceil(types::F64X2, Rounding::Ceil),
+        visit_f32x4_floor(types::F32X4, Rounding::Floor), visit_f64x2_floor(types::F64X2, Rounding::Floor),
+        visit_f32x4_trunc(types::F32X4, Rounding::Trunc), visit_f64x2_trunc(types::F64X2, Rounding::Trunc),
+        visit_f32x4_nearest(types::F32X4, Rounding::Nearest), visit_f64x2_nearest(types::F64X2, Rounding::Nearest);
     pseudo_min: visit_f32x4_pmin(types::F32X4), visit_f64x2_pmin(types::F64X2);
     pseudo_max: visit_f32x4_pmax(types::F32X4), visit_f64x2_pmax(types::F64X2);
     extended_multiply:
@@ -161,6 +163,27 @@ impl Translator<'_> {
         let (x, y) = self.pop2_vector(ty);
         let result = self.select_if_less(x, y, y, x);
         self.push(result);
+    }
+
+    fn round_lanes(&mut self, ty: Type, rounding: Rounding) {
+        let x = self.pop_vector(ty);
+        let result = self.rounded(rounding, x);
+        self.push(result);
+    }
+
+    /// A float or vector of floats rounded to integers: by an instruction, or
+    /// in place by arithmetic, as a call of a support routine for each lane
+    /// would cost several times more.
+    pub(in crate::translate) fn rounded(&mut self, rounding: Rounding, x: Value) -> Value {
+        if !self.env.isa.has_round() {
+            return support::round(&mut self.b, rounding, x);
+        }
+        match rounding {
+            Rounding::Ceil => self.b.ins().ceil(x),
+            Rounding::Floor => self.b.ins().floor(x),
+            Rounding::Trunc => self.b.ins().trunc(x),
+            Rounding::Nearest => self.b.ins().nearest(x),
+        }
     }
 
     /// In each lane `yes` if `x < y`, otherwise `no`.

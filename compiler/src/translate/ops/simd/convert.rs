@@ -1,7 +1,8 @@
 //! Conversions between lane types.
 
+use crate::support::{self, Rounding};
 use crate::translate::Translator;
-use cranelift_codegen::ir::{InstBuilder, types};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 
 unary! {
     I8X16: visit_i16x8_extend_low_i8x16_s => swiden_low, visit_i16x8_extend_low_i8x16_u => uwiden_low,
@@ -70,9 +71,29 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_i32x4_trunc_sat_f64x2_u_zero(&mut self) {
         let x = self.pop_vector(types::F64X2);
-        let wide = self.b.ins().fcvt_to_uint_sat(types::I64X2, x);
-        let zero = self.zero_vector(types::I64X2);
-        let result = self.b.ins().uunarrow(wide, zero);
+        let result = if self.env.isa.has_round() {
+            let wide = self.b.ins().fcvt_to_uint_sat(types::I64X2, x);
+            let zero = self.zero_vector(types::I64X2);
+            self.b.ins().uunarrow(wide, zero)
+        } else {
+            self.trunc_sat_f64x2_u_by_arithmetic(x)
+        };
         self.push(result);
+    }
+
+    /// The same without an instruction that rounds. A number below 2^32 added
+    /// to 2^52 has its integer part in its low 32 bits.
+    fn trunc_sat_f64x2_u_by_arithmetic(&mut self, x: Value) -> Value {
+        let largest = support::float(&mut self.b, types::F64X2, f64::from(u32::MAX));
+        let exponent = support::float(&mut self.b, types::F64X2, (1u64 << 52) as f64);
+        let zero = self.zero_vector(types::F64X2);
+        let positive = self.select_if_less(zero, x, x, zero);
+        let in_range = self.select_if_less(positive, largest, positive, largest);
+        let integer = self.rounded(Rounding::Trunc, in_range);
+        let pushed = self.b.ins().fadd(integer, exponent);
+        let (pushed, zero) = (self.cast_vector(pushed, types::I8X16), self.zero_vector(types::I8X16));
+        let low_halves = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 16, 17, 18, 19];
+        let mask = self.b.func.dfg.immediates.push(low_halves.as_slice().into());
+        self.b.ins().shuffle(pushed, zero, mask)
     }
 }

@@ -54,6 +54,13 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_i8x16_shuffle(&mut self, lanes: [u8; 16]) {
         let (x, y) = self.pop2_vector(types::I8X16);
+        if self.is_x86()
+            && !self.env.isa.has_x86_pshufb_lowering()
+            && let Some(vector) = self.shuffle_without_lookup(x, y, &lanes)
+        {
+            self.push(vector);
+            return;
+        }
         let mask = self.b.func.dfg.immediates.push(lanes.as_slice().into());
         let vector = self.b.ins().shuffle(x, y, mask);
         self.push(vector);

@@ -53,9 +53,11 @@ mod convert;
 mod lanes;
 mod memory;
 mod relaxed;
+mod shuffle;
 
 use crate::translate::Translator;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use wasmc_artifacts::abi::Arch;
 
 impl Translator<'_> {
     /// Pops a vector as integer lanes, of the width it has already.
@@ -74,6 +76,11 @@ impl Translator<'_> {
     fn bytes_vector(&mut self, ty: Type, bytes: &[u8; 16]) -> Value {
         let constant = self.b.func.dfg.constants.insert(bytes.as_slice().into());
         self.b.ins().vconst(ty, constant)
+    }
+
+    /// Whether the target is an x86-64 CPU.
+    fn is_x86(&self) -> bool {
+        self.env.options.target.arch() == Arch::X86_64
     }
 
     /// Whether the target has SSE4.1, whose blends, rounding and insertions

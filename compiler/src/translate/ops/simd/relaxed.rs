@@ -5,7 +5,6 @@
 use super::arith::Half::{HighSigned, LowSigned};
 use crate::translate::Translator;
 use cranelift_codegen::ir::{InstBuilder, Type, types};
-use wasmc_artifacts::abi::Arch;
 
 forward! {
     relaxed_multiply_add: visit_f32x4_relaxed_madd(types::F32X4), visit_f64x2_relaxed_madd(types::F64X2);
@@ -18,10 +17,6 @@ forward! {
 }
 
 impl Translator<'_> {
-    fn is_x86(&self) -> bool {
-        self.env.options.target.arch() == Arch::X86_64
-    }
-
     /// Rounded once where the CPU can do that; a fused multiplication in
     /// software would take a hundred times as long.
     fn relaxed_multiply_add(&mut self, ty: Type) {
