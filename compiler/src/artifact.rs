@@ -20,11 +20,11 @@ use wasmc_artifacts::format::{
 };
 use wasmparser::ExternalKind;
 
-/// Writes the artifact.
+/// Writes the artifact, or the object file that carries it into a host.
 ///
 /// # Errors
 /// [`Error`] if a part is too large for the format.
-pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage) -> Result<Vec<u8>, Error> {
+pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<Vec<u8>, Error> {
     let names: Vec<String> = linked.items.iter().map(|placed| crate::item_name(env, placed.item)).collect();
     let tables: Vec<String> = linked.tables.iter().map(|(index, ..)| format!("wasmc.table {index}")).collect();
     let mut symbols = Vec::with_capacity(names.len() + tables.len());
@@ -55,13 +55,18 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage) -> Result<Vec<u8>, Error
         metadata_length: writer.metadata().len(),
         pages: &pages,
         data: &data,
-        debug: &debug,
+        // A host's debugger reads what its linker has put together.
+        debug: if object { &[] } else { &debug },
         strip: options.strip,
     };
     let placement = container::place(&image).map_err(|e| Error::Object(e.to_string()))?;
     writer.placement = Some(&placement);
-    let metadata = writer.metadata();
-    Ok(container::write(&image, &placement, &metadata))
+    let artifact = container::write(&image, &placement, &writer.metadata());
+    if !object {
+        return Ok(artifact);
+    }
+    let name = options.name.as_deref().or(env.module.name).unwrap_or("module").trim_end_matches(".wasm");
+    container::relocatable(&image, &placement, &artifact, name, &debug).map_err(|e| Error::Object(e.to_string()))
 }
 
 /// Debug information, if asked for. It would bring the names back that

@@ -50,6 +50,9 @@ pub enum Emit {
     /// An artifact that the loader runs.
     #[default]
     Cwasm,
+    /// A relocatable object file with the artifact in it, to be linked into a
+    /// host program; [`container::relocatable`] says how to find it there.
+    Obj,
     /// Cranelift's intermediate code before optimisation, as text.
     Clif,
     /// Machine instructions, as text.
@@ -103,7 +106,7 @@ fn emit_here(wasm: &[u8], what: Emit, options: &Options) -> Result<Vec<u8>, Erro
     let facts = analyse::analyse(&mut module, options)?;
     let env = ModuleEnv { module: &module, facts: &facts, options, isa: &*isa };
     let listing = match what {
-        Emit::Cwasm => Listing::None,
+        Emit::Cwasm | Emit::Obj => Listing::None,
         Emit::Clif => Listing::Clif,
         Emit::Asm => Listing::Asm,
     };
@@ -111,7 +114,7 @@ fn emit_here(wasm: &[u8], what: Emit, options: &Options) -> Result<Vec<u8>, Erro
     let routines = routines(&env, &compiled, listing)?;
     compiled.extend(routines);
     match what {
-        Emit::Cwasm => artifact::write(&env, &link::link(&env, compiled)?),
+        Emit::Cwasm | Emit::Obj => artifact::write(&env, &link::link(&env, compiled)?, what == Emit::Obj),
         Emit::Clif | Emit::Asm => Ok(listings(&env, &compiled)),
     }
 }

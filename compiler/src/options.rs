@@ -79,6 +79,9 @@ pub struct Options {
     pub debug: bool,
     /// Whether to leave out function names.
     pub strip: bool,
+    /// What to call the module in the symbols of an object file
+    /// ([`Emit::Obj`](crate::Emit::Obj)); by default as it calls itself.
+    pub name: Option<String>,
     /// Number of threads; by default one for each core.
     pub jobs: Option<NonZeroUsize>,
     /// Address space assumptions.
@@ -99,6 +102,7 @@ impl std::fmt::Debug for Options {
             .field("features", &self.features)
             .field("debug", &self.debug)
             .field("strip", &self.strip)
+            .field("name", &self.name)
             .field("jobs", &self.jobs)
             .field("tunables", &self.tunables)
             .finish_non_exhaustive()

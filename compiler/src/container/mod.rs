@@ -18,10 +18,12 @@
 mod body;
 mod elf;
 mod macho;
+mod relocatable;
 #[cfg(test)]
 mod tests;
 mod unwind;
 
+pub use relocatable::relocatable;
 pub use unwind::Unwind;
 
 use body::Parts;
@@ -153,6 +155,9 @@ pub enum Error {
         /// The length of the text.
         length: u64,
     },
+    /// The object file's format cannot express something.
+    #[error("cannot write an object file: {0}")]
+    Object(String),
 }
 
 /// Decides where everything goes.

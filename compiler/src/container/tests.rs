@@ -236,6 +236,39 @@ fn every_function_can_be_found_and_unwound() {
 }
 
 #[test]
+fn an_object_file_carries_the_artifact_and_what_tools_need_to_see_into_it() {
+    for (sample, container) in samples() {
+        let mut made = None;
+        let debug = &sample.debug;
+        let (placement, file) = sample.write(container, |image| {
+            image.debug = &[];
+            let placement = place(image).unwrap();
+            let artifact = write(image, &placement, &[0x77; 1000]);
+            made = Some(relocatable(image, &placement, &artifact, "späte-1", debug).unwrap());
+        });
+        let made = made.unwrap();
+        let parsed = object::File::parse(&*made).unwrap();
+        assert_eq!(parsed.kind(), object::ObjectKind::Relocatable);
+        let prefix = if container == Container::Elf { "" } else { "_" };
+        let find = |name: &str| {
+            let name = format!("{prefix}{name}");
+            parsed.symbols().find(|symbol| symbol.name() == Ok(&name)).unwrap_or_else(|| panic!("no {name}"))
+        };
+        let (start, end) = (find("wasmc_sp_te_1"), find("wasmc_sp_te_1_end"));
+        assert!(start.is_global() && end.is_global());
+        let section = parsed.section_by_index(start.section_index().unwrap()).unwrap();
+        assert_eq!(section.kind(), object::SectionKind::Text);
+        assert_eq!(section.data().unwrap(), file);
+        assert_eq!(end.address() - start.address(), file.len() as u64);
+        let function = find(&sample.names[1]);
+        assert_eq!(function.address() - start.address(), placement.text.offset + u64::from(sample.functions[1].0));
+        let relocations = |name: &str| parsed.section_by_name(name).unwrap().relocations().count();
+        assert!(container == Container::MachO || relocations(".eh_frame") == FUNCTIONS);
+        assert_eq!(relocations(".debug_test"), 1);
+    }
+}
+
+#[test]
 fn stripping_leaves_no_name() {
     for (sample, container) in samples() {
         let (placement, file) = sample.write(container, |image| image.strip = true);

@@ -25,6 +25,9 @@ pub struct Unwind<'a> {
 /// and the distance to its CIE come first, both 32 bits wide.
 const ADDRESS_IN_ENTRY: usize = 8;
 
+/// An entry of length 0, where run-time unwinders stop.
+const END_MARK: [u8; 4] = [0; 4];
+
 /// Bytes before the rows of the search table.
 const SEARCH_HEADER: u64 = 12;
 
@@ -56,7 +59,7 @@ impl Frames {
         written.map_err(|reason| error(&unwind[0], &reason.to_string()))?;
         let mut section = section.0.into_vec();
         let entries = entries(&section, unwind);
-        section.extend_from_slice(&[0; 4]); // the end mark that run-time unwinders look for
+        section.extend_from_slice(&END_MARK);
         Ok(Frames { section, entries })
     }
 
@@ -74,6 +77,19 @@ impl Frames {
             bytes[field..field + 4].copy_from_slice(&distance);
         }
         bytes
+    }
+
+    /// The section's content for a linker, which fills in where functions are
+    /// and adds an end mark itself; and for each function, the field that
+    /// needs the distance to it, and its offset in the text.
+    pub(super) fn unplaced(&self) -> (Vec<u8>, Vec<(u32, u32)>) {
+        let mut bytes = self.section[..self.section.len().saturating_sub(END_MARK.len())].to_vec();
+        let field = |&(function, entry): &(u32, u32)| (entry + ADDRESS_IN_ENTRY as u32, function);
+        let fields: Vec<_> = self.entries.iter().map(field).collect();
+        for (field, _) in &fields {
+            bytes[*field as usize..][..4].fill(0);
+        }
+        (bytes, fields)
     }
 
     /// Bytes of the search table.
