@@ -5,12 +5,11 @@
 use crate::error::Error;
 use crate::options::Options;
 use std::collections::HashMap;
-use std::ops::Range;
 use wasmc_artifacts::abi::{FuncType, ValType};
 use wasmparser::{
-    BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, Encoding, ExternalKind, FuncToValidate,
-    FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TableType, TypeRef, ValidPayload,
-    Validator, ValidatorResources,
+    BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, Encoding, ExternalKind,
+    FuncToValidate, FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload,
+    TableInit, TableType, TypeRef, ValidPayload, Validator, ValidatorResources,
 };
 
 /// A constant expression, as operations on a stack.
@@ -197,7 +196,10 @@ pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, 
     let mut validator = Validator::new_with_features(options.features.wasm());
     let mut module = ParsedModule { wasm, ..Default::default() };
     let mut bodies = Vec::new();
-    for payload in Parser::new(0).parse_all(wasm) {
+    let mut parser = Parser::new(0);
+    // The encoding of limits and indices depends on the proposals, too.
+    parser.set_features(options.features.wasm());
+    for payload in parser.parse_all(wasm) {
         let payload = payload?;
         match validator.payload(&payload)? {
             ValidPayload::Func(validate, body) => bodies.push(ParsedBody { validate: Some(validate), body }),
@@ -239,7 +241,9 @@ impl<'a> ParsedModule<'a> {
                     let table = table?;
                     match table.init {
                         TableInit::RefNull => self.add_table(table.ty)?,
-                        TableInit::Expr(_) => return Err(Error::Options("tables with an initial value are not supported yet".into())),
+                        TableInit::Expr(_) => {
+                            return Err(Error::Options("tables with an initial value are not supported yet".into()));
+                        }
                     }
                 }
             }
@@ -252,7 +256,11 @@ impl<'a> ParsedModule<'a> {
                 for global in reader {
                     let global = global?;
                     let init = Some(const_expr(&global.init_expr)?);
-                    self.globals.push(ParsedGlobal { ty: val_type(global.ty.content_type)?, mutable: global.ty.mutable, init });
+                    self.globals.push(ParsedGlobal {
+                        ty: val_type(global.ty.content_type)?,
+                        mutable: global.ty.mutable,
+                        init,
+                    });
                 }
             }
             Payload::ExportSection(reader) => {
@@ -272,7 +280,9 @@ impl<'a> ParsedModule<'a> {
                     let data = data?;
                     let active = match data.kind {
                         DataKind::Passive => None,
-                        DataKind::Active { memory_index, offset_expr } => Some((memory_index, const_expr(&offset_expr)?)),
+                        DataKind::Active { memory_index, offset_expr } => {
+                            Some((memory_index, const_expr(&offset_expr)?))
+                        }
                     };
                     self.data.push(ParsedData { active, bytes: data.data });
                 }
@@ -289,7 +299,11 @@ impl<'a> ParsedModule<'a> {
         Ok(())
     }
 
-    fn add_type(&mut self, func: &wasmparser::FuncType, distinct: &mut HashMap<FuncType, TypeIndex>) -> Result<(), Error> {
+    fn add_type(
+        &mut self,
+        func: &wasmparser::FuncType,
+        distinct: &mut HashMap<FuncType, TypeIndex>,
+    ) -> Result<(), Error> {
         let list = |types: &[wasmparser::ValType]| types.iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>();
         let ty = FuncType::new(list(func.params())?, list(func.results())?);
         let next = TypeIndex(self.types.len() as u32);
@@ -370,18 +384,15 @@ impl<'a> ParsedModule<'a> {
         let export = self.exports.iter().find(|e| e.kind == ExternalKind::Func && e.index == index);
         export.map_or_else(|| format!("wasm-function[{index}]"), |e| e.name.to_owned())
     }
-
-    /// The bytes of the body of defined function `index`, as offsets in the module.
-    pub fn body_range(&self, index: usize) -> Range<u64> {
-        self.bodies[index].body.range()
-    }
 }
 
 fn element(elem: Element<'_>) -> Result<ParsedElem, Error> {
     let (active, declared) = match elem.kind {
         ElementKind::Passive => (None, false),
         ElementKind::Declared => (None, true),
-        ElementKind::Active { table_index, offset_expr } => (Some((table_index.unwrap_or(0), const_expr(&offset_expr)?)), false),
+        ElementKind::Active { table_index, offset_expr } => {
+            (Some((table_index.unwrap_or(0), const_expr(&offset_expr)?)), false)
+        }
     };
     let (element, items) = match elem.items {
         ElementItems::Functions(functions) => {
@@ -392,7 +403,11 @@ fn element(elem: Element<'_>) -> Result<ParsedElem, Error> {
             for expr in exprs {
                 match const_expr(&expr?)?.as_slice() {
                     [one] => items.push(*one),
-                    _ => return Err(Error::Options("an element that is computed from several values is not supported yet".into())),
+                    _ => {
+                        return Err(Error::Options(
+                            "an element that is computed from several values is not supported yet".into(),
+                        ));
+                    }
                 }
             }
             (val_type(wasmparser::ValType::Ref(ty))?, items)

@@ -190,6 +190,7 @@ impl Emit {
         match self {
             Emit::Cwasm => "cwasm",
             Emit::Obj => "o",
+            Emit::Obj => "o",
             Emit::Clif => "clif",
             Emit::Asm => "s",
         }

@@ -2,7 +2,7 @@
 
 use crate::args::{InspectArgs, VerifyArgs};
 use crate::input;
-use crate::log::{chain, count};
+use crate::log::{chain, count, demangled};
 use crate::output::print;
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -13,8 +13,8 @@ use wasmc::inspect::{Entity, ObjectView, Report};
 /// Shows what is in an artifact.
 pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let bytes = input::read(&args.input)?;
-    let report = Report::read(&bytes, args.functions)
-        .with_context(|| format!("cannot inspect {}", input::name(&args.input)))?;
+    let report =
+        Report::read(&bytes, args.functions).with_context(|| format!("cannot inspect {}", input::name(&args.input)))?;
     let mut text = String::new();
     if args.json {
         writeln!(text, "{:#}", to_json(&report))?;
@@ -44,11 +44,6 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// A function's name as people write it.
-fn demangled(name: &str) -> String {
-    rustc_demangle::try_demangle(name).map_or_else(|_| name.to_owned(), |name| format!("{name:#}"))
-}
-
 fn listed(names: &[&str]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
@@ -70,11 +65,7 @@ fn describe(report: &Report, out: &mut String) -> std::fmt::Result {
     for memory in &report.memories {
         let extents = count(memory.extents as u64, "extent");
         let (stored, initial) = (memory.stored, memory.initial);
-        writeln!(
-            out,
-            "  memory {}: {}, {stored} of {initial} bytes stored in {extents}",
-            memory.index, memory.limits
-        )?;
+        writeln!(out, "  memory {}: {}, {stored} of {initial} bytes stored in {extents}", memory.index, memory.limits)?;
     }
     writeln!(out, "\nlargest functions ({} of {})", report.largest.len(), report.functions)?;
     for function in &report.largest {
@@ -211,8 +202,7 @@ fn object_json(object: &ObjectView) -> Value {
             "mapped": s.mapped, "read": s.read, "write": s.write, "execute": s.execute,
         })
     });
-    let section =
-        |s: &wasmc::inspect::Section| json!({ "name": s.name, "offset": s.offset, "size": s.size, "address": s.address });
+    let section = |s: &wasmc::inspect::Section| json!({ "name": s.name, "offset": s.offset, "size": s.size, "address": s.address });
     json!({
         "format": object.container.name(),
         "machine": object.machine,

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Reports why the command failed, and gives the exit code for it.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
@@ -23,9 +22,13 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
-/// Reports something that is odd but no failure.
-pub(crate) fn warning(message: impl std::fmt::Display) {
-    anstream::eprintln!("{WARNING}warning{WARNING:#}: {message}");
+/// A function's name as people write it, if it is one of Rust's or C++'s.
+pub(crate) fn demangled(name: &str) -> String {
+    if let Ok(name) = rustc_demangle::try_demangle(name) {
+        return format!("{name:#}");
+    }
+    let cpp = cpp_demangle::Symbol::new(name).ok().and_then(|symbol| symbol.demangle().ok());
+    cpp.unwrap_or_else(|| name.to_owned())
 }
 
 /// An error and its causes, one line each. A cause that the message above
@@ -34,7 +37,7 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut last = String::new();
     for cause in error.chain() {
-        let message = cause.to_string().trim_end().to_owned();
+        let message = one_line(&cause.to_string());
         if text.is_empty() {
             text.clone_from(&message);
         } else if !last.contains(&message) {
@@ -44,6 +47,19 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
         last = message;
     }
     text
+}
+
+/// A message in one line. The text format's parser also draws the place that
+/// it speaks of; of that the position is kept.
+fn one_line(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default().to_owned();
+    let place = lines.find_map(|line| line.strip_prefix("-->")).and_then(|place| {
+        let mut parts = place.rsplitn(3, ':');
+        let (column, line) = (parts.next()?, parts.next()?);
+        Some(format!(", at line {line}, column {column}"))
+    });
+    first + &place.unwrap_or_default()
 }
 
 /// A duration for people.
@@ -79,6 +95,19 @@ mod tests {
         assert_eq!(count(1, "byte"), "1 byte");
         assert_eq!(count(999, "byte"), "999 bytes");
         assert_eq!(count(1_234_567, "byte"), "1,234,567 bytes");
+    }
+
+    #[test]
+    fn a_drawing_becomes_a_position() {
+        let drawn = "expected `(`\n     --> <anon>:1:10\n      |\n    1 | (module foo)\n      |         ^";
+        assert_eq!(one_line(drawn), "expected `(`, at line 1, column 10");
+    }
+
+    #[test]
+    fn names_are_demangled() {
+        assert_eq!(demangled("_ZN4core3fmt5write17h0123456789abcdefE"), "core::fmt::write");
+        assert_eq!(demangled("_ZNSt6vectorIiE4sizeEv"), "std::vector<int>::size()");
+        assert_eq!(demangled("main"), "main");
     }
 
     #[test]

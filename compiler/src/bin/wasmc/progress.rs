@@ -18,11 +18,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(visible: bool) -> Arc<Progress> {
-        Arc::new(Progress {
-            started: Instant::now(),
-            total: AtomicUsize::new(0),
-            bar: visible.then(OnceLock::new),
-        })
+        Arc::new(Progress { started: Instant::now(), total: AtomicUsize::new(0), bar: visible.then(OnceLock::new) })
     }
 
     /// What the compiler calls.

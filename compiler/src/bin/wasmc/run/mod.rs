@@ -1,0 +1,185 @@
+//! `wasmc run`: runs a program.
+
+mod report;
+mod value;
+
+use crate::args::{Emit, RunArgs, usage};
+use crate::{compile, input, load, output::print};
+use anyhow::{Context, bail};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use wasmc::Target;
+use wasmc_loader::{Engine, ExternType, Instance, Linker, Module, Store, Val};
+use wasmc_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
+
+/// Runs the program; its exit code is this one's.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let ctx = context(args)?;
+    let engine = Engine::default();
+    let module = module(args, &engine)?;
+    let mut linker: Linker<WasiCtx> = Linker::new(&engine);
+    wasmc_wasi::add_to_linker(&mut linker, |ctx| ctx).map_err(report::error)?;
+    if args.trap_unknown_imports {
+        linker.define_unknown_imports_as_traps(&module).map_err(report::error)?;
+    }
+    let mut store = Store::new(&engine, ctx);
+    let done = linker
+        .instantiate(&mut store, &module)
+        .map_err(|error| Stop::Guest(error, "cannot instantiate"))
+        .and_then(|instance| start(args, &module, &mut store, instance));
+    match done {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Stop::Guest(error, what)) => report::guest_error(error, &format!("{what} {}", input::name(&args.input))),
+        Err(Stop::Command(error)) => Err(error),
+    }
+}
+
+/// Why a program did not return.
+enum Stop {
+    /// It stopped, which may be an exit, and while what was done.
+    Guest(wasmc_loader::Error, &'static str),
+    /// It could not be asked to do what the command line says.
+    Command(anyhow::Error),
+}
+
+/// Loads an artifact, or compiles and loads anything else.
+fn module(args: &RunArgs, engine: &Engine) -> anyhow::Result<Module> {
+    let cannot_load = || format!("cannot load {}", input::name(&args.input));
+    let bytes = input::read(&args.input)?;
+    if input::is_artifact(&bytes) {
+        // An artifact in a file is mapped and shared, not copied.
+        let loaded = match input::is_dash(&args.input) {
+            true => load::from_bytes(engine, &bytes),
+            false => load::open(engine, &args.input),
+        };
+        return loaded.map_err(report::error).with_context(cannot_load);
+    }
+    let options = args.code.options(Target::default(), &args.cpu)?;
+    let artifact = compile::build(&args.input, &bytes, options, Emit::Cwasm, &args.log)?;
+    load::from_bytes(engine, &artifact).map_err(report::error).with_context(cannot_load)
+}
+
+/// What the program may see of the system.
+fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
+    let mut builder = WasiCtxBuilder::new();
+    builder.inherit_stdio();
+    let name = Path::new(&args.input).file_name().map(|name| name.to_string_lossy().into_owned());
+    builder.arg(args.argv0.clone().or(name).unwrap_or_default())?;
+    if args.invoke.is_none() {
+        for argument in &args.arguments {
+            builder.arg(text(argument)?)?;
+        }
+    }
+    for variable in &args.variables {
+        match variable.split_once('=') {
+            Some((name, value)) => builder.env(name, value)?,
+            None => match std::env::var(variable) {
+                Ok(value) => builder.env(variable, value)?,
+                Err(error) => {
+                    return Err(usage(format_args!(
+                        "'--env {variable}' passes on a variable of this process, but: {error}"
+                    )));
+                }
+            },
+        };
+    }
+    for dir in &args.dirs {
+        let (host, guest, dir_perms, file_perms) = preopen(dir)?;
+        builder.preopened_dir(host, guest, dir_perms, file_perms)?;
+    }
+    Ok(builder.build())
+}
+
+fn text(argument: &OsString) -> anyhow::Result<&str> {
+    argument.to_str().with_context(|| format!("the argument {argument:?} is not UTF-8, as WASI's arguments have to be"))
+}
+
+/// Takes `HOST[::GUEST[::ro]]` apart.
+fn preopen(dir: &str) -> anyhow::Result<(&str, &str, DirPerms, FilePerms)> {
+    let parts: Vec<&str> = dir.split("::").collect();
+    Ok(match parts[..] {
+        [host] => (host, host, DirPerms::all(), FilePerms::all()),
+        [host, guest] => (host, guest, DirPerms::all(), FilePerms::all()),
+        [host, guest, "ro"] => (host, guest, DirPerms::READ, FilePerms::READ),
+        _ => return Err(usage(format_args!("invalid value '{dir}' for '--dir': it is not HOST[::GUEST[::ro]]"))),
+    })
+}
+
+/// Calls what is to be called.
+fn start(args: &RunArgs, module: &Module, store: &mut Store<WasiCtx>, instance: Instance) -> Result<(), Stop> {
+    let guest = |error| Stop::Guest(error, "cannot run");
+    if let Some(name) = &args.invoke {
+        // A library is set up by this function, if it has one.
+        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
+            initialize.call(&mut *store, ()).map_err(guest)?;
+        }
+        return invoke(args, module, store, instance, name);
+    }
+    match instance.get_typed_func::<(), ()>(&mut *store, "_start") {
+        Ok(start) => start.call(&mut *store, ()).map_err(guest),
+        // The start function of the module itself has run already.
+        Err(_) if functions(module).is_empty() => Ok(()),
+        Err(_) => Err(Stop::Command(no_function("_start", args, module))),
+    }
+}
+
+/// Names of the functions that a module exports.
+fn functions(module: &Module) -> Vec<String> {
+    let exports = module.exports().filter(|export| matches!(export.ty(), ExternType::Func(_)));
+    exports.map(|export| export.name().to_owned()).collect()
+}
+
+fn no_function(name: &str, args: &RunArgs, module: &Module) -> anyhow::Error {
+    let there = functions(module);
+    let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+    let file = input::name(&args.input);
+    anyhow::anyhow!("{file} exports no function `{name}`; name another with `--invoke NAME`; there are: {there}")
+}
+
+/// Calls an export with arguments from the command line.
+fn invoke(
+    args: &RunArgs,
+    module: &Module,
+    store: &mut Store<WasiCtx>,
+    instance: Instance,
+    name: &str,
+) -> Result<(), Stop> {
+    let Some(function) = instance.get_func(&mut *store, name) else {
+        return Err(Stop::Command(no_function(name, args, module)));
+    };
+    let ty = function.ty(&*store);
+    let values = arguments(args, name, &ty).map_err(Stop::Command)?;
+    let mut results = vec![Val::I32(0); ty.results().len()];
+    function.call(&mut *store, &values, &mut results).map_err(|error| Stop::Guest(error, "cannot run"))?;
+    let lines: String = results.iter().map(|result| value::show(result) + "\n").collect();
+    print(lines.as_bytes()).map_err(Stop::Command)
+}
+
+fn arguments(args: &RunArgs, name: &str, ty: &wasmc_loader::FuncType) -> anyhow::Result<Vec<Val>> {
+    let (given, wanted) = (args.arguments.len(), ty.params().len());
+    if given != wanted {
+        bail!("`{name}` is a function {ty}: it takes {wanted} arguments, and {given} are given");
+    }
+    let mut values = Vec::with_capacity(given);
+    for (i, (argument, ty)) in args.arguments.iter().zip(ty.params()).enumerate() {
+        let parsed = value::parse(text(argument)?, *ty);
+        values.push(
+            parsed.with_context(|| format!("argument {} of `{name}`, {argument:?}, is not of type {ty}", i + 1))?,
+        );
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_named_in_three_ways() {
+        assert_eq!(preopen("a").unwrap(), ("a", "a", DirPerms::all(), FilePerms::all()));
+        assert_eq!(preopen("a:b::/c").unwrap(), ("a:b", "/c", DirPerms::all(), FilePerms::all()));
+        assert_eq!(preopen("a::b::ro").unwrap(), ("a", "b", DirPerms::READ, FilePerms::READ));
+        assert!(preopen("a::b::rw").is_err());
+    }
+}

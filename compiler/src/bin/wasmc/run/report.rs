@@ -1,0 +1,61 @@
+//! How a program ended.
+
+use crate::log;
+use std::fmt::Write;
+use std::process::ExitCode;
+use wasmc_loader::{Error, FrameInfo, Trap, WasmBacktrace};
+use wasmc_wasi::I32Exit;
+
+/// What a shell reports of a program that was aborted by a signal.
+const ABORTED: u8 = 134;
+
+/// Frames shown at each end of a long backtrace.
+const FRAMES: usize = 20;
+
+/// The loader's error as one of this command.
+pub(super) fn error(error: Error) -> anyhow::Error {
+    anyhow::Error::from_boxed(error.into())
+}
+
+/// The exit code of a guest that ended with an error: its own if it asked to
+/// exit, and otherwise one that says that it failed, after the reason and the
+/// backtrace were printed.
+pub(super) fn guest_error(found: Error, doing: &str) -> anyhow::Result<ExitCode> {
+    if let Some(I32Exit(code)) = found.downcast_ref::<I32Exit>() {
+        // The system keeps the low eight bits of what a program exits with.
+        return Ok(ExitCode::from(*code as u8));
+    }
+    let trapped = found.is::<Trap>();
+    let frames = found.downcast_ref::<WasmBacktrace>().map(|backtrace| frames(backtrace.frames()));
+    let found = error(found).context(doing.to_owned());
+    let code = log::failure(&found);
+    if let Some(frames) = frames {
+        anstream::eprint!("{frames}");
+    }
+    Ok(if trapped { ExitCode::from(ABORTED) } else { code })
+}
+
+/// The backtrace, innermost frame first. The middle of a deep recursion is
+/// left out.
+fn frames(frames: &[FrameInfo]) -> String {
+    let mut text = String::from("  wasm backtrace:\n");
+    let last = frames.len().saturating_sub(FRAMES);
+    for (i, frame) in frames.iter().enumerate() {
+        if i >= FRAMES && i < last {
+            if i == FRAMES {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "    ... {} more", last - FRAMES);
+            }
+            continue;
+        }
+        let function = match frame.func_name() {
+            Some(name) => log::demangled(name),
+            None => format!("function {}", frame.func_index()),
+        };
+        let _ = match frame.module_offset() {
+            Some(offset) => writeln!(text, "    {i}: {function}, at wasm offset {offset:#x}"),
+            None => writeln!(text, "    {i}: {function}"),
+        };
+    }
+    text
+}

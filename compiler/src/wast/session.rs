@@ -1,0 +1,311 @@
+//! The state of a running script.
+
+use super::{Failure, Outcome, Runner, refuse, spectest, values};
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wasmc_loader::{Engine, Instance, Linker, Module, Store, Val};
+use wast::token::{Id, Span};
+use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
+
+/// Why a module or call did not come to its end.
+enum Stop {
+    /// The module was refused, or something that the script names is missing.
+    Refused(String),
+    /// The loader, or the code, stopped.
+    Failed(wasmc_loader::Error),
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stop::Refused(message) => f.write_str(message),
+            Stop::Failed(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<wasmc_loader::Error> for Stop {
+    fn from(error: wasmc_loader::Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// A script's store, instances and modules.
+pub(super) struct Session<'r> {
+    runner: &'r Runner,
+    script: &'r str,
+    engine: Engine,
+    store: Store<()>,
+    linker: Linker<()>,
+    current: Option<Instance>,
+    instances: HashMap<String, Instance>,
+    definition: Option<Module>,
+    definitions: HashMap<String, Module>,
+    threads: HashMap<String, Outcome>,
+    unsupported: BTreeSet<&'static str>,
+}
+
+impl<'r> Session<'r> {
+    pub(super) fn new(runner: &'r Runner, script: &'r str) -> Self {
+        let engine = Engine::default();
+        Session {
+            runner,
+            script,
+            store: Store::new(&engine, ()),
+            linker: Linker::new(&engine),
+            engine,
+            current: None,
+            instances: HashMap::new(),
+            definition: None,
+            definitions: HashMap::new(),
+            threads: HashMap::new(),
+            unsupported: BTreeSet::new(),
+        }
+    }
+
+    /// Runs all directives and adds what became of them to `outcome`.
+    pub(super) fn run(&mut self, directives: Vec<WastDirective<'_>>, outcome: &mut Outcome) {
+        self.linker.allow_shadowing(true);
+        if let Err(error) = spectest::define(&mut self.linker, &mut self.store) {
+            let message = format!("`spectest` cannot be made: {error}");
+            outcome.failures.push(Failure { line: 1, directive: "script", message });
+            return;
+        }
+        for directive in directives {
+            let (span, name) = (directive.span(), keyword(&directive));
+            // A panic is a failure like others; later directives still run.
+            let done = catch_unwind(AssertUnwindSafe(|| self.directive(directive, outcome)));
+            let done = done.unwrap_or_else(|panic| {
+                let message = panic.downcast_ref::<String>().map(String::as_str);
+                let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+                Err(format!("panicked: {}", message.unwrap_or("with a value that is no text")))
+            });
+            match done {
+                Ok(()) if name.starts_with("assert_") => outcome.passed += 1,
+                Ok(()) => {}
+                Err(message) => {
+                    outcome.failures.push(Failure { line: self.line(span), directive: name, message });
+                }
+            }
+        }
+        outcome.unsupported.append(&mut self.unsupported);
+    }
+
+    fn line(&self, span: Span) -> usize {
+        span.linecol_in(self.script).0 + 1
+    }
+
+    fn directive(&mut self, directive: WastDirective<'_>, outcome: &mut Outcome) -> Result<(), String> {
+        match directive {
+            WastDirective::Module(mut module) => self.module(&mut module),
+            WastDirective::ModuleDefinition(mut module) => {
+                let name = module.name();
+                let loaded = self.load(&encode(&mut module)?).map_err(|stop| stop.to_string())?;
+                self.define(name, loaded);
+                Ok(())
+            }
+            WastDirective::ModuleInstance { instance, module, .. } => self.instance_of(instance, module),
+            WastDirective::Register { name, module, .. } => self.register(name, module),
+            WastDirective::Invoke(invoke) => self.invoke(&invoke).map(drop).map_err(|stop| stop.to_string()),
+            WastDirective::AssertReturn { exec, results, .. } => {
+                let found = self.execute(exec).map_err(|stop| stop.to_string())?;
+                values::check_results(&self.store, &found, &results)
+            }
+            WastDirective::AssertTrap { exec, message, .. } => self.assert_trap(exec, message),
+            WastDirective::AssertExhaustion { call, message, .. } => {
+                self.assert_trap(WastExecute::Invoke(call), message)
+            }
+            WastDirective::AssertMalformed { mut module, message, .. }
+            | WastDirective::AssertMalformedCustom { mut module, message, .. } => {
+                refuse::malformed(self.runner, &mut module, message)
+            }
+            WastDirective::AssertInvalid { mut module, message, .. }
+            | WastDirective::AssertInvalidCustom { mut module, message, .. } => {
+                refuse::invalid(self.runner, &mut module, message)
+            }
+            WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
+            WastDirective::AssertException { .. } => Err("exceptions are not supported yet".to_owned()),
+            WastDirective::AssertSuspension { .. } => Err("stack switching is not supported yet".to_owned()),
+            WastDirective::Thread(thread) => self.thread(thread),
+            WastDirective::Wait { thread, .. } => self.wait(thread, outcome),
+        }
+    }
+
+    fn module(&mut self, module: &mut QuoteWat<'_>) -> Result<(), String> {
+        // A module that fails is nobody's: what follows must not run on the
+        // one before.
+        self.current = None;
+        let name = module.name();
+        let wasm = encode(module)?;
+        let loaded = self.load(&wasm).map_err(|stop| stop.to_string())?;
+        self.define(name, loaded.clone());
+        let instance = self.instantiate(&loaded).map_err(|stop| stop.to_string())?;
+        self.enter(name, instance);
+        Ok(())
+    }
+
+    fn define(&mut self, name: Option<Id<'_>>, module: Module) {
+        if let Some(name) = name {
+            self.definitions.insert(name.name().to_owned(), module.clone());
+        }
+        self.definition = Some(module);
+    }
+
+    fn enter(&mut self, name: Option<Id<'_>>, instance: Instance) {
+        if let Some(name) = name {
+            self.instances.insert(name.name().to_owned(), instance);
+        }
+        self.current = Some(instance);
+    }
+
+    fn instance_of(&mut self, instance: Option<Id<'_>>, module: Option<Id<'_>>) -> Result<(), String> {
+        self.current = None;
+        let found = match module {
+            Some(name) => self.definitions.get(name.name()),
+            None => self.definition.as_ref(),
+        };
+        let module = found.cloned().ok_or_else(|| missing("module definition", module))?;
+        let made = self.instantiate(&module).map_err(|stop| stop.to_string())?;
+        self.enter(instance, made);
+        Ok(())
+    }
+
+    fn register(&mut self, name: &str, module: Option<Id<'_>>) -> Result<(), String> {
+        let instance = self.instance(module)?;
+        self.linker.instance(&mut self.store, name, instance).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn instance(&self, name: Option<Id<'_>>) -> Result<Instance, String> {
+        let found = match name {
+            Some(name) => self.instances.get(name.name()).copied(),
+            None => self.current,
+        };
+        found.ok_or_else(|| missing("instance", name))
+    }
+
+    /// Compiles and loads.
+    fn load(&mut self, wasm: &[u8]) -> Result<Module, Stop> {
+        let compiled = self.runner.compile(wasm).map_err(|error| {
+            if let crate::Error::Unsupported { proposal, .. } = &error
+                && !proposal.supported
+            {
+                self.unsupported.insert(proposal.name);
+            }
+            Stop::Refused(error.to_string())
+        })?;
+        Ok((self.runner.load)(&self.engine, &compiled)?)
+    }
+
+    fn instantiate(&mut self, module: &Module) -> Result<Instance, Stop> {
+        Ok(self.linker.instantiate(&mut self.store, module)?)
+    }
+
+    fn instantiate_text(&mut self, module: &mut Wat<'_>) -> Result<Instance, Stop> {
+        let wasm = module.encode().map_err(|error| Stop::Refused(error.message()))?;
+        let module = self.load(&wasm)?;
+        self.instantiate(&module)
+    }
+
+    fn execute(&mut self, exec: WastExecute<'_>) -> Result<Vec<Val>, Stop> {
+        match exec {
+            WastExecute::Invoke(invoke) => self.invoke(&invoke),
+            WastExecute::Wat(mut module) => self.instantiate_text(&mut module).map(|_| Vec::new()),
+            WastExecute::Get { module, global, .. } => {
+                let instance = self.instance(module).map_err(Stop::Refused)?;
+                let found = instance.get_global(&mut self.store, global);
+                let found = found.ok_or_else(|| Stop::Refused(format!("no global is exported as \"{global}\"")))?;
+                Ok(vec![found.get(&mut self.store)])
+            }
+        }
+    }
+
+    fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Result<Vec<Val>, Stop> {
+        let instance = self.instance(invoke.module).map_err(Stop::Refused)?;
+        let function = instance.get_func(&mut self.store, invoke.name);
+        let function =
+            function.ok_or_else(|| Stop::Refused(format!("no function is exported as \"{}\"", invoke.name)))?;
+        let mut arguments = Vec::with_capacity(invoke.args.len());
+        for argument in &invoke.args {
+            arguments.push(values::argument(&mut self.store, argument).map_err(Stop::Refused)?);
+        }
+        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        function.call(&mut self.store, &arguments, &mut results)?;
+        Ok(results)
+    }
+
+    fn assert_trap(&mut self, exec: WastExecute<'_>, message: &str) -> Result<(), String> {
+        match self.execute(exec) {
+            Ok(found) => Err(format!("expected the trap \"{message}\", but it returned {found:?}")),
+            Err(Stop::Failed(error)) => refuse::trapped(&error, message),
+            Err(Stop::Refused(why)) => Err(why),
+        }
+    }
+
+    fn assert_unlinkable(&mut self, mut module: Wat<'_>, message: &str) -> Result<(), String> {
+        let wasm = module.encode().map_err(|error| error.message())?;
+        let module = self.load(&wasm).map_err(|stop| format!("the module is refused before linking: {stop}"))?;
+        match self.instantiate(&module) {
+            Ok(_) => Err(format!("expected \"{message}\", but the module links")),
+            Err(Stop::Failed(error)) => refuse::unlinkable(&error, message),
+            Err(Stop::Refused(why)) => Err(why),
+        }
+    }
+
+    /// Runs a thread's directives on a store of its own, to the end and before
+    /// the script goes on: what scripts share between threads are memories,
+    /// shared memories are not supported yet, and so no order can be observed.
+    fn thread(&mut self, thread: WastThread<'_>) -> Result<(), String> {
+        if let Some(module) = thread.shared_module {
+            return Err(format!(
+                "cannot share ${} with a thread: shared memories are not supported yet",
+                module.name()
+            ));
+        }
+        let mut outcome = Outcome::default();
+        Session::new(self.runner, self.script).run(thread.directives, &mut outcome);
+        self.threads.insert(thread.name.name().to_owned(), outcome);
+        Ok(())
+    }
+
+    fn wait(&mut self, thread: Id<'_>, outcome: &mut Outcome) -> Result<(), String> {
+        let done = self.threads.remove(thread.name()).ok_or_else(|| missing("thread", Some(thread)))?;
+        outcome.passed += done.passed;
+        outcome.failures.extend(done.failures);
+        outcome.unsupported.extend(done.unsupported);
+        Ok(())
+    }
+}
+
+fn encode(module: &mut QuoteWat<'_>) -> Result<Vec<u8>, String> {
+    module.encode().map_err(|error| error.message())
+}
+
+fn missing(what: &str, name: Option<Id<'_>>) -> String {
+    match name {
+        Some(name) => format!("there is no {what} called ${}", name.name()),
+        None => format!("there is no {what}"),
+    }
+}
+
+fn keyword(directive: &WastDirective<'_>) -> &'static str {
+    match directive {
+        WastDirective::Module(_) => "module",
+        WastDirective::ModuleDefinition(_) => "module definition",
+        WastDirective::ModuleInstance { .. } => "module instance",
+        WastDirective::AssertMalformed { .. } => "assert_malformed",
+        WastDirective::AssertMalformedCustom { .. } => "assert_malformed_custom",
+        WastDirective::AssertInvalid { .. } => "assert_invalid",
+        WastDirective::AssertInvalidCustom { .. } => "assert_invalid_custom",
+        WastDirective::Register { .. } => "register",
+        WastDirective::Invoke(_) => "invoke",
+        WastDirective::AssertTrap { .. } => "assert_trap",
+        WastDirective::AssertReturn { .. } => "assert_return",
+        WastDirective::AssertExhaustion { .. } => "assert_exhaustion",
+        WastDirective::AssertUnlinkable { .. } => "assert_unlinkable",
+        WastDirective::AssertException { .. } => "assert_exception",
+        WastDirective::AssertSuspension { .. } => "assert_suspension",
+        WastDirective::Thread(_) => "thread",
+        WastDirective::Wait { .. } => "wait",
+    }
+}
