@@ -13,6 +13,11 @@ pub const PT_WASMC: u32 = 0x6d73_6177;
 /// Name of the metadata section in ELF.
 pub const ELF_SECTION: &str = ".wasmc";
 
+/// Name of the ELF section that lists, as 32-bit offsets in the file, where
+/// debug sections have 64-bit addresses of code: a copy of the file that is to
+/// be valid at another address needs them.
+pub const ELF_ADDRESSES: &str = ".wasmc.addresses";
+
 /// Names of the segment and the section of the metadata in Mach-O.
 pub const MACHO_SECTION: (&str, &str) = ("__TEXT", "__wasmc");
 

@@ -54,6 +54,8 @@ pub(super) struct Parts {
     pub(super) segments: Span,
     /// The debug sections.
     pub(super) debug: Vec<Span>,
+    /// ELF only: the places in them that are addresses of code.
+    pub(super) addresses: Span,
     /// The symbol table.
     pub(super) symbols: Span,
     /// The string table.
@@ -96,6 +98,7 @@ pub(super) fn place(image: &Image<'_>, cursor: &mut Cursor) -> Result<Placement,
         images,
         segments,
         debug: Vec::new(),
+        addresses: ABSENT,
         symbols: ABSENT,
         strings: ABSENT,
         end: cursor.end(),

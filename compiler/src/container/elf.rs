@@ -1,12 +1,12 @@
 //! ELF64: a shared object without dynamic section, relocations and imports.
 
 use super::body::{self, ABSENT, Cursor, Strings, put};
-use super::{Error, Image, Placement, SymbolKind, build_id};
+use super::{Error, Image, Placement, SymbolKind, build_id, limit};
 use object::LittleEndian;
 use object::elf;
 use object::write::elf::{Encoder, FileHeader, FileHeaderLayout, ProgramHeader, SectionHeader, Sym};
 use wasmc_artifacts::abi::Arch;
-use wasmc_artifacts::container::{ELF_SECTION, PT_WASMC};
+use wasmc_artifacts::container::{ELF_ADDRESSES, ELF_SECTION, PT_WASMC};
 use wasmc_artifacts::format::Span;
 
 /// Bytes of a build id: as many as linkers write.
@@ -52,6 +52,11 @@ pub(super) fn place(image: &Image<'_>) -> Result<Placement, Error> {
     for section in image.debug {
         parts.debug.push(cursor.take("the debug information", section.bytes.len() as u64, 1)?);
     }
+    if !image.debug.is_empty() {
+        limit("the debug information", cursor.end(), u64::from(u32::MAX))?;
+        let count: usize = image.debug.iter().map(|section| section.text_addresses.len()).sum();
+        parts.addresses = cursor.take("the list of addresses", 4 * count as u64, 4)?;
+    }
     parts.end = cursor.end();
     Ok(placement)
 }
@@ -71,6 +76,7 @@ pub(super) fn write(image: &Image<'_>, placement: &Placement, metadata: &[u8]) -
         Strings::write(&mut out, parts.strings.offset, image, "");
     }
     body::write_debug(&mut out, image, placement);
+    write_addresses(&mut out, image, placement);
     put(&mut out, parts.end, &sections.names);
     put(&mut out, section_table, &[]);
     for header in &sections.headers {
@@ -162,6 +168,9 @@ impl Sections {
         for (section, span) in image.debug.iter().zip(&parts.debug) {
             this.add(section.name, elf::SHT_PROGBITS, *span, 1);
         }
+        if !image.debug.is_empty() {
+            this.add(ELF_ADDRESSES, elf::SHT_PROGBITS, parts.addresses, 4);
+        }
         let names = Span { offset: parts.end, length: (this.names.len() + ".shstrtab\0".len()) as u64 };
         this.add(".shstrtab", elf::SHT_STRTAB, names, 1);
         this
@@ -192,6 +201,18 @@ fn note(build_id: &[u8; 32]) -> Vec<u8> {
     out.extend_from_slice(b"GNU\0");
     out.extend_from_slice(&build_id[..BUILD_ID]);
     out
+}
+
+fn write_addresses(out: &mut Vec<u8>, image: &Image<'_>, placement: &Placement) {
+    if image.debug.is_empty() {
+        return;
+    }
+    put(out, placement.parts.addresses.offset, &[]);
+    for (section, span) in image.debug.iter().zip(&placement.parts.debug) {
+        for at in &section.text_addresses {
+            out.extend_from_slice(&(span.offset as u32 + at).to_le_bytes());
+        }
+    }
 }
 
 /// All symbols are local: a debugger that looks up the host's `malloc` must

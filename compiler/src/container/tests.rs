@@ -205,6 +205,11 @@ fn addresses_in_debug_sections_are_those_of_the_text() {
         assert_eq!(section[..3], [1, 2, 3]);
         let address = placement.text.offset + u64::from(sample.functions[1].0);
         assert_eq!(section[3..], address.to_le_bytes());
+        if container == Container::Elf {
+            let list = parsed.section_by_name(wasmc_artifacts::container::ELF_ADDRESSES).unwrap().data().unwrap();
+            let place = u32::from_le_bytes(list.try_into().unwrap());
+            assert_eq!(at(&file, place.into(), 8), address.to_le_bytes());
+        }
     }
 }
 
