@@ -14,9 +14,11 @@ use crate::translate::ModuleEnv;
 use crate::translate::stubs::Stub;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{
-    Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, ElemSegment, Export, Extent, ExternKind, FuncRefRow, Function, Global,
-    Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span, Table, TableInit, TableKind, TypeRow,
+    Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, ElemSegment, Export, Extent, ExternKind,
+    FuncRefRow, Function, Global, Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span,
+    Table, TableInit, TableKind, TypeRow,
 };
 use wasmparser::ExternalKind;
 
@@ -29,7 +31,11 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
     let tables: Vec<String> = linked.tables.iter().map(|(index, ..)| format!("wasmc.table {index}")).collect();
     let mut symbols = Vec::with_capacity(names.len() + tables.len());
     for (placed, name) in linked.items.iter().zip(&names) {
-        let kind = if matches!(placed.item, crate::codegen::Item::Function(_)) { SymbolKind::Function } else { SymbolKind::Stub };
+        let kind = if matches!(placed.item, crate::codegen::Item::Function(_)) {
+            SymbolKind::Function
+        } else {
+            SymbolKind::Stub
+        };
         symbols.push(container::Symbol { name, offset: placed.offset, size: placed.length, kind });
     }
     for ((_, offset, size), name) in linked.tables.iter().zip(&tables) {
@@ -39,7 +45,8 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
         Some(Unwind { offset: placed.offset, length: placed.length, info: placed.unwind.as_ref()? })
     });
     let unwind: Vec<Unwind<'_>> = unwind.collect();
-    let pages: Vec<&[u8]> = env.facts.images.iter().flat_map(|image| &image.runs).map(|run| run.bytes.as_slice()).collect();
+    let pages: Vec<&[u8]> =
+        env.facts.images.iter().flat_map(|image| &image.runs).map(|run| run.bytes.as_slice()).collect();
     let data: Vec<&[u8]> = stored_data(env.module, env.facts);
     let debug = debug_sections(env, linked, &symbols)?;
     let mut writer = Writer { env, linked, placement: None };
@@ -71,7 +78,11 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
 
 /// Debug information, if asked for. It would bring the names back that
 /// stripping takes away.
-fn debug_sections(env: &ModuleEnv<'_>, linked: &LinkedImage, symbols: &[container::Symbol<'_>]) -> Result<Vec<DebugSection>, Error> {
+fn debug_sections(
+    env: &ModuleEnv<'_>,
+    linked: &LinkedImage,
+    symbols: &[container::Symbol<'_>],
+) -> Result<Vec<DebugSection>, Error> {
     if !env.options.debug || env.options.strip {
         return Ok(Vec::new());
     }
@@ -88,7 +99,7 @@ fn debug_sections(env: &ModuleEnv<'_>, linked: &LinkedImage, symbols: &[containe
 
 /// The contents of data segments that are not part of an image.
 fn stored_data<'a>(module: &ParsedModule<'a>, facts: &ModuleFacts) -> Vec<&'a [u8]> {
-    module.data.iter().zip(&facts.static_data).filter(|(_, covered)| !**covered).map(|(data, _)| data.bytes).collect()
+    facts.data.kept().iter().map(|segment| module.data[*segment as usize].bytes).collect()
 }
 
 struct Writer<'a> {
@@ -274,46 +285,64 @@ impl Writer<'_> {
     }
 
     fn data_segments(&self, w: &mut MetadataWriter) {
+        let rows = &self.env.facts.data;
         let mut places = self.placement.map(|p| p.data.as_slice()).unwrap_or_default().iter();
-        for (data, covered) in self.env.module.data.iter().zip(&self.env.facts.static_data) {
-            let nothing = Span { offset: 0, length: 0 };
-            let mut row = DataSegment { mode: SegmentMode::Static as u8, memory: 0, offset: 0, offset_count: 0, content: nothing };
-            if !covered {
-                row.content = Span { offset: places.next().copied().unwrap_or_default(), length: data.bytes.len() as u64 };
-                row.mode = SegmentMode::Passive as u8;
-                if let Some((memory, offset)) = &data.active {
-                    row.mode = SegmentMode::Active as u8;
-                    row.memory = *memory;
-                    (row.offset, row.offset_count) = const_expr(w, offset);
-                }
+        for segment in rows.kept() {
+            let data = &self.env.module.data[*segment as usize];
+            let content = Span { offset: places.next().copied().unwrap_or_default(), length: data.bytes.len() as u64 };
+            let mut row = DataSegment { content, ..DROPPED_DATA };
+            row.mode = SegmentMode::Passive as u8;
+            if let Some((memory, offset)) = &data.active {
+                row.mode = SegmentMode::Active as u8;
+                row.memory = *memory;
+                (row.offset, row.offset_count) = const_expr(w, offset);
             }
             w.data_segments(row);
+        }
+        if rows.any_dropped() {
+            w.data_segments(DROPPED_DATA);
         }
     }
 
     fn elem_segments(&self, w: &mut MetadataWriter) {
-        for (elem, covered) in self.env.module.elems.iter().zip(&self.env.facts.static_elems) {
-            let mode = match &elem.active {
-                _ if elem.declared => SegmentMode::Declared,
-                Some(_) if *covered => SegmentMode::Static,
-                Some(_) => SegmentMode::Active,
-                None => SegmentMode::Passive,
-            };
-            let mut row =
-                ElemSegment { mode: mode as u8, element: elem.element.code(), table: 0, offset: 0, offset_count: 0, first: 0, count: 0 };
-            if matches!(mode, SegmentMode::Active | SegmentMode::Passive) {
-                (row.first, row.count) = const_expr(w, &elem.items);
-            }
-            if mode == SegmentMode::Active
-                && let Some((table, offset)) = &elem.active
-            {
+        let rows = &self.env.facts.elems;
+        for segment in rows.kept() {
+            let elem = &self.env.module.elems[*segment as usize];
+            let (first, count) = const_expr(w, &elem.items);
+            let mut row = ElemSegment { element: elem.element.code(), first, count, ..DROPPED_ELEMS };
+            row.mode = SegmentMode::Passive as u8;
+            if let Some((table, offset)) = &elem.active {
+                row.mode = SegmentMode::Active as u8;
                 row.table = *table;
                 (row.offset, row.offset_count) = const_expr(w, offset);
             }
             w.elem_segments(row);
         }
+        if rows.any_dropped() {
+            w.elem_segments(DROPPED_ELEMS);
+        }
     }
 }
+
+/// The row that dropped data segments share.
+const DROPPED_DATA: DataSegment = DataSegment {
+    mode: SegmentMode::Static as u8,
+    memory: 0,
+    offset: 0,
+    offset_count: 0,
+    content: Span { offset: 0, length: 0 },
+};
+
+/// The row that dropped element segments share.
+const DROPPED_ELEMS: ElemSegment = ElemSegment {
+    mode: SegmentMode::Static as u8,
+    element: ValType::FuncRef.code(),
+    table: 0,
+    offset: 0,
+    offset_count: 0,
+    first: 0,
+    count: 0,
+};
 
 /// Writes operations; the first one's row and their number.
 fn const_expr(w: &mut MetadataWriter, ops: &[ConstOp]) -> (u32, u32) {

@@ -45,10 +45,9 @@ codes! {
         Passive = 0,
         /// Copied by the loader at instantiation, then dropped.
         Active = 1,
-        /// Already part of an image or of a table's initial elements; dropped.
+        /// Dropped from the start: part of an image or of a table's initial
+        /// elements, or a mere declaration. All such segments share one row.
         Static = 2,
-        /// Only declares functions; dropped.
-        Declared = 3,
     }
 }
 
@@ -278,7 +277,7 @@ row! {
         pub offset_count: u32,
         /// First element in the table of operations.
         pub first: u32,
-        /// Number of elements; 0 for a static or declared segment.
+        /// Number of elements; 0 for a static segment.
         pub count: u32,
     }
 }

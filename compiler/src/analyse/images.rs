@@ -55,7 +55,11 @@ pub(super) fn build(
             Some(start) => {
                 total += write(&mut pages[memory], page, start, data.bytes);
                 if total > IMAGE_LIMIT {
-                    return Err(Error::TooLarge { what: "the initial contents of memories in bytes", value: total, limit: IMAGE_LIMIT });
+                    return Err(Error::TooLarge {
+                        what: "the initial contents of memories in bytes",
+                        value: total,
+                        limit: IMAGE_LIMIT,
+                    });
                 }
                 *covered = true;
             }
@@ -115,7 +119,10 @@ mod tests {
         added += write(&mut pages, 4096, 100 * 4096, &[3]);
         assert_eq!(added, 4 * 4096);
         let runs = join(pages, 4096);
-        assert_eq!(runs.iter().map(|r| (r.position, r.bytes.len())).collect::<Vec<_>>(), [(0, 5 * 4096), (100 * 4096, 4096)]);
+        assert_eq!(
+            runs.iter().map(|r| (r.position, r.bytes.len())).collect::<Vec<_>>(),
+            [(0, 5 * 4096), (100 * 4096, 4096)]
+        );
         assert_eq!(runs[0].bytes[4090..4100], [1; 10]);
         assert_eq!(runs[0].bytes[4 * 4096], 2);
     }

@@ -5,9 +5,11 @@
 //! that notes what they use, in parallel.
 
 mod images;
+mod segments;
 mod usage;
 
-pub use images::{MemoryImage, PageRun};
+pub use images::MemoryImage;
+pub use segments::SegmentRows;
 
 use crate::error::Error;
 use crate::options::Options;
@@ -72,10 +74,11 @@ pub struct ModuleFacts {
     pub host_types: BTreeSet<TypeIndex>,
     /// Initial contents of each defined memory.
     pub images: Vec<MemoryImage>,
-    /// Which data segments are part of those.
-    pub static_data: Vec<bool>,
-    /// Which element segments are part of `table_init`.
-    pub static_elems: Vec<bool>,
+    /// Which data segments exist at run time: those that are not part of `images`.
+    pub data: SegmentRows,
+    /// Which element segments exist at run time: those that are neither part
+    /// of `table_init` nor only declare functions.
+    pub elems: SegmentRows,
     /// The length in bytes of each memory, if it is constant.
     fixed_lengths: Vec<Option<u64>>,
 }
@@ -92,10 +95,16 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let tables = table_facts(module, &usage, &static_elems);
     let (images, static_data) = images::build(module, options, |expr| evaluate(expr, &globals))?;
     let func_refs = func_refs(module, &usage, &tables, &static_elems);
-    let counts = counts(module, options, &tables, &func_refs);
+    let declared = module.elems.iter().map(|elem| elem.declared);
+    let elems = SegmentRows::new(static_elems.iter().zip(declared).map(|(known, declared)| *known || declared));
+    let data = SegmentRows::new(static_data);
+    let mut counts = counts(module, options, &tables, &func_refs);
+    counts.data_segments = data.count();
+    counts.elem_segments = elems.count();
     let is_import = |function: &u32| module.is_imported_function(*function);
     let read_only = tables.iter().zip(&table_init).filter(|(fact, _)| **fact == TableFact::ReadOnly);
-    let thunks: BTreeSet<u32> = read_only.flat_map(|(_, init)| init.iter().flatten().copied()).filter(is_import).collect();
+    let thunks: BTreeSet<u32> =
+        read_only.flat_map(|(_, init)| init.iter().flatten().copied()).filter(is_import).collect();
     let entry_types = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
@@ -108,8 +117,8 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         thunks: thunks.into_iter().collect(),
         entry_types,
         images,
-        static_data,
-        static_elems,
+        data,
+        elems,
     })
 }
 
@@ -117,11 +126,6 @@ impl ModuleFacts {
     /// The length of a memory in bytes, if it is always the same.
     pub fn fixed_memory_length(&self, memory: u32) -> Option<u64> {
         self.fixed_lengths[memory as usize]
-    }
-
-    /// The slot of a defined function among the context's function references.
-    pub fn func_ref_slot(&self, function: u32) -> Option<u32> {
-        self.func_refs.binary_search(&function).ok().map(|slot| slot as u32)
     }
 }
 
@@ -231,7 +235,12 @@ fn table_facts(module: &ParsedModule<'_>, usage: &Usage, static_elems: &[bool]) 
         let private = !is_exported(module, ExternalKind::Table, i) && !usage.tables_grown.contains(i);
         facts.push(if i < module.imported_tables as usize {
             TableFact::Imported
-        } else if private && complete && !usage.tables_accessed.contains(i) && table.element == ValType::FuncRef && size <= READ_ONLY_ELEMENTS {
+        } else if private
+            && complete
+            && !usage.tables_accessed.contains(i)
+            && table.element == ValType::FuncRef
+            && size <= READ_ONLY_ELEMENTS
+        {
             TableFact::ReadOnly
         } else if private && size <= CONTEXT_ELEMENTS - in_context {
             in_context += size;
@@ -269,7 +278,8 @@ fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) ->
         ImportKind::Func(ty) => Some(ty),
         _ => None,
     });
-    let through_tables = usage.indirect_calls.iter().filter(|(table, _)| tables[*table as usize] != TableFact::ReadOnly);
+    let through_tables =
+        usage.indirect_calls.iter().filter(|(table, _)| tables[*table as usize] != TableFact::ReadOnly);
     imported.chain(through_tables.map(|(_, ty)| *ty)).collect()
 }
 
@@ -294,8 +304,8 @@ fn counts(module: &ParsedModule<'_>, options: &Options, tables: &[TableFact], fu
         memories: module.memories.len() as u32 - module.imported_memories,
         tables: module.tables.len() as u32 - module.imported_tables,
         func_refs: func_refs.len() as u32,
-        data_segments: module.data.len() as u32,
-        elem_segments: module.elems.len() as u32,
+        data_segments: 0,
+        elem_segments: 0,
         inline_elements: in_context.map(|(_, table)| table.ty.initial as u32).sum(),
     }
 }

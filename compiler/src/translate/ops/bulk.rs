@@ -29,12 +29,12 @@ impl Translator<'_> {
     pub(in crate::translate) fn visit_memory_init(&mut self, segment: u32, memory: u32) {
         let (to, from, length) = self.pop3();
         let to = self.wide(to);
-        let (memory, segment) = (self.index(memory), self.index(segment));
+        let (memory, segment) = (self.index(memory), self.index(self.env.facts.data.row(segment)));
         self.call_builtin_or_trap(Builtin::memory_init, &[memory, segment, to, from, length], Trap::MemoryOutOfBounds);
     }
 
     pub(in crate::translate) fn visit_data_drop(&mut self, segment: u32) {
-        let segment = self.index(segment);
+        let segment = self.index(self.env.facts.data.row(segment));
         self.call_builtin(Builtin::data_drop, &[segment]);
     }
 }

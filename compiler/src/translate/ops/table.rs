@@ -7,7 +7,9 @@ use crate::analyse::TableFact;
 use crate::translate::{Translator, trap_code};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use wasmc_artifacts::abi::{Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import};
+use wasmc_artifacts::abi::{
+    Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import,
+};
 
 impl Translator<'_> {
     pub(super) fn table_flags(&self) -> MemFlagsData {
@@ -136,18 +138,22 @@ impl Translator<'_> {
         let (to, from, length) = self.pop3();
         let (to, from, length) = (self.wide(to), self.wide(from), self.wide(length));
         let (to_table, from_table) = (self.index(to_table), self.index(from_table));
-        self.call_builtin_or_trap(Builtin::table_copy, &[to_table, from_table, to, from, length], Trap::TableOutOfBounds);
+        self.call_builtin_or_trap(
+            Builtin::table_copy,
+            &[to_table, from_table, to, from, length],
+            Trap::TableOutOfBounds,
+        );
     }
 
     pub(in crate::translate) fn visit_table_init(&mut self, segment: u32, table: u32) {
         let (to, from, length) = self.pop3();
         let to = self.wide(to);
-        let (table, segment) = (self.index(table), self.index(segment));
+        let (table, segment) = (self.index(table), self.index(self.env.facts.elems.row(segment)));
         self.call_builtin_or_trap(Builtin::table_init, &[table, segment, to, from, length], Trap::TableOutOfBounds);
     }
 
     pub(in crate::translate) fn visit_elem_drop(&mut self, segment: u32) {
-        let segment = self.index(segment);
+        let segment = self.index(self.env.facts.elems.row(segment));
         self.call_builtin(Builtin::elem_drop, &[segment]);
     }
 
