@@ -151,7 +151,9 @@ impl Worker {
         }
         match self.context.compile(env.isa, &mut self.control) {
             Ok(_) => Ok(()),
-            Err(error) => Err(refused(env, item, &cranelift_codegen::print_errors::pretty_error(error.func, error.inner))),
+            Err(error) => {
+                Err(refused(env, item, &cranelift_codegen::print_errors::pretty_error(error.func, error.inner)))
+            }
         }
     }
 
@@ -165,14 +167,16 @@ impl Worker {
         let buffer = &compiled.buffer;
         let mut relocations = Vec::with_capacity(buffer.relocs().len());
         for reloc in buffer.relocs() {
-            let target = target(&reloc.target, func).ok_or_else(|| refused(env, item, "a reference has an unknown target"))?;
+            let target =
+                target(&reloc.target, func).ok_or_else(|| refused(env, item, "a reference has an unknown target"))?;
             relocations.push(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
         }
         let unwind = compiled.create_unwind_info(env.isa).map_err(|e| refused(env, item, &e.to_string()))?;
         let mut source_locs = Vec::new();
         if env.options.debug {
             let locs = buffer.get_srclocs_sorted();
-            source_locs = locs.iter().filter(|loc| !loc.loc.is_default()).map(|loc| (loc.start, loc.loc.bits())).collect();
+            source_locs =
+                locs.iter().filter(|loc| !loc.loc.is_default()).map(|loc| (loc.start, loc.loc.bits())).collect();
         }
         Ok(CompiledFunction {
             item,
@@ -211,7 +215,9 @@ fn trap(code: TrapCode) -> Option<Trap> {
 
 fn target(target: &FinalizedRelocTarget, func: &ir::Function) -> Option<Symbol> {
     match target {
-        FinalizedRelocTarget::ExternalName(ExternalName::User(name)) => Symbol::from_name(&func.params.user_named_funcs()[*name]),
+        FinalizedRelocTarget::ExternalName(ExternalName::User(name)) => {
+            Symbol::from_name(&func.params.user_named_funcs()[*name])
+        }
         FinalizedRelocTarget::ExternalName(ExternalName::LibCall(call)) => routine(*call),
         _ => None,
     }

@@ -10,7 +10,9 @@ pub enum Error {
     #[error("not WebAssembly: {0}")]
     NotWasm(String),
     /// The input is a component, not a module.
-    #[error("the input is a WebAssembly component, and wasmc compiles core modules; take the core module out of it first (`wasm-tools component unbundle`)")]
+    #[error(
+        "the input is a WebAssembly component, and wasmc compiles core modules; take the core module out of it first (`wasm-tools component unbundle`)"
+    )]
     Component,
     /// The module is malformed or does not validate.
     #[error("invalid WebAssembly at byte offset {offset:#x}: {message}")]

@@ -130,8 +130,11 @@ impl LinkedImage {
                 let (ty, distance) = match init.get(i).copied().flatten() {
                     None => (READ_ONLY_NULL, 0),
                     Some(function) => {
-                        let symbol =
-                            if env.module.is_imported_function(function) { Symbol::ImportThunk(function) } else { Symbol::Function(function) };
+                        let symbol = if env.module.is_imported_function(function) {
+                            Symbol::ImportThunk(function)
+                        } else {
+                            Symbol::Function(function)
+                        };
                         let code = *symbols.get(&symbol).ok_or_else(|| missing(symbol))?;
                         (env.module.functions[function as usize].0, code as i32 - start as i32)
                     }
@@ -152,11 +155,17 @@ impl LinkedImage {
 fn apply(text: &mut [u8], at: u32, relocation: &Relocation, target: u32) -> Result<(), Error> {
     let value = i64::from(target) + relocation.addend;
     let distance = value - i64::from(at);
-    let too_far = |limit: i64| Error::TooLarge { what: "the distance of a call in bytes", value: distance.unsigned_abs(), limit: limit as u64 };
+    let too_far = |limit: i64| Error::TooLarge {
+        what: "the distance of a call in bytes",
+        value: distance.unsigned_abs(),
+        limit: limit as u64,
+    };
     let place = &mut text[at as usize..at as usize + 4];
     let instruction = u32::from_le_bytes([place[0], place[1], place[2], place[3]]);
     let patched = match relocation.kind {
-        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => i32::try_from(distance).map_err(|_| too_far(i64::from(i32::MAX)))? as u32,
+        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => {
+            i32::try_from(distance).map_err(|_| too_far(i64::from(i32::MAX)))? as u32
+        }
         Reloc::Arm64Call => {
             let limit = 1 << 27;
             if !(-limit..limit).contains(&distance) {
@@ -171,7 +180,11 @@ fn apply(text: &mut [u8], at: u32, relocation: &Relocation, target: u32) -> Resu
             instruction & 0x9f00_001f | low | high
         }
         Reloc::Aarch64AddAbsLo12Nc => instruction & !(0xfff << 10) | (value as u32 & 0xfff) << 10,
-        other => return Err(Error::Options(format!("internal error: the code generator made a relocation of kind {other:?}"))),
+        other => {
+            return Err(Error::Options(format!(
+                "internal error: the code generator made a relocation of kind {other:?}"
+            )));
+        }
     };
     place.copy_from_slice(&patched.to_le_bytes());
     Ok(())

@@ -122,15 +122,22 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let page = self.target.page_size();
         let t = &self.tunables;
-        for (name, value) in
-            [("memory reservation", t.memory_reservation), ("memory guard", t.memory_guard), ("context guard", u64::from(t.context_guard))]
-        {
+        for (name, value) in [
+            ("memory reservation", t.memory_reservation),
+            ("memory guard", t.memory_guard),
+            ("context guard", u64::from(t.context_guard)),
+        ] {
             if value % page != 0 {
-                return Err(Error::Options(format!("the {name} of {value} bytes is not a multiple of the target's page size, {page}")));
+                return Err(Error::Options(format!(
+                    "the {name} of {value} bytes is not a multiple of the target's page size, {page}"
+                )));
             }
         }
         if t.context_guard > 1 << 29 || t.memory_reservation > 1 << 40 || t.memory_guard > 1 << 40 {
-            return Err(Error::Options("a guard or reservation is too large: at most 512 MiB before a memory, 1 TiB for it and after it".into()));
+            return Err(Error::Options(
+                "a guard or reservation is too large: at most 512 MiB before a memory, 1 TiB for it and after it"
+                    .into(),
+            ));
         }
         Ok(())
     }

@@ -171,7 +171,9 @@ impl Target {
 
     /// The code generator for this machine.
     pub(crate) fn isa(&self, options: &Options) -> Result<OwnedTargetIsa, Error> {
-        let internal = |error: &dyn std::fmt::Display| Error::Options(format!("the code generator refuses {}: {error}", self.triple));
+        let internal = |error: &dyn std::fmt::Display| {
+            Error::Options(format!("the code generator refuses {}: {error}", self.triple))
+        };
         let mut flags = settings::builder();
         let opt_level = match options.opt_level {
             OptLevel::None | OptLevel::Basic => "none",
@@ -206,7 +208,9 @@ impl Target {
 }
 
 fn unknown_target(triple: &str) -> Error {
-    let known = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"].join(", ");
+    let known =
+        ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"]
+            .join(", ");
     Error::UnknownName { what: "target", name: triple.to_owned(), known }
 }
 

@@ -22,8 +22,8 @@ use crate::options::Options;
 use crate::parse::{ParsedModule, TypeIndex};
 use control::Frame;
 use cranelift_codegen::ir::{
-    self, AbiParam, AliasRegion, AliasRegionData, ArgumentPurpose, ExtFuncData, ExternalName, FuncRef, GlobalValueData, MemFlagsData, SigRef,
-    Signature, TrapCode, Type, UserExternalName, Value, types,
+    self, AbiParam, AliasRegion, AliasRegionData, ArgumentPurpose, ExtFuncData, ExternalName, FuncRef, GlobalValueData,
+    MemFlagsData, SigRef, Signature, TrapCode, Type, UserExternalName, Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -186,7 +186,8 @@ pub fn set_stack_limit(env: &ModuleEnv<'_>, func: &mut ir::Function) {
     let flags = func.dfg.mem_flags.insert_unchecked(MemFlagsData::trusted());
     let base = func.create_global_value(GlobalValueData::VMContext);
     let offset = (env.facts.layout.header() + vm_header::stack_limit).into();
-    func.stack_limit = Some(func.create_global_value(GlobalValueData::Load { base, offset, global_type: types::I64, flags }));
+    func.stack_limit =
+        Some(func.create_global_value(GlobalValueData::Load { base, offset, global_type: types::I64, flags }));
 }
 
 impl<'a> Translator<'a> {
@@ -281,7 +282,8 @@ impl<'a> Translator<'a> {
     fn symbol_address(&mut self, symbol: Symbol) -> Value {
         use cranelift_codegen::ir::InstBuilder;
         let name = self.b.func.declare_imported_user_function(symbol.name());
-        let data = GlobalValueData::Symbol { name: ExternalName::user(name), offset: 0.into(), colocated: true, tls: false };
+        let data =
+            GlobalValueData::Symbol { name: ExternalName::user(name), offset: 0.into(), colocated: true, tls: false };
         let global = self.b.create_global_value(data);
         self.b.ins().symbol_value(types::I64, global)
     }

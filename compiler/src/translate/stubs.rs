@@ -5,11 +5,14 @@
 use super::{ModuleEnv, NATIVE_CALL_CONV, Symbol, builtin, clif_type, wasm_signature};
 use crate::parse::TypeIndex;
 use cranelift_codegen::ir::{
-    self, AbiParam, Block, BlockArg, ExceptionTableData, ExceptionTableItem, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind,
-    TrapCode, Value, types,
+    self, AbiParam, Block, BlockArg, ExceptionTableData, ExceptionTableItem, InstBuilder, MemFlagsData, Signature,
+    StackSlotData, StackSlotKind, TrapCode, Value, types,
 };
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use wasmc_artifacts::abi::{Builtin, FuncType, Trap, VM_VAL_SIZE, ValType, vm_func_import, vm_func_ref, vm_header, vm_host_func, vm_store_context};
+use wasmc_artifacts::abi::{
+    Builtin, FuncType, Trap, VM_VAL_SIZE, ValType, vm_func_import, vm_func_ref, vm_header, vm_host_func,
+    vm_store_context,
+};
 
 /// A kind of stub. Except for thunks there is one for each type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,7 +178,8 @@ impl StubBuilder<'_> {
             self.b.ins().return_(&results);
         }
         self.b.switch_to_block(unwound);
-        let nothing = if returns_in_memory(ty) { Vec::new() } else { ty.results().iter().map(|ty| self.zero(*ty)).collect() };
+        let nothing =
+            if returns_in_memory(ty) { Vec::new() } else { ty.results().iter().map(|ty| self.zero(*ty)).collect() };
         self.b.ins().return_(&nothing);
     }
 

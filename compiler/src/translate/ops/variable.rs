@@ -23,7 +23,10 @@ impl Translator<'_> {
         self.visit_select();
     }
 
-    pub(in crate::translate) fn visit_typed_select_multi(&mut self, _types: Vec<wasmparser::ValType>) -> Result<(), Error> {
+    pub(in crate::translate) fn visit_typed_select_multi(
+        &mut self,
+        _types: Vec<wasmparser::ValType>,
+    ) -> Result<(), Error> {
         Err(Error::Options("`select` with several results is not part of WebAssembly yet".into()))
     }
 
