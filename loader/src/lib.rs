@@ -1,1 +1,70 @@
-//! Placeholder.
+//! Maps artifacts made by `wasmc` and runs them.
+//!
+//! No compiler is in here: a module was compiled before, on another machine
+//! perhaps, and is mapped, not read. Names and shapes are Wasmtime's where the
+//! thing is the same.
+//!
+//! ```text
+//! file ── Module ──┐
+//! Linker ──────────┴─▶ InstancePre ── instantiate(&mut Store) ──▶ Instance ──▶ TypedFunc::call
+//! ```
+//!
+//! * [`Engine`] and [`Module`]: loaded once, shared by all threads;
+//! * [`Store`]: owns instances and the host's data; one thread at a time;
+//! * [`Linker`], [`InstancePre`], [`Instance`]: from imports to exports;
+//! * [`Func`], [`TypedFunc`], [`Caller`]: calls in both directions;
+//! * [`Memory`], [`Table`], [`Global`]: the rest of what instances consist of.
+//!
+//! What this crate is not: it does not compile, parse or validate WebAssembly,
+//! and it trusts the machine code that it is given (see [`Module::open`]).
+//!
+//! Unsafe code is in `vm` (compiled code, and memory shared with it) and `sys`
+//! (system calls) only.
+
+#![deny(unsafe_code)]
+
+mod backtrace;
+mod caller;
+mod engine;
+mod error;
+mod externs;
+mod func;
+mod instance;
+mod linker;
+mod linking;
+mod memory;
+mod module;
+mod pre;
+mod store;
+#[allow(unsafe_code, reason = "system calls and signal handlers")]
+mod sys;
+mod table;
+mod types;
+mod values;
+#[allow(unsafe_code, reason = "compiled code, and the memory that is shared with it")]
+mod vm;
+
+pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use caller::Caller;
+pub use engine::{Config, Engine};
+pub use error::{Error, Result};
+pub use externs::{Export, Extern};
+pub use func::{Func, TypedFunc};
+pub use vm::global::Global;
+pub use instance::Instance;
+pub use linker::Linker;
+pub use linking::{ImportProblem, LinkError, UnknownImportError};
+pub use memory::{Memory, MemoryAccessError};
+pub use module::{IncompatibleError, Module, ModuleExport};
+pub use pre::InstancePre;
+pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use table::Table;
+pub use types::{
+    ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType, ValType,
+};
+pub use values::{ExternRef, Ref, V128, Val};
+pub use vm::host::{IntoFunc, WasmRet};
+pub use vm::instance::AllocationError;
+pub use vm::typed::{WasmParams, WasmResults, WasmTy};
+pub use wasmc_artifacts::FormatError;
+pub use wasmc_artifacts::abi::Trap;

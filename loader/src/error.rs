@@ -1,0 +1,315 @@
+//! The error of everything that can fail: any error type, with context.
+
+use crate::backtrace::WasmBacktrace;
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt::{self, Debug, Display};
+
+/// The usual result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error, as host functions return it and calls yield it.
+///
+/// * Every error type converts into it, so `?` works in host functions;
+///   [`Error::msg`] makes one from a text.
+/// * A trap is an error that [`downcast_ref`](Error::downcast_ref)s to
+///   [`Trap`](crate::Trap); what a host function returned comes out such that
+///   its type is found in the same way.
+/// * Of an error that ended wasm code, [`WasmBacktrace`] is found too.
+/// * `{}` prints the outermost message, `{:#}` all of them in one line, `{:?}`
+///   all of them in lines and the backtrace.
+///
+/// ```
+/// use wasmc_loader::{Error, Result};
+///
+/// fn parse(text: &str) -> Result<i32> {
+///     Ok(text.parse::<i32>()?)
+/// }
+/// let error = parse("x").unwrap_err().context("the port is wrong");
+/// assert!(error.is::<std::num::ParseIntError>());
+/// assert_eq!(format!("{error:#}"), "the port is wrong: invalid digit found in string");
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    layer: Box<dyn Layer>,
+    /// What the layer is the context of.
+    below: Option<Error>,
+    backtrace: Option<WasmBacktrace>,
+}
+
+/// An error or a context.
+trait Layer: Any + Send + Sync {
+    fn value(&self) -> &(dyn Any + Send + Sync);
+    fn value_mut(&mut self) -> &mut (dyn Any + Send + Sync);
+    fn into_value(self: Box<Self>) -> Box<dyn Any + Send + Sync>;
+    fn display(&self) -> &dyn Display;
+    fn source(&self) -> Option<&(dyn StdError + 'static)>;
+}
+
+struct Caught<E>(E);
+
+impl<E: StdError + Send + Sync + 'static> Layer for Caught<E> {
+    fn value(&self) -> &(dyn Any + Send + Sync) {
+        &self.0
+    }
+    fn value_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        &mut self.0
+    }
+    fn into_value(self: Box<Self>) -> Box<dyn Any + Send + Sync> {
+        Box::new(self.0)
+    }
+    fn display(&self) -> &dyn Display {
+        &self.0
+    }
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+struct Text<C>(C);
+
+impl<C: Display + Send + Sync + 'static> Layer for Text<C> {
+    fn value(&self) -> &(dyn Any + Send + Sync) {
+        &self.0
+    }
+    fn value_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        &mut self.0
+    }
+    fn into_value(self: Box<Self>) -> Box<dyn Any + Send + Sync> {
+        Box::new(self.0)
+    }
+    fn display(&self) -> &dyn Display {
+        &self.0
+    }
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        None
+    }
+}
+
+impl Error {
+    /// An error of any type.
+    #[cold]
+    pub fn new<E: StdError + Send + Sync + 'static>(error: E) -> Error {
+        Self::of(Box::new(Caught(error)), None)
+    }
+
+    /// An error that is a message.
+    #[cold]
+    pub fn msg<M: Display + Send + Sync + 'static>(message: M) -> Error {
+        Self::of(Box::new(Text(message)), None)
+    }
+
+    fn of(layer: Box<dyn Layer>, below: Option<Error>) -> Error {
+        Error(Box::new(Inner { layer, below, backtrace: None }))
+    }
+
+    /// The same error with a message before it.
+    #[must_use]
+    pub fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Error {
+        Self::of(Box::new(Text(context)), Some(self))
+    }
+
+    /// The same error with the frames it came through, unless an inner call
+    /// has noted its own.
+    pub(crate) fn with_backtrace(mut self, backtrace: Option<WasmBacktrace>) -> Error {
+        if self.backtrace().is_none() {
+            self.0.backtrace = backtrace;
+        }
+        self
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &Inner> {
+        std::iter::successors(Some(&*self.0), |inner| inner.below.as_ref().map(|below| &*below.0))
+    }
+
+    fn backtrace(&self) -> Option<&WasmBacktrace> {
+        self.layers().find_map(|inner| inner.backtrace.as_ref())
+    }
+
+    /// The error, a context or the backtrace, if there is one of type `E`.
+    pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
+        self.layers()
+            .find_map(|inner| inner.layer.value().downcast_ref::<E>())
+            .or_else(|| (self.backtrace()? as &dyn Any).downcast_ref::<E>())
+    }
+
+    /// Likewise, to be changed. The backtrace cannot be.
+    pub fn downcast_mut<E: 'static>(&mut self) -> Option<&mut E> {
+        let mut inner = &mut self.0;
+        loop {
+            if inner.layer.value().is::<E>() {
+                return inner.layer.value_mut().downcast_mut::<E>();
+            }
+            inner = &mut inner.below.as_mut()?.0;
+        }
+    }
+
+    /// The error or context of type `E`, or the whole unchanged.
+    ///
+    /// # Errors
+    /// `self`, if there is none.
+    pub fn downcast<E: 'static>(self) -> Result<E, Error> {
+        let Some(depth) = self.layers().position(|inner| inner.layer.value().is::<E>()) else { return Err(self) };
+        let mut error = self;
+        for _ in 0..depth {
+            error = match error.0.below {
+                Some(below) => below,
+                None => return Err(Error::msg("the layer at this depth was just seen")),
+            };
+        }
+        let Inner { layer, below, backtrace } = *error.0;
+        match layer.into_value().downcast::<E>() {
+            Ok(value) => Ok(*value),
+            Err(_) => Err(Error(Box::new(Inner { layer: Box::new(Text("a value of another type")), below, backtrace }))),
+        }
+    }
+
+    /// Whether [`downcast_ref`](Self::downcast_ref) finds an `E`.
+    pub fn is<E: 'static>(&self) -> bool {
+        self.downcast_ref::<E>().is_some()
+    }
+
+    /// The messages, outermost first: contexts, the error, its sources.
+    pub fn chain(&self) -> impl Iterator<Item = String> {
+        let mut messages: Vec<String> = self.layers().map(|inner| inner.layer.display().to_string()).collect();
+        let mut source = self.layers().last().and_then(|inner| inner.layer.source());
+        while let Some(error) = source {
+            messages.push(error.to_string());
+            source = error.source();
+        }
+        messages.into_iter()
+    }
+
+    /// The innermost message.
+    pub fn root_cause(&self) -> String {
+        self.chain().last().unwrap_or_default()
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error::new(error)
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return self.0.layer.display().fmt(f);
+        }
+        for (i, message) in self.chain().enumerate() {
+            write!(f, "{}{message}", if i == 0 { "" } else { ": " })?;
+        }
+        Ok(())
+    }
+}
+
+impl Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut messages = self.chain();
+        f.write_str(&messages.next().unwrap_or_default())?;
+        for (i, message) in messages.enumerate() {
+            write!(f, "{}\n    {message}", if i == 0 { "\n\nCaused by:" } else { "" })?;
+        }
+        if let Some(backtrace) = self.backtrace() {
+            write!(f, "\n\nWebAssembly backtrace:\n{backtrace}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An [`Error`] as a standard error; an `Error` itself cannot be one, or not
+/// every standard error could convert into it.
+struct Boxed(Error, Option<Box<Boxed>>);
+
+impl Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, f)
+    }
+}
+
+impl Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.1 {
+            Some(below) => Some(&**below),
+            None => self.0.0.layer.source(),
+        }
+    }
+}
+
+impl From<Error> for Boxed {
+    fn from(mut error: Error) -> Boxed {
+        let below = error.0.below.take().map(|below| Box::new(Boxed::from(below)));
+        Boxed(error, below)
+    }
+}
+
+impl From<Error> for Box<dyn StdError + Send + Sync + 'static> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed::from(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError + Send + 'static> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed::from(error))
+    }
+}
+
+impl From<Error> for Box<dyn StdError + 'static> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed::from(error))
+    }
+}
+
+#[cfg(feature = "anyhow")]
+impl From<Error> for anyhow::Error {
+    fn from(error: Error) -> Self {
+        anyhow::Error::from_boxed(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::ParseIntError;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] ParseIntError);
+
+    fn error() -> Error {
+        let inner = "x".parse::<i32>().unwrap_err();
+        Error::from(Outer(inner)).context("first").context(String::from("second"))
+    }
+
+    #[test]
+    fn every_layer_can_be_found_and_is_printed() {
+        let mut e = error();
+        assert!(e.is::<Outer>() && e.is::<&str>() && e.is::<String>() && !e.is::<ParseIntError>());
+        assert_eq!(e.to_string(), "second");
+        assert_eq!(format!("{e:#}"), "second: first: outer: invalid digit found in string");
+        assert!(format!("{e:?}").contains("Caused by:\n    first\n    outer\n"));
+        assert_eq!(e.root_cause(), "invalid digit found in string");
+        e.downcast_mut::<String>().unwrap().push('!');
+        assert_eq!(e.to_string(), "second!");
+        assert!(e.downcast::<Outer>().is_ok());
+        let e = error().downcast::<ParseIntError>().unwrap_err();
+        assert_eq!(e.downcast::<String>().unwrap(), "second");
+    }
+
+    #[test]
+    fn a_standard_error_made_from_it_has_its_sources() {
+        let boxed: Box<dyn StdError + Send + Sync> = error().into();
+        let chain: Vec<String> =
+            std::iter::successors(Some(&*boxed as &dyn StdError), |e| e.source()).map(ToString::to_string).collect();
+        assert_eq!(chain, ["second", "first", "outer", "invalid digit found in string"]);
+    }
+}

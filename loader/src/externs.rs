@@ -1,0 +1,130 @@
+//! What can be imported and exported.
+
+use crate::func::Func;
+use crate::vm::global::Global;
+use crate::memory::Memory;
+use crate::store::{AsContext, StoreOpaque};
+use crate::table::Table;
+use crate::types::ExternType;
+use crate::vm::handle::StoreId;
+
+/// Something that can be imported and exported.
+#[derive(Debug, Clone, Copy)]
+pub enum Extern {
+    /// A function.
+    Func(Func),
+    /// A global.
+    Global(Global),
+    /// A table.
+    Table(Table),
+    /// A memory.
+    Memory(Memory),
+}
+
+impl Extern {
+    /// The function, if it is one.
+    pub fn into_func(self) -> Option<Func> {
+        if let Extern::Func(func) = self { Some(func) } else { None }
+    }
+
+    /// The global, if it is one.
+    pub fn into_global(self) -> Option<Global> {
+        if let Extern::Global(global) = self { Some(global) } else { None }
+    }
+
+    /// The table, if it is one.
+    pub fn into_table(self) -> Option<Table> {
+        if let Extern::Table(table) = self { Some(table) } else { None }
+    }
+
+    /// The memory, if it is one.
+    pub fn into_memory(self) -> Option<Memory> {
+        if let Extern::Memory(memory) = self { Some(memory) } else { None }
+    }
+
+    /// The type, of a memory or table with its current size as minimum.
+    ///
+    /// # Panics
+    /// If it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        self.ty_in(&store.as_context().0.opaque)
+    }
+
+    pub(crate) fn ty_in(&self, store: &StoreOpaque) -> ExternType {
+        match self {
+            Extern::Func(func) => ExternType::Func(func.ty_in(store)),
+            Extern::Global(global) => ExternType::Global(global.ty_in(store)),
+            Extern::Table(table) => ExternType::Table(table.ty_in(store)),
+            Extern::Memory(memory) => ExternType::Memory(memory.ty_in(store)),
+        }
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        match self {
+            Extern::Func(func) => func.0.store(),
+            Extern::Global(global) => global.store(),
+            Extern::Table(table) => table.0.store(),
+            Extern::Memory(memory) => memory.0.store(),
+        }
+    }
+}
+
+impl From<Func> for Extern {
+    fn from(func: Func) -> Extern {
+        Extern::Func(func)
+    }
+}
+impl From<Global> for Extern {
+    fn from(global: Global) -> Extern {
+        Extern::Global(global)
+    }
+}
+impl From<Table> for Extern {
+    fn from(table: Table) -> Extern {
+        Extern::Table(table)
+    }
+}
+impl From<Memory> for Extern {
+    fn from(memory: Memory) -> Extern {
+        Extern::Memory(memory)
+    }
+}
+
+/// An export of an instance: a name and what it stands for.
+#[derive(Debug, Clone)]
+pub struct Export<'instance> {
+    pub(crate) name: &'instance str,
+    pub(crate) value: Extern,
+}
+
+impl<'instance> Export<'instance> {
+    /// The name.
+    pub fn name(&self) -> &'instance str {
+        self.name
+    }
+
+    /// What it stands for.
+    pub fn into_extern(self) -> Extern {
+        self.value
+    }
+
+    /// The function, if it is one.
+    pub fn into_func(self) -> Option<Func> {
+        self.value.into_func()
+    }
+
+    /// The memory, if it is one.
+    pub fn into_memory(self) -> Option<Memory> {
+        self.value.into_memory()
+    }
+
+    /// The table, if it is one.
+    pub fn into_table(self) -> Option<Table> {
+        self.value.into_table()
+    }
+
+    /// The global, if it is one.
+    pub fn into_global(self) -> Option<Global> {
+        self.value.into_global()
+    }
+}

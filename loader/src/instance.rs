@@ -1,0 +1,192 @@
+//! Instances: of what a module exports, the living counterpart.
+
+use crate::error::{Error, Result};
+use crate::externs::{Export, Extern};
+use crate::func::{Func, TypedFunc};
+use crate::linking::{self, Item, Items};
+use crate::memory::Memory;
+use crate::module::{Module, ModuleExport};
+use crate::store::{AsContextMut, StoreContext, StoreInner, StoreOpaque};
+use crate::table::Table;
+use crate::vm::global::Global;
+use crate::vm::handle::Stored;
+use crate::vm::init::InitError;
+use crate::vm::instance::InstanceData;
+use crate::vm::typed::{WasmParams, WasmResults};
+use std::sync::Arc;
+use wasmc_artifacts::FormatError;
+use wasmc_artifacts::format::{self, ExternKind};
+
+/// An instance of a module; belongs to a store.
+///
+/// All methods panic if they are given another store.
+#[derive(Debug, Clone, Copy)]
+pub struct Instance(pub(crate) Stored<InstanceData>);
+
+impl Instance {
+    /// Instantiates a module with what it imports, in the order of
+    /// [`Module::imports`], and calls its start function.
+    ///
+    /// # Errors
+    /// If the imports do not fit ([`LinkError`](crate::LinkError) names all
+    /// that do not), a segment is out of bounds, the start function fails, or
+    /// there is no memory for the instance.
+    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Instance> {
+        let inner = store.as_context_mut().0;
+        let wanted = module.artifact().tables().imports.len();
+        if imports.len() != wanted {
+            let given = imports.len();
+            return Err(Error::msg(format!("the module has {wanted} imports, and {given} were given")));
+        }
+        let items: Vec<Item> = imports.iter().copied().map(Item::Extern).collect();
+        linking::check_stores(&inner.opaque, items.iter())?;
+        let items = Arc::new(Items(items));
+        linking::check_bound(&inner.opaque, module, &items)?;
+        instantiate(inner, module, &items)
+    }
+
+    fn data<'a>(&self, store: &'a StoreOpaque) -> &'a InstanceData {
+        self.0.get(store)
+    }
+
+    /// The module.
+    pub fn module<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a Module {
+        self.data(&store.into().0.opaque).module()
+    }
+
+    /// The exports, in the module's order.
+    pub fn exports<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContext<'a, T>>,
+    ) -> impl ExactSizeIterator<Item = Export<'a>> {
+        let opaque = &store.into().0.opaque;
+        let instance = self.data(opaque);
+        let artifact = instance.module().artifact();
+        let rows = artifact.tables().exports.iter();
+        let exports: Vec<Export<'a>> = rows
+            .filter_map(|row| {
+                let name = artifact.str(row.name)?;
+                Some(Export { name, value: export(opaque, instance, &row)? })
+            })
+            .collect();
+        exports.into_iter()
+    }
+
+    /// The export `name`, if there is one.
+    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
+        let opaque = &store.as_context_mut().0.opaque;
+        let instance = self.data(opaque);
+        export(opaque, instance, &instance.module().artifact().export(name)?)
+    }
+
+    /// An export that was looked up in the module before.
+    pub fn get_module_export(&self, mut store: impl AsContextMut, place: &ModuleExport) -> Option<Extern> {
+        let opaque = &store.as_context_mut().0.opaque;
+        let instance = self.data(opaque);
+        instance.module().is_same(&place.module).then(|| export(opaque, instance, &place.row))?
+    }
+
+    /// The exported function `name`, if there is one.
+    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+        self.get_export(store, name)?.into_func()
+    }
+
+    /// The exported function `name` with its type known to the compiler.
+    ///
+    /// # Errors
+    /// If there is none, or it has another type.
+    pub fn get_typed_func<Params: WasmParams, Results: WasmResults>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<Params, Results>> {
+        let func = self
+            .get_func(&mut store, name)
+            .ok_or_else(|| Error::msg(format!("the instance exports no function `{name}`")))?;
+        func.typed(store.as_context()).map_err(|e| e.context(format!("cannot call the export `{name}`")))
+    }
+
+    /// The exported memory `name`, if there is one.
+    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+        self.get_export(store, name)?.into_memory()
+    }
+
+    /// The exported table `name`, if there is one.
+    pub fn get_table(&self, store: impl AsContextMut, name: &str) -> Option<Table> {
+        self.get_export(store, name)?.into_table()
+    }
+
+    /// The exported global `name`, if there is one.
+    pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
+        self.get_export(store, name)?.into_global()
+    }
+}
+
+/// What an export of an instance stands for.
+fn export(store: &StoreOpaque, instance: &InstanceData, row: &format::Export) -> Option<Extern> {
+    let state = &store.state;
+    let index = row.index;
+    Some(match ExternKind::from_code(row.kind)? {
+        ExternKind::Func => Extern::Func(Func(instance.handle(state, |i| i.func_ref(index))?)),
+        ExternKind::Table => Extern::Table(Table(instance.handle(state, |i| i.table(index))?)),
+        ExternKind::Memory => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
+        ExternKind::Global => Extern::Global(Global::of_instance(store, instance, index)?),
+    })
+}
+
+/// Makes an instance whose imports have been checked.
+pub(crate) fn instantiate<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    items: &Arc<Items>,
+) -> Result<Instance> {
+    let opaque = &mut store.opaque;
+    if !crate::Engine::same(&opaque.engine, module.engine()) {
+        return Err(Error::msg("the module was loaded with another engine than the store was made with"));
+    }
+    let instance = InstanceData::allocate(&opaque.state, module)?;
+    provide(opaque, instance, items);
+    let handle = Instance(instance.itself(&opaque.state));
+    instance.initialise().map_err(error)?;
+    let start = instance.start(&opaque.state);
+    if !opaque.unadapted.is_empty() {
+        let waiting = std::mem::take(&mut opaque.unadapted);
+        opaque.unadapted = waiting.into_iter().filter(|host| !host.get(opaque).adapt(module)).collect();
+    }
+    if let Some(start) = start {
+        Func(start.map_err(error)?).call_in(store, &[], &mut [])?;
+    }
+    Ok(handle)
+}
+
+fn error(error: InitError) -> Error {
+    match error {
+        InitError::Trap(trap) => Error::new(trap),
+        InitError::Corrupt(what) => Error::new(FormatError::Corrupt { what }),
+    }
+}
+
+/// Puts what provides the imports into the instance.
+fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Arc<Items>) {
+    if items.0.is_empty() {
+        return;
+    }
+    let state = &store.state;
+    let tables = instance.module().artifact().tables();
+    let (mut funcs, mut table, mut global) = (0.., 0.., 0..);
+    let next = |counter: &mut std::ops::RangeFrom<u32>| counter.next().unwrap_or_default();
+    let mut memories = Vec::new();
+    for (item, row) in items.0.iter().zip(tables.imports.iter()) {
+        match item {
+            Item::Host(def) => instance.import_host(state, next(&mut funcs), row.index, def),
+            Item::Extern(Extern::Func(func)) => instance.import_func(store, next(&mut funcs), row.index, func.0),
+            Item::Extern(Extern::Table(imported)) => instance.import_table(state, next(&mut table), imported.0),
+            Item::Extern(Extern::Memory(imported)) => memories.push(imported.0),
+            Item::Extern(Extern::Global(imported)) => instance.import_global(state, next(&mut global), imported.cell()),
+        }
+    }
+    if !memories.is_empty() {
+        instance.import_memories(state, memories.into());
+    }
+    instance.keep(items.clone());
+}

@@ -1,0 +1,349 @@
+//! Linkers: names for what modules import.
+
+use crate::caller::Caller;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::externs::Extern;
+use crate::func::Func;
+use crate::instance::Instance;
+use crate::linking::{self, Item, Provided, UnknownImportError};
+use crate::memory::Memory;
+use crate::module::Module;
+use crate::pre::InstancePre;
+use crate::store::{AsContext, AsContextMut, StoreOpaque};
+use crate::table::Table;
+use crate::types::{ExternType, FuncType, ImportType};
+use crate::values::{Ref, Val};
+use crate::vm::global::Global;
+use crate::vm::host::{HostFunc, HostFuncDef, IntoFunc};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Names for host functions and exports of instances, by which modules'
+/// imports are found.
+///
+/// Host functions can be used with any store; whatever belongs to a store can
+/// be used with that store only.
+///
+/// ```no_run
+/// # use wasmc_loader::{Caller, Engine, Linker, Module, Result, Store};
+/// # fn main() -> Result<()> {
+/// # let engine = Engine::default();
+/// // SAFETY: the file was made by `wasmc`, and nobody changes it.
+/// let module = unsafe { Module::open(&engine, "count.cwasm")? };
+/// let mut linker = Linker::<u64>::new(&engine);
+/// linker.func_wrap("host", "count", |mut caller: Caller<'_, u64>| *caller.data_mut() += 1)?;
+/// let pre = linker.instantiate_pre(&module)?;
+/// let mut store = Store::new(&engine, 0);
+/// let instance = pre.instantiate(&mut store)?;
+/// instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Linker<T: 'static> {
+    engine: Engine,
+    allow_shadowing: bool,
+    /// By module and by name; the type of a memory or table is that of the
+    /// time when it was defined.
+    names: HashMap<String, HashMap<String, Provided>>,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker {
+            engine: self.engine.clone(),
+            allow_shadowing: self.allow_shadowing,
+            names: self.names.clone(),
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> Linker<T> {
+    /// A linker without names.
+    pub fn new(engine: &Engine) -> Linker<T> {
+        Linker { engine: engine.clone(), allow_shadowing: false, names: HashMap::new(), data: PhantomData }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a name can be defined anew. Default: no, that is an error.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.allow_shadowing = allow;
+        self
+    }
+
+    fn insert(&mut self, module: &str, name: &str, provided: Provided) -> Result<&mut Self> {
+        if !self.allow_shadowing && self.find(module, name).is_some() {
+            return Err(Error::msg(format!(
+                "`{name}` of `{module}` is defined already; with `allow_shadowing` it can be defined anew"
+            )));
+        }
+        if !self.names.contains_key(module) {
+            self.names.insert(module.to_owned(), HashMap::new());
+        }
+        if let Some(names) = self.names.get_mut(module) {
+            names.insert(name.to_owned(), provided);
+        }
+        Ok(self)
+    }
+
+    fn find(&self, module: &str, name: &str) -> Option<&Provided> {
+        self.names.get(module)?.get(name)
+    }
+
+    fn insert_host(&mut self, module: &str, name: &str, def: HostFuncDef) -> Result<&mut Self> {
+        let ty = ExternType::Func(def.ty().clone());
+        self.insert(module, name, (Item::Host(Arc::new(def)), ty))
+    }
+
+    /// Defines a host function with native arguments; see [`Func::wrap`].
+    ///
+    /// # Errors
+    /// If the name is defined already, or the engine has seen another type
+    /// with the function's type's id.
+    pub fn func_wrap<Params, Results>(
+        &mut self,
+        module: &str,
+        name: &str,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Result<&mut Self> {
+        let (engine, mut failure) = (self.engine.clone(), None);
+        let def = func.into_def(&mut |ty| {
+            engine.type_id(ty).unwrap_or_else(|e| {
+                failure = Some(e);
+                0
+            })
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => self.insert_host(module, name, def.0),
+        }
+    }
+
+    /// Defines a host function of any type; see [`Func::new`].
+    ///
+    /// # Errors
+    /// As for [`func_wrap`](Self::func_wrap).
+    pub fn func_new(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let id = self.engine.type_id(&ty)?;
+        self.insert_host(module, name, HostFuncDef::untyped::<T>(ty, id, func))
+    }
+
+    /// Defines something that belongs to a store.
+    ///
+    /// # Errors
+    /// If the name is defined already.
+    ///
+    /// # Panics
+    /// If `item` belongs to another store.
+    pub fn define(
+        &mut self,
+        store: impl AsContext<Data = T>,
+        module: &str,
+        name: &str,
+        item: impl Into<Extern>,
+    ) -> Result<&mut Self> {
+        self.define_in(&store.as_context().0.opaque, module, name, item.into())
+    }
+
+    fn define_in(&mut self, store: &StoreOpaque, module: &str, name: &str, item: Extern) -> Result<&mut Self> {
+        let ty = item.ty_in(store);
+        self.insert(module, name, (Item::Extern(item), ty))
+    }
+
+    /// Defines all exports of an instance under the name `module`.
+    ///
+    /// # Errors
+    /// If a name is defined already.
+    ///
+    /// # Panics
+    /// If `instance` belongs to another store.
+    pub fn instance(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &str,
+        instance: Instance,
+    ) -> Result<&mut Self> {
+        let context = store.as_context_mut();
+        for export in instance.exports(&context) {
+            let name = export.name();
+            self.define_in(&context.0.opaque, module, name, export.into_extern())?;
+        }
+        Ok(self)
+    }
+
+    /// Defines the exports of a module under the name `name`.
+    ///
+    /// A module that exports `_start` is a command: each call of one of its
+    /// functions, which are all that is defined, is made on a new instance in
+    /// the caller's store. Any other module is instantiated once, now, and its
+    /// `_initialize` is called if it exports such a function.
+    ///
+    /// # Errors
+    /// If its imports are not defined, it cannot be instantiated, or a name
+    /// is defined already.
+    pub fn module(&mut self, mut store: impl AsContextMut<Data = T>, name: &str, module: &Module) -> Result<&mut Self> {
+        if module.get_export("_start").is_some() {
+            return self.command(name, module);
+        }
+        let instance = self.instantiate(&mut store, module)?;
+        if let Some(Extern::Func(initialize)) = instance.get_export(&mut store, "_initialize") {
+            initialize.call(&mut store, &[], &mut [])?;
+        }
+        self.instance(store, name, instance)
+    }
+
+    fn command(&mut self, name: &str, module: &Module) -> Result<&mut Self> {
+        let pre = self.instantiate_pre(module)?;
+        for export in module.exports() {
+            let ExternType::Func(ty) = export.ty() else { continue };
+            let (pre, function) = (pre.clone(), export.name().to_owned());
+            let call = move |mut caller: Caller<'_, T>, params: &[Val], results: &mut [Val]| {
+                let instance = pre.instantiate(&mut caller)?;
+                let func = instance.get_func(&mut caller, &function);
+                let func = func.ok_or_else(|| Error::msg(format!("the module exports no function `{function}`")))?;
+                func.call(&mut caller, params, results)
+            };
+            let exported = if export.name() == "_start" { "" } else { export.name() };
+            self.func_new(name, exported, ty, call)?;
+        }
+        Ok(self)
+    }
+
+    /// Defines one name as another.
+    ///
+    /// # Errors
+    /// If the old name is not defined, or the new one is.
+    pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
+        let provided = self.find(module, name).cloned();
+        let provided = provided.ok_or_else(|| Error::msg(format!("`{name}` of `{module}` is not defined")))?;
+        self.insert(as_module, as_name, provided)
+    }
+
+    /// Defines all names of a module under another module's name too.
+    ///
+    /// # Errors
+    /// If one of the new names is defined already.
+    pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<&mut Self> {
+        for (name, provided) in self.names.get(module).cloned().unwrap_or_default() {
+            self.insert(as_module, &name, provided)?;
+        }
+        Ok(self)
+    }
+
+    /// Defines every function that `module` imports and that is not defined
+    /// yet as one that fails with an [`UnknownImportError`] when it is called.
+    ///
+    /// # Errors
+    /// If the engine has seen another type with the id of one of the types.
+    pub fn define_unknown_imports_as_traps(&mut self, module: &Module) -> Result<&mut Self> {
+        for import in module.imports() {
+            if let (ExternType::Func(ty), None) = (import.ty(), self.find(import.module(), import.name())) {
+                let error = UnknownImportError::new(import.module(), import.name(), ty.clone());
+                self.func_new(import.module(), import.name(), ty, move |_, _, _| Err(Error::new(error.clone())))?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Defines everything that `module` imports and that is not defined yet:
+    /// functions that return zeros and nulls, globals that are zero or null,
+    /// empty memories and tables of the least size.
+    ///
+    /// # Errors
+    /// If a memory or table cannot be made.
+    pub fn define_unknown_imports_as_default_values(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<&mut Self> {
+        for import in module.imports() {
+            if self.find(import.module(), import.name()).is_some() {
+                continue;
+            }
+            let item: Extern = match import.ty() {
+                // What a host function does not set are zeros and nulls.
+                ExternType::Func(ty) => {
+                    self.func_new(import.module(), import.name(), ty, |_, _, _| Ok(()))?;
+                    continue;
+                }
+                ExternType::Global(ty) => {
+                    let value = Val::default_for(*ty.content());
+                    Global::new(&mut store, ty, value)?.into()
+                }
+                ExternType::Table(ty) => {
+                    let null = Ref::null(ty.element());
+                    Table::new(&mut store, ty, null)?.into()
+                }
+                ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
+            };
+            self.define(&store, import.module(), import.name(), item)?;
+        }
+        Ok(self)
+    }
+
+    /// What is defined under a name, for use in a store.
+    pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
+        let (item, _) = self.find(module, name)?;
+        Some(match item {
+            Item::Extern(item) => *item,
+            Item::Host(def) => Extern::Func(HostFunc::install(&mut store.as_context_mut().0.opaque, def.clone())),
+        })
+    }
+
+    /// What is defined under the names of an import.
+    pub fn get_by_import(&self, store: impl AsContextMut<Data = T>, import: &ImportType<'_>) -> Option<Extern> {
+        self.get(store, import.module(), import.name())
+    }
+
+    /// The function that a module defined by [`module`](Self::module) consists
+    /// of: what is defined under the empty name or as `_start`, or else a
+    /// function that does nothing.
+    ///
+    /// # Errors
+    /// If that is not a function.
+    pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, module: &str) -> Result<Func> {
+        for name in ["", "_start"] {
+            if let Some(item) = self.get(&mut store, module, name) {
+                return item
+                    .into_func()
+                    .ok_or_else(|| Error::msg(format!("`{name}` of `{module}` is not a function")));
+            }
+        }
+        Ok(Func::wrap(store, || {}))
+    }
+
+    /// Finds everything that a module imports.
+    ///
+    /// # Errors
+    /// [`LinkError`](crate::LinkError), which names every import that is not
+    /// defined or has the wrong type.
+    pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        let items = linking::resolve(module, false, |_, row| {
+            let (from, name) = module.artifact().import_name(row);
+            self.find(from, name).cloned()
+        })?;
+        Ok(InstancePre::new(module, items))
+    }
+
+    /// Finds everything that a module imports, and instantiates it.
+    ///
+    /// # Errors
+    /// As for [`instantiate_pre`](Self::instantiate_pre) and
+    /// [`InstancePre::instantiate`].
+    pub fn instantiate(&self, store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
+        self.instantiate_pre(module)?.instantiate(store)
+    }
+}

@@ -1,0 +1,198 @@
+//! From imports to what provides them.
+
+use crate::error::{Error, Result};
+use crate::externs::Extern;
+use crate::module::Module;
+use crate::store::StoreOpaque;
+use crate::types::{ExternType, FuncType};
+use crate::vm::host::HostFuncDef;
+use std::fmt;
+use std::sync::Arc;
+use wasmc_artifacts::format::Import;
+
+/// What provides an import.
+#[derive(Clone)]
+pub(crate) enum Item {
+    /// A host function, for any store.
+    Host(Arc<HostFuncDef>),
+    /// Something of one store.
+    Extern(Extern),
+}
+
+/// What provides the imports of a module, in their order.
+pub(crate) struct Items(pub(crate) Vec<Item>);
+
+impl Items {
+    /// Whether something in it belongs to a store.
+    pub(crate) fn bound(&self) -> bool {
+        self.0.iter().any(|item| matches!(item, Item::Extern(_)))
+    }
+}
+
+/// An import that is not provided as the module wants it.
+#[derive(Debug, Clone)]
+pub struct ImportProblem {
+    module: String,
+    name: String,
+    expected: ExternType,
+    found: Option<ExternType>,
+}
+
+impl ImportProblem {
+    /// The name of the module that it is imported from.
+    pub fn module(&self) -> &str {
+        &self.module
+    }
+
+    /// Its name there.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The type that the importing module wants.
+    pub fn expected(&self) -> &ExternType {
+        &self.expected
+    }
+
+    /// The type of what is provided, if anything is.
+    pub fn found(&self) -> Option<&ExternType> {
+        self.found.as_ref()
+    }
+}
+
+impl fmt::Display for ImportProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` from `{}`: expected {}, ", self.name, self.module, self.expected)?;
+        match &self.found {
+            Some(found) => write!(f, "found {found} (incompatible import type)"),
+            None => f.write_str("found nothing (unknown import)"),
+        }
+    }
+}
+
+/// Imports are missing or of the wrong type: all of them.
+#[derive(Debug, Clone)]
+pub struct LinkError {
+    problems: Vec<ImportProblem>,
+}
+
+impl LinkError {
+    /// The imports that are missing or of the wrong type.
+    pub fn problems(&self) -> &[ImportProblem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        write!(f, "{count} import{} cannot be provided:", if count == 1 { "" } else { "s" })?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+/// An import was called that nobody provides, and that was defined as a trap.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the unknown import `{name}` from `{module}` of type {ty} was called; define it in the linker")]
+pub struct UnknownImportError {
+    module: String,
+    name: String,
+    ty: FuncType,
+}
+
+impl UnknownImportError {
+    pub(crate) fn new(module: &str, name: &str, ty: FuncType) -> Self {
+        UnknownImportError { module: module.to_owned(), name: name.to_owned(), ty }
+    }
+
+    /// The name of the module that it is imported from.
+    pub fn module(&self) -> &str {
+        &self.module
+    }
+
+    /// Its name there.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Something provided, and its type.
+pub(crate) type Provided = (Item, ExternType);
+
+/// Finds something for every import of a module.
+///
+/// With `sized`, the given types say how large memories and tables are;
+/// otherwise those may have grown since, and their sizes are not looked at.
+pub(crate) fn resolve(
+    module: &Module,
+    sized: bool,
+    mut find: impl FnMut(usize, &Import) -> Option<Provided>,
+) -> Result<Items> {
+    let rows = module.artifact().tables().imports;
+    let (mut items, mut problems) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (i, row) in rows.iter().enumerate() {
+        let expected = module.import_type(&row);
+        let found = match find(i, &row) {
+            Some((item, found)) => {
+                let wanted = if sized { expected.clone() } else { expected.without_minimum() };
+                if found.matches(&wanted) {
+                    items.push(item);
+                    continue;
+                }
+                Some(found)
+            }
+            None => None,
+        };
+        let (module, name) = module.artifact().import_name(&row);
+        problems.push(ImportProblem { module: module.to_owned(), name: name.to_owned(), expected, found });
+    }
+    if problems.is_empty() { Ok(Items(items)) } else { Err(Error::new(LinkError { problems })) }
+}
+
+/// Checks what belongs to a store, now that the store is known.
+pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -> Result<()> {
+    check_stores(store, items.0.iter())?;
+    resolve(module, true, |i, _| {
+        let item = items.0.get(i)?;
+        let ty = match item {
+            Item::Host(def) => ExternType::Func(def.ty().clone()),
+            Item::Extern(external) => external.ty_in(store),
+        };
+        Some((item.clone(), ty))
+    })?;
+    let header = module.artifact().header();
+    for item in &items.0 {
+        if let Item::Extern(Extern::Memory(memory)) = item {
+            check_address_space(store, memory, header.memory_reservation, header.memory_guard)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether everything is of this store.
+pub(crate) fn check_stores<'a>(store: &StoreOpaque, mut items: impl Iterator<Item = &'a Item>) -> Result<()> {
+    let foreign = |item: &Item| matches!(item, Item::Extern(external) if external.store() != store.id());
+    if items.any(foreign) {
+        return Err(Error::msg(
+            "an import is provided from another store; instances that are linked must live in one store",
+        ));
+    }
+    Ok(())
+}
+
+/// Code that imports a 32-bit memory checks no bounds that the address space
+/// around the memory checks already, so that must be as large as it expects.
+fn check_address_space(store: &StoreOpaque, memory: &crate::Memory, reservation: u64, guard: u64) -> Result<()> {
+    let memory = memory.0.get(store);
+    let plan = memory.plan();
+    let enough = plan.reserved as u64 >= reservation && plan.span() as u64 >= reservation.saturating_add(guard);
+    if enough || memory.ty().is_64() {
+        return Ok(());
+    }
+    Err(Error::msg(format!(
+        "a memory with {} bytes of address space and a guard of {} cannot be imported by code that expects {reservation} and {guard}; compile both modules with the same memory reservation and guard",
+        plan.reserved, plan.guard
+    )))
+}

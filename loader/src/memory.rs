@@ -1,0 +1,136 @@
+//! Memories, as the host uses them.
+
+use crate::error::{Error, Result};
+use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque};
+use crate::sys;
+use crate::types::MemoryType;
+use crate::vm::handle::Stored;
+use crate::vm::instance::AllocationError;
+use crate::vm::memory::MemoryData;
+use crate::vm::slot::MemoryPlan;
+
+/// Address space for a memory that the host makes, in bytes: code that
+/// imports it relies on what it was compiled for, which is no more than this
+/// unless it was told otherwise.
+const RESERVATION: u64 = 4 << 30;
+/// Inaccessible bytes after that; likewise.
+const GUARD: u64 = 1 << 30;
+
+/// An access outside of a memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{length} bytes at {offset:#x} are not within a memory of {size:#x} bytes")]
+pub struct MemoryAccessError {
+    offset: usize,
+    length: usize,
+    size: usize,
+}
+
+/// A memory of an instance or of the host; belongs to a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory(pub(crate) Stored<MemoryData>);
+
+impl Memory {
+    /// A memory of the host's, filled with zeros.
+    ///
+    /// # Errors
+    /// If the type is impossible, or there is no address space for it.
+    pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
+        let opaque = &mut store.as_context_mut().0.opaque;
+        if ty.minimum() > ty.maximum_or_limit() {
+            return Err(Error::msg(format!("no memory can have the type {ty}")));
+        }
+        let plan = MemoryPlan::new(ty.minimum() * ty.page_size(), RESERVATION, GUARD, sys::page_size())
+            .ok_or_else(|| Error::msg("a memory of this size does not fit into the address space"))?;
+        let memory = opaque.state.new_memory(ty, plan);
+        Ok(Memory(memory.map_err(|e| Error::new(AllocationError::new("a memory", e)))?))
+    }
+
+    /// The type, with the current size as its minimum.
+    ///
+    /// # Panics
+    /// If the memory belongs to another store, as with every method.
+    pub fn ty(&self, store: impl AsContext) -> MemoryType {
+        self.ty_in(&store.as_context().0.opaque)
+    }
+
+    pub(crate) fn ty_in(&self, store: &StoreOpaque) -> MemoryType {
+        let memory = self.0.get(store);
+        memory.ty().with_minimum(memory.length() as u64 >> memory.ty().page_size_log2())
+    }
+
+    /// The content.
+    pub fn data<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a [u8] {
+        self.0.bytes(&store.into().0.opaque)
+    }
+
+    /// The content, to be changed.
+    pub fn data_mut<'a, T: 'static>(&self, store: impl Into<StoreContextMut<'a, T>>) -> &'a mut [u8] {
+        self.0.bytes_mut(store.into().0).0
+    }
+
+    /// The content, to be changed, and the host's data with it.
+    pub fn data_and_store_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContextMut<'a, T>>,
+    ) -> (&'a mut [u8], &'a mut T) {
+        self.0.bytes_mut(store.into().0)
+    }
+
+    /// The address of the first byte. It is good for accesses as long as the
+    /// store exists and for as many bytes as the memory has at the time.
+    pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
+        self.0.get(&store.as_context().0.opaque).base()
+    }
+
+    /// Length in bytes.
+    pub fn data_size(&self, store: impl AsContext) -> usize {
+        self.0.get(&store.as_context().0.opaque).length()
+    }
+
+    /// Size in pages.
+    pub fn size(&self, store: impl AsContext) -> u64 {
+        let memory = self.0.get(&store.as_context().0.opaque);
+        memory.length() as u64 >> memory.ty().page_size_log2()
+    }
+
+    /// Bytes in a page.
+    pub fn page_size(&self, store: impl AsContext) -> u64 {
+        self.0.get(&store.as_context().0.opaque).ty().page_size()
+    }
+
+    /// Copies bytes from `offset` on into `buffer`.
+    ///
+    /// # Errors
+    /// [`MemoryAccessError`] if they are not all within the memory.
+    pub fn read(&self, store: impl AsContext, offset: usize, buffer: &mut [u8]) -> Result<(), MemoryAccessError> {
+        let bytes = self.0.bytes(&store.as_context().0.opaque);
+        let error = MemoryAccessError { offset, length: buffer.len(), size: bytes.len() };
+        let part = offset.checked_add(buffer.len()).and_then(|end| bytes.get(offset..end)).ok_or(error)?;
+        buffer.copy_from_slice(part);
+        Ok(())
+    }
+
+    /// Copies bytes from `buffer` to `offset` and on.
+    ///
+    /// # Errors
+    /// [`MemoryAccessError`] if they would not all be within the memory.
+    pub fn write(&self, mut store: impl AsContextMut, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
+        let (bytes, _) = self.0.bytes_mut(store.as_context_mut().0);
+        let error = MemoryAccessError { offset, length: buffer.len(), size: bytes.len() };
+        let part = offset.checked_add(buffer.len()).and_then(|end| bytes.get_mut(offset..end)).ok_or(error)?;
+        part.copy_from_slice(buffer);
+        Ok(())
+    }
+
+    /// Grows by `delta` pages; the old size in pages.
+    ///
+    /// # Errors
+    /// If the memory cannot become that large.
+    pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
+        let opaque = &store.as_context_mut().0.opaque;
+        let memory = self.0.get(opaque);
+        memory.grow(delta).ok_or_else(|| {
+            Error::msg(format!("cannot grow a {} by {delta} pages", self.ty_in(opaque)))
+        })
+    }
+}

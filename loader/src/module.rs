@@ -1,0 +1,262 @@
+//! Modules: artifacts that are mapped and fit this machine.
+
+use crate::engine::{Engine, host_cpu_features};
+use crate::error::{Error, Result};
+use crate::sys;
+use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType};
+use crate::vm::code::Code;
+use crate::vm::slot::{MemoryPlan, SlotLayout};
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+use wasmc_artifacts::abi::{Arch, CpuFeatures};
+use wasmc_artifacts::format::{Artifact, Export, ExternKind, Import};
+
+/// An artifact that is mapped and can be instantiated.
+///
+/// Cheap to clone; clones share the mapping. Loading does not allocate or
+/// relocate anything for the functions in it: metadata is read where it
+/// stands, and code is paged in when it is first executed.
+///
+/// ```no_run
+/// use wasmc_loader::{Engine, Instance, Module, Result, Store};
+///
+/// fn main() -> Result<()> {
+///     let engine = Engine::default();
+///     // SAFETY: the file was made by `wasmc`, and nobody changes it.
+///     let module = unsafe { Module::open(&engine, "add.cwasm")? };
+///     let mut store = Store::new(&engine, ());
+///     let instance = Instance::new(&mut store, &module, &[])?;
+///     let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;
+///     assert_eq!(add.call(&mut store, (1, 2))?, 3);
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Module(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    code: Code,
+    slot: SlotLayout,
+}
+
+/// Why an artifact does not run here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IncompatibleError {
+    /// Compiled for another architecture.
+    #[error("artifact is for {found} ({triple}), this machine is {expected}; recompile it with `--target {expected}-…`")]
+    Arch {
+        /// The artifact's architecture.
+        found: &'static str,
+        /// The artifact's target triple.
+        triple: String,
+        /// This machine's.
+        expected: &'static str,
+    },
+    /// The CPU lacks features that the code uses.
+    #[error("artifact requires the CPU features {missing}, which this machine does not have; recompile it with `--cpu baseline` or for a level that this machine reaches")]
+    Cpu {
+        /// The names of the missing features, separated by commas.
+        missing: String,
+    },
+    /// Aligned for smaller pages than this machine has.
+    #[error("artifact is aligned for pages of {found} bytes, this machine has pages of {expected}; recompile it for a target with such pages")]
+    PageSize {
+        /// The artifact's alignment in bytes.
+        found: u64,
+        /// This machine's page size in bytes.
+        expected: u64,
+    },
+    /// More memory than can be addressed.
+    #[error("module needs more address space for its memory than this machine has")]
+    AddressSpace,
+}
+
+impl Module {
+    /// Makes a module of a mapped artifact.
+    pub(crate) fn of_code(engine: &Engine, code: Code) -> Result<Module> {
+        check_machine(code.artifact())?;
+        let slot = slot_layout(code.artifact()).ok_or(IncompatibleError::AddressSpace)?;
+        let artifact = code.artifact();
+        let types = artifact.tables().types;
+        engine.register_types(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
+        code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
+        Ok(Module(Arc::new(Inner { engine: engine.clone(), code, slot })))
+    }
+
+    /// The engine it was loaded with.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The name that the module gives itself.
+    pub fn name(&self) -> Option<&str> {
+        let artifact = self.artifact();
+        artifact.str(artifact.header().name).filter(|name| !name.is_empty())
+    }
+
+    /// What it imports, in its own order.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> {
+        self.artifact().tables().imports.iter().map(|row| {
+            let (module, name) = self.artifact().import_name(&row);
+            ImportType { module, name, ty: self.import_type(&row) }
+        })
+    }
+
+    /// What it exports, in its own order.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> {
+        self.artifact().tables().exports.iter().map(|row| ExportType {
+            name: self.artifact().str(row.name).unwrap_or_default(),
+            ty: self.export_type(&row),
+        })
+    }
+
+    /// The type of the export `name`, if there is one.
+    pub fn get_export(&self, name: &str) -> Option<ExternType> {
+        self.artifact().export(name).map(|row| self.export_type(&row))
+    }
+
+    /// The place of the export `name`, if there is one: with it
+    /// [`Instance::get_module_export`](crate::Instance::get_module_export)
+    /// needs no search.
+    pub fn get_export_index(&self, name: &str) -> Option<ModuleExport> {
+        let row = self.artifact().export(name)?;
+        Some(ModuleExport { module: self.clone(), row })
+    }
+
+    /// The addresses of the machine code.
+    pub fn text(&self) -> Range<usize> {
+        self.0.code.text()
+    }
+
+    pub(crate) fn is_same(&self, other: &Module) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[inline]
+    pub(crate) fn artifact(&self) -> &Artifact<'_> {
+        self.0.code.artifact()
+    }
+
+    pub(crate) fn code_at(&self, offset: u32) -> *mut u8 {
+        self.0.code.code_at(offset)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        self.0.code.file()
+    }
+
+    pub(crate) fn slot_layout(&self) -> &SlotLayout {
+        &self.0.slot
+    }
+
+    /// The address space for a memory that the module defines.
+    pub(crate) fn memory_plan(&self, ty: &MemoryType) -> Option<MemoryPlan> {
+        memory_plan(self.artifact(), ty)
+    }
+
+    /// The type of an import.
+    ///
+    /// Where the artifact, against the checks at loading, has no such row, the
+    /// type is one that nothing matches.
+    pub(crate) fn import_type(&self, row: &Import) -> ExternType {
+        let index = row.index as usize;
+        let tables = self.artifact().tables();
+        let ty = ExternKind::from_code(row.kind).and_then(|kind| {
+            Some(match kind {
+                ExternKind::Func => ExternType::Func(self.artifact().func_type(row.index)?),
+                ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
+                ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
+                ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
+            })
+        });
+        debug_assert!(ty.is_some(), "an import without a type passed the checks");
+        ty.unwrap_or_else(nothing)
+    }
+
+    fn export_type(&self, row: &Export) -> ExternType {
+        let index = row.index as usize;
+        let tables = self.artifact().tables();
+        let ty = ExternKind::from_code(row.kind).and_then(|kind| {
+            Some(match kind {
+                ExternKind::Func => ExternType::Func(self.artifact().func_type(self.func_type_row(row.index)?)?),
+                ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
+                ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
+                ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
+            })
+        });
+        ty.unwrap_or_else(nothing)
+    }
+
+    /// The row of the type of a function that can be a value.
+    fn func_type_row(&self, function: u32) -> Option<u32> {
+        if function >= self.artifact().header().context.func_imports {
+            return Some(self.artifact().func_ref(function)?.1);
+        }
+        let mut functions =
+            self.artifact().tables().imports.iter().filter(|import| import.kind == ExternKind::Func as u8);
+        Some(functions.nth(function as usize)?.index)
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// The type of a row that does not exist.
+fn nothing() -> ExternType {
+    ExternType::Memory(MemoryType::new(u32::MAX, Some(0)))
+}
+
+/// Where an export is in a module.
+#[derive(Debug, Clone)]
+pub struct ModuleExport {
+    pub(crate) module: Module,
+    pub(crate) row: Export,
+}
+
+/// Whether this machine can run an artifact.
+fn check_machine(artifact: &Artifact<'_>) -> Result<()> {
+    let header = artifact.header();
+    let found = Arch::from_code(header.arch);
+    if found != Arch::host() {
+        return Err(Error::new(IncompatibleError::Arch {
+            found: found.map_or("an unknown architecture", Arch::name),
+            triple: artifact.str(header.triple).unwrap_or_default().to_owned(),
+            expected: Arch::host().map_or(std::env::consts::ARCH, Arch::name),
+        }));
+    }
+    let missing = CpuFeatures(header.cpu_features).without(host_cpu_features());
+    if !missing.is_empty() {
+        let unknown = missing.iter().next().is_none();
+        let missing = if unknown { "of a newer compiler".to_owned() } else { missing.to_string() };
+        return Err(Error::new(IncompatibleError::Cpu { missing }));
+    }
+    let expected = sys::page_size() as u64;
+    if artifact.page_size() < expected {
+        return Err(Error::new(IncompatibleError::PageSize { found: artifact.page_size(), expected }));
+    }
+    Ok(())
+}
+
+fn memory_plan(artifact: &Artifact<'_>, ty: &MemoryType) -> Option<MemoryPlan> {
+    let header = artifact.header();
+    let initial = ty.minimum().checked_mul(ty.page_size())?;
+    MemoryPlan::new(initial, header.memory_reservation, header.memory_guard, sys::page_size())
+}
+
+fn slot_layout(artifact: &Artifact<'_>) -> Option<SlotLayout> {
+    let counts = artifact.layout().counts();
+    let memory = match counts.memories {
+        0 => None,
+        _ => {
+            let row = artifact.tables().memories.get(counts.memory_imports as usize)?;
+            Some(memory_plan(artifact, &MemoryType::of_row(&row))?)
+        }
+    };
+    SlotLayout::new(artifact.layout(), memory, sys::page_size())
+}

@@ -1,0 +1,219 @@
+//! Stores: what instances live in, and the data of the host that goes with
+//! them.
+
+use crate::caller::Caller;
+use crate::engine::Engine;
+use crate::values::ExternTable;
+use crate::vm::handle::{StoreId, Stored};
+use crate::vm::host::HostFunc;
+use crate::vm::state::VmStore;
+
+/// Owns instances and everything made for them, and a value of the host's.
+///
+/// Instances are freed when the store is dropped, not before; a store is
+/// meant to live as long as a request or a session. All handles ([`Func`],
+/// [`Memory`], …) belong to the store they were made in; using one with
+/// another store panics.
+///
+/// [`Func`]: crate::Func
+/// [`Memory`]: crate::Memory
+pub struct Store<T: 'static> {
+    inner: Box<StoreInner<T>>,
+}
+
+/// The store behind `Store<T>` and its contexts.
+pub struct StoreInner<T: 'static> {
+    pub(crate) opaque: StoreOpaque,
+    pub(crate) data: T,
+}
+
+/// The part of a store that does not depend on the type of its data.
+pub struct StoreOpaque {
+    id: StoreId,
+    pub(crate) engine: Engine,
+    pub(crate) state: VmStore,
+    pub(crate) externs: ExternTable,
+    /// Host functions for whose type no module so far has an adapter.
+    pub(crate) unadapted: Vec<Stored<HostFunc>>,
+}
+
+impl StoreOpaque {
+    /// The store's identity.
+    #[inline(always)]
+    pub(crate) fn id(&self) -> StoreId {
+        self.id
+    }
+}
+
+impl<T: 'static> Store<T> {
+    /// An empty store.
+    pub fn new(engine: &Engine, data: T) -> Store<T> {
+        let state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
+        let opaque = StoreOpaque {
+            id: state.id(),
+            engine: engine.clone(),
+            state,
+            externs: ExternTable::default(),
+            unadapted: Vec::new(),
+        };
+        Store { inner: Box::new(StoreInner { opaque, data }) }
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        &self.inner.data
+    }
+
+    /// The host's data, to be changed.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.inner.data
+    }
+
+    /// Drops the store and returns the host's data.
+    pub fn into_data(self) -> T {
+        self.inner.data
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.opaque.engine
+    }
+}
+
+impl<T: std::fmt::Debug + 'static> std::fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("data", &self.inner.data).finish_non_exhaustive()
+    }
+}
+
+/// A borrowed store.
+#[derive(Clone, Copy)]
+pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
+
+/// An exclusively borrowed store.
+pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>);
+
+impl<'a, T: 'static> StoreContext<'a, T> {
+    /// The host's data.
+    pub fn data(&self) -> &'a T {
+        &self.0.data
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &'a Engine {
+        &self.0.opaque.engine
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        &self.0.data
+    }
+
+    /// The host's data, to be changed.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.0.data
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.0.opaque.engine
+    }
+}
+
+/// What gives access to a store: the store, its contexts, a
+/// [`Caller`](crate::Caller), and references to them.
+pub trait AsContext {
+    /// The type of the host's data.
+    type Data: 'static;
+
+    /// The store.
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// What gives exclusive access to a store.
+pub trait AsContextMut: AsContext {
+    /// The store.
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+impl<T: 'static> AsContext for Store<T> {
+    type Data = T;
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(&self.inner)
+    }
+}
+impl<T: 'static> AsContextMut for Store<T> {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(&mut self.inner)
+    }
+}
+
+impl<T: 'static> AsContext for StoreContext<'_, T> {
+    type Data = T;
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T: 'static> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.0)
+    }
+}
+
+impl<C: AsContext> AsContext for &C {
+    type Data = C::Data;
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+impl<C: AsContext> AsContext for &mut C {
+    type Data = C::Data;
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+impl<C: AsContextMut> AsContextMut for &mut C {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
+        C::as_context_mut(self)
+    }
+}
+
+macro_rules! contexts {
+    ($($context:ident of $reference:ty, |$store:ident| $convert:expr;)*) => {$(
+        impl<'a, T: 'static> From<$reference> for $context<'a, T> {
+            #[inline]
+            fn from($store: $reference) -> Self {
+                $convert
+            }
+        }
+    )*};
+}
+
+contexts! {
+    StoreContext of &'a Store<T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a mut Store<T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a StoreContextMut<'_, T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a mut StoreContextMut<'_, T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a Caller<'_, T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a mut Caller<'_, T>, |store| AsContext::as_context(&*store);
+    StoreContextMut of &'a mut Store<T>, |store| AsContextMut::as_context_mut(&mut *store);
+    StoreContextMut of &'a mut StoreContextMut<'_, T>, |store| AsContextMut::as_context_mut(&mut *store);
+    StoreContextMut of &'a mut Caller<'_, T>, |store| AsContextMut::as_context_mut(&mut *store);
+}

@@ -1,0 +1,197 @@
+//! Address space: reserving, mapping, protecting.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+/// The size of a page of this machine, in bytes; a power of two.
+pub(crate) fn page_size() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        // SAFETY: sysconf has no preconditions.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
+    })
+}
+
+/// What may be done to mapped bytes. Nothing is ever writable and executable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading, and writing to private copies.
+    Write,
+    /// Reading and executing.
+    Execute,
+}
+
+impl Access {
+    fn bits(self) -> libc::c_int {
+        match self {
+            Access::Write => libc::PROT_READ | libc::PROT_WRITE,
+            Access::Execute => libc::PROT_READ | libc::PROT_EXEC,
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_RESERVE: libc::c_int = 0;
+
+/// Makes `length` bytes at `at` readable and writable.
+///
+/// # Safety
+/// They are part of one [`Region`], and nobody relies on a fault there.
+pub(crate) unsafe fn make_accessible(at: *mut u8, length: usize) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    // SAFETY: the caller answers for the range.
+    let failed = unsafe { libc::mprotect(at.cast(), length, libc::PROT_READ | libc::PROT_WRITE) };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A range of address space that belongs to nobody else, unmapped on drop.
+///
+/// All positions are in bytes from its start and must be multiples of the
+/// page size. That nothing of it is used after a change of its content or
+/// protection is the caller's business, which is why such methods are unsafe.
+#[derive(Debug)]
+pub(crate) struct Region {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: a Region is an address range; its methods that change the range are
+// unsafe, and system calls on it can be made from any thread.
+unsafe impl Send for Region {}
+// SAFETY: as above; shared access only reads the two numbers.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Reserves `length` bytes that cannot be accessed yet.
+    pub(crate) fn reserve(length: usize) -> io::Result<Region> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
+        // SAFETY: a new mapping at an address that the kernel chooses.
+        unsafe { Self::map(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) }
+    }
+
+    /// Maps the first `length` bytes of `file`, rounded up to pages, read-only.
+    pub(crate) fn of_file(file: &File, length: usize) -> io::Result<Region> {
+        let length = length.next_multiple_of(page_size());
+        // SAFETY: a new mapping at an address that the kernel chooses.
+        unsafe { Self::map(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) }
+    }
+
+    /// # Safety
+    /// `flags` contains `MAP_FIXED` only if the range at `at` is the caller's.
+    unsafe fn map(
+        at: *mut u8,
+        length: usize,
+        access: libc::c_int,
+        flags: libc::c_int,
+        fd: libc::c_int,
+        offset: u64,
+    ) -> io::Result<Region> {
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+        // SAFETY: the caller answers for MAP_FIXED; any other mapping is new.
+        let start = unsafe { libc::mmap(at.cast(), length, access, flags, fd, offset) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned address 0"))?;
+        Ok(Region { start, length })
+    }
+
+    /// The first byte.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    fn at(&self, range: &Range<usize>) -> *mut u8 {
+        assert!(
+            range.start <= range.end && range.end <= self.length,
+            "bytes {range:?} of a region of {} bytes",
+            self.length
+        );
+        // SAFETY: the assertion keeps the result inside the region or at its end.
+        unsafe { self.start.as_ptr().add(range.start) }
+    }
+
+    /// Makes a part readable and writable.
+    ///
+    /// # Safety
+    /// Nobody relies on a fault in `range`.
+    pub(crate) unsafe fn make_accessible(&self, range: Range<usize>) -> io::Result<()> {
+        let at = self.at(&range);
+        // SAFETY: the range is this region's, and the caller answers for the rest.
+        unsafe { make_accessible(at, range.len()) }
+    }
+
+    /// Replaces a part by a private view of `file` from byte `offset` on.
+    ///
+    /// # Safety
+    /// Nobody holds a reference into `range` or relies on what is there.
+    pub(crate) unsafe fn overlay(
+        &self,
+        range: Range<usize>,
+        file: &File,
+        offset: u64,
+        access: Access,
+    ) -> io::Result<()> {
+        let at = self.at(&range);
+        if range.is_empty() {
+            return Ok(());
+        }
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+        // SAFETY: the range is this region's, and the caller answers for its
+        // users. The returned value must not unmap the part on its own.
+        let part = unsafe { Self::map(at, range.len(), access.bits(), flags, file.as_raw_fd(), offset) }?;
+        std::mem::forget(part);
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the region was mapped by `map` and is not used any more.
+        let failed = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+        debug_assert_eq!(failed, 0, "munmap: {}", io::Error::last_os_error());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_becomes_accessible_in_part_and_takes_views_of_a_file() {
+        let page = page_size();
+        let region = Region::reserve(16 * page).unwrap();
+        let mut content = vec![0; 2 * page];
+        content[page] = 7;
+        let file = super::super::anonymous_file(&content).unwrap();
+        // SAFETY: nobody else knows the region.
+        unsafe {
+            region.make_accessible(0..page).unwrap();
+            region.overlay(page..2 * page, &file, page as u64, Access::Write).unwrap();
+            let bytes = region.start().as_ptr();
+            *bytes = 1;
+            assert_eq!(*bytes.add(page), 7);
+            *bytes.add(page) = 8;
+        }
+        let view = Region::of_file(&file, 2 * page).unwrap();
+        // SAFETY: the view is readable and has two pages.
+        assert_eq!(unsafe { *view.start().as_ptr().add(page) }, 7, "a private write reached the file");
+    }
+
+    #[test]
+    #[should_panic(expected = "of a region of")]
+    fn positions_outside_a_region_are_refused() {
+        let region = Region::reserve(page_size()).unwrap();
+        // SAFETY: nobody else knows the region.
+        let _ = unsafe { region.make_accessible(0..2 * page_size()) };
+    }
+}

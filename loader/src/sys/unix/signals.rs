@@ -1,0 +1,135 @@
+//! The process-wide signal handlers that turn faults of compiled code into
+//! traps, and pass every other fault on to whoever was there before.
+
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+pub(crate) use super::ucontext::Registers;
+
+/// Why the handler runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    /// The registers at the instruction that failed.
+    pub(crate) registers: Registers,
+    /// The address that could not be accessed, if the signal is about one.
+    pub(crate) address: Option<usize>,
+}
+
+/// Decides about a fault: registers to go on with, or `None` if the fault is
+/// not ours. Runs inside a signal handler.
+pub(crate) type Decide = fn(Fault) -> Option<Registers>;
+
+/// SIGSEGV and SIGBUS come from memory accesses, SIGILL and SIGFPE from trap
+/// and division instructions.
+const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+struct Handlers {
+    previous: [UnsafeCell<MaybeUninit<libc::sigaction>>; SIGNALS.len()],
+    decide: UnsafeCell<Option<Decide>>,
+}
+
+// SAFETY: written once, in `install`, before the handlers that read it exist.
+unsafe impl Sync for Handlers {}
+
+static HANDLERS: Handlers = Handlers {
+    previous: [const { UnsafeCell::new(MaybeUninit::uninit()) }; SIGNALS.len()],
+    decide: UnsafeCell::new(None),
+};
+
+/// Installs the handlers, once in a process; later calls do nothing.
+///
+/// # Errors
+/// The system's, if it refuses; also on every later call.
+pub(crate) fn install(decide: Decide) -> io::Result<()> {
+    static DONE: OnceLock<Result<(), c_int>> = OnceLock::new();
+    let done = DONE.get_or_init(|| {
+        // SAFETY: no handler of ours exists yet, and OnceLock keeps other
+        // threads out.
+        unsafe { *HANDLERS.decide.get() = Some(decide) };
+        for (signal, previous) in SIGNALS.iter().zip(&HANDLERS.previous) {
+            // SAFETY: as above; `sigaction` fills in the previous action
+            // before the second call makes our handler, its reader, reachable.
+            unsafe {
+                if libc::sigaction(*signal, std::ptr::null(), (*previous.get()).as_mut_ptr()) != 0 {
+                    return Err(last_error());
+                }
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handler as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+                libc::sigemptyset(&raw mut action.sa_mask);
+                if libc::sigaction(*signal, &raw const action, std::ptr::null_mut()) != 0 {
+                    return Err(last_error());
+                }
+            }
+        }
+        Ok(())
+    });
+    done.map_err(io::Error::from_raw_os_error)
+}
+
+/// Whether the code in a signal's information says that the signal comes from
+/// an instruction, not from a process that sent it.
+fn is_fault(code: c_int) -> bool {
+    if cfg!(target_vendor = "apple") { code < libc::SI_USER } else { code > libc::SI_USER }
+}
+
+fn last_error() -> c_int {
+    io::Error::last_os_error().raw_os_error().unwrap_or_default()
+}
+
+extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes valid pointers; `decide` was set before this
+    // handler was installed.
+    unsafe {
+        let is_fault = is_fault((*info).si_code);
+        if is_fault && let Some(decide) = *HANDLERS.decide.get() {
+            let address = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then(|| (*info).si_addr() as usize);
+            let fault = Fault { registers: super::ucontext::read(context), address };
+            if let Some(registers) = decide(fault) {
+                super::ucontext::write(context, registers);
+                return;
+            }
+        }
+        pass_on(signal, info, context, is_fault);
+    }
+}
+
+/// Does what would have happened without our handler.
+///
+/// # Safety
+/// The arguments are those of a running signal handler.
+unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, is_fault: bool) {
+    let Some(index) = SIGNALS.iter().position(|s| *s == signal) else { return };
+    // SAFETY: `install` filled the entry in before the handler was installed,
+    // and what is called is what the system would have called.
+    unsafe {
+        let previous = (*HANDLERS.previous[index].get()).assume_init_ref();
+        let code = previous.sa_sigaction;
+        match code {
+            libc::SIG_IGN if !is_fault => {}
+            libc::SIG_DFL | libc::SIG_IGN => {
+                // A fault happens again when the handler returns, and then the
+                // system acts; it never ignores a fault. A signal that was
+                // sent has to be sent again.
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = libc::SIG_DFL;
+                libc::sigemptyset(&raw mut action.sa_mask);
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+                if !is_fault {
+                    libc::raise(signal);
+                }
+            }
+            _ if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+                let call: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = std::mem::transmute(code);
+                call(signal, info, context);
+            }
+            _ => {
+                let call: extern "C" fn(c_int) = std::mem::transmute(code);
+                call(signal);
+            }
+        }
+    }
+}

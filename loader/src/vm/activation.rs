@@ -1,0 +1,161 @@
+//! Entering wasm code: who is running on this thread, and how much stack it
+//! may use.
+//!
+//! The usual call comes from outside any wasm code, on the thread and at about
+//! the stack depth of the call before. For it, entering means to compare two
+//! numbers and to set one pointer.
+
+use super::state::{StoreState, Suspended};
+use crate::sys;
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmc_artifacts::abi::STACK_SLACK;
+
+/// How far the stack pointer of an entry may be from the one that the limit
+/// was computed for. A new limit has to be written into every instance, so
+/// that small differences between callers should not cost one; on the other
+/// hand wasm may have so much more or less stack than configured.
+const HYSTERESIS: usize = 16 << 10;
+
+struct Thread {
+    /// The store whose code runs on this thread, or null.
+    current: Cell<*const StoreState>,
+    /// The thread's number, 0 before it first enters wasm.
+    number: Cell<u64>,
+    /// Where its stack is; empty if that is not known.
+    stack: Cell<(usize, usize)>,
+}
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread { current: Cell::new(ptr::null()), number: Cell::new(0), stack: Cell::new((0, 0)) }
+    };
+}
+
+/// The store whose code runs on this thread.
+#[inline]
+pub(super) fn current() -> Option<NonNull<StoreState>> {
+    THREAD.with(|thread| NonNull::new(thread.current.get().cast_mut()))
+}
+
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let sp: usize;
+    // SAFETY: reads a register.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    sp
+}
+
+/// Runs `call`, which enters code of this store, as an activation of it.
+/// `host` is the store itself, exclusively borrowed.
+#[inline(always)]
+pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -> R) -> R {
+    THREAD.with(|thread| {
+        let sp = stack_pointer();
+        let previous = thread.current.get();
+        let limit = &state.limit;
+        let near = sp.wrapping_sub(limit.sp.get()).wrapping_add(HYSTERESIS) <= 2 * HYSTERESIS;
+        // A nested activation shares the stack that the outer one was given.
+        if (!near || limit.thread.get() != thread.number.get()) && previous != ptr::from_ref(state) {
+            state.renew_limit(thread, sp);
+        }
+        if !previous.is_null() {
+            return nested(thread, state, host, previous, call);
+        }
+        thread.current.set(state);
+        state.context.host.set(host);
+        let result = call();
+        thread.current.set(ptr::null());
+        result
+    })
+}
+
+#[cold]
+#[inline(never)]
+fn nested<R>(
+    thread: &Thread,
+    state: &StoreState,
+    host: *mut u8,
+    previous: *const StoreState,
+    call: impl FnOnce() -> R,
+) -> R {
+    let context = &state.context;
+    let saved = Suspended {
+        entry_fp: context.entry_fp.get(),
+        entry_sp: context.entry_sp.get(),
+        entry_pc: context.entry_pc.get(),
+        exit_fp: context.exit_fp.get(),
+        host: context.host.get(),
+        older: state.suspended.get(),
+    };
+    thread.current.set(state);
+    context.host.set(host);
+    // With another store in between, the values are left over from a call
+    // that is finished: they are restored all the same, but not walked.
+    if previous == ptr::from_ref(state) {
+        state.suspended.set(&raw const saved);
+    }
+    let result = call();
+    state.suspended.set(saved.older);
+    context.entry_fp.set(saved.entry_fp);
+    context.entry_sp.set(saved.entry_sp);
+    context.entry_pc.set(saved.entry_pc);
+    context.exit_fp.set(saved.exit_fp);
+    context.host.set(saved.host);
+    thread.current.set(previous);
+    result
+}
+
+/// Runs `call`, which calls a host function of this store without wasm code
+/// in between.
+pub(super) fn direct<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -> R) -> R {
+    let context = &state.context;
+    let (outer_host, outer_fp) = (context.host.replace(host), context.exit_fp.replace(0));
+    let result = call();
+    context.host.set(outer_host);
+    context.exit_fp.set(outer_fp);
+    result
+}
+
+impl Thread {
+    fn describe(&self) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        let Range { start, end } = sys::stack_bounds().unwrap_or_default();
+        self.stack.set((start, end));
+    }
+}
+
+impl StoreState {
+    /// Computes how far the stack may grow below `sp` on this thread, and
+    /// tells every instance.
+    #[cold]
+    #[inline(never)]
+    fn renew_limit(&self, thread: &Thread, sp: usize) {
+        if thread.number.get() == 0 {
+            thread.describe();
+        }
+        let mut limit = sp.saturating_sub(self.max_wasm_stack);
+        // A stack pointer outside the thread's own stack belongs to a fiber,
+        // whose bounds only its owner knows.
+        let (low, high) = thread.stack.get();
+        if (low..high).contains(&sp) {
+            limit = limit.max(low.saturating_add(STACK_SLACK as usize));
+        }
+        self.limit.sp.set(sp);
+        self.limit.thread.set(thread.number.get());
+        self.limit.value.set(limit);
+        for index in 0..self.instance_count() {
+            if let Some(instance) = self.instance(index) {
+                instance.header().stack_limit.set(limit as u64);
+            }
+        }
+    }
+}

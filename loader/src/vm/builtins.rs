@@ -1,0 +1,175 @@
+//! What compiled code asks of the loader. The table is generated from the one
+//! list in `wasmc_artifacts`; a builtin without an implementation here does
+//! not compile.
+
+use super::instance::InstanceData;
+use super::state::StoreState;
+use super::structs::VMHeader;
+use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_store_context};
+use wasmc_artifacts::for_each_builtin;
+use wasmc_artifacts::format::SegmentMode;
+
+macro_rules! builtins {
+    ($($(#[$meta:meta])* $name:ident($($param:ident: $t:ident),*) $(-> $result:ident)?;)*) => {
+        /// The table that context headers and store contexts point to.
+        #[repr(C)]
+        pub(super) struct Builtins {
+            $($name: unsafe extern "C" fn($(builtins!(@type $t)),*) $(-> builtins!(@type $result))?,)*
+        }
+
+        pub(super) static BUILTINS: Builtins = Builtins { $($name,)* };
+    };
+    (@type header) => { *const VMHeader };
+    (@type ptr) => { *mut u8 };
+    (@type i32) => { u32 };
+    (@type i64) => { u64 };
+}
+
+for_each_builtin!(builtins);
+
+/// The answer to a builtin that cannot fail other than by a bound.
+fn status<T, E>(result: Result<T, E>) -> u32 {
+    u32::from(result.is_err())
+}
+
+/// # Safety
+/// Compiled code passes the header of the instance it runs in.
+unsafe fn instance<'a>(header: *const VMHeader) -> &'a InstanceData {
+    // SAFETY: the caller's.
+    unsafe { InstanceData::of_header(header) }
+}
+
+unsafe extern "C" fn memory_grow(ctx: *const VMHeader, memory: u32, delta: u64) -> u64 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    instance.memory(memory).and_then(|memory| memory.grow(delta)).unwrap_or(u64::MAX)
+}
+
+unsafe extern "C" fn memory_move(to: *mut u8, from: *mut u8, length: u64) {
+    // SAFETY: compiled code has checked both ranges.
+    unsafe { std::ptr::copy(from, to, length as usize) };
+}
+
+unsafe extern "C" fn memory_set(to: *mut u8, value: u32, length: u64) {
+    // SAFETY: compiled code has checked the range.
+    unsafe { std::ptr::write_bytes(to, value as u8, length as usize) };
+}
+
+unsafe extern "C" fn memory_init(
+    ctx: *const VMHeader,
+    memory: u32,
+    segment: u32,
+    to: u64,
+    from: u32,
+    length: u32,
+) -> u32 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    status(instance.memory_init(memory, segment, to, from, length))
+}
+
+unsafe extern "C" fn data_drop(ctx: *const VMHeader, segment: u32) {
+    // SAFETY: called by compiled code.
+    unsafe { instance(ctx) }.data_dropped(segment).set(1);
+}
+
+unsafe extern "C" fn table_grow(ctx: *const VMHeader, table: u32, delta: u64, value: u64) -> u64 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    instance.table(table).and_then(|table| table.grow(delta, value)).unwrap_or(u64::MAX)
+}
+
+unsafe extern "C" fn table_fill(ctx: *const VMHeader, table: u32, to: u64, value: u64, length: u64) -> u32 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    instance.table(table).map_or(1, |table| status(table.fill(to, value, length)))
+}
+
+unsafe extern "C" fn table_copy(
+    ctx: *const VMHeader,
+    to_table: u32,
+    from_table: u32,
+    to: u64,
+    from: u64,
+    length: u64,
+) -> u32 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    match (instance.table(to_table), instance.table(from_table)) {
+        (Some(target), Some(source)) => status(target.copy(to, source, from, length)),
+        _ => 1,
+    }
+}
+
+unsafe extern "C" fn table_init(
+    ctx: *const VMHeader,
+    table: u32,
+    segment: u32,
+    to: u64,
+    from: u32,
+    length: u32,
+) -> u32 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    status(instance.table_init(table, segment, to, from, length, SegmentMode::Passive))
+}
+
+unsafe extern "C" fn elem_drop(ctx: *const VMHeader, segment: u32) {
+    // SAFETY: called by compiled code.
+    unsafe { instance(ctx) }.elem_dropped(segment).set(1);
+}
+
+unsafe extern "C" fn table_lazy_init(ctx: *const VMHeader, table: u32, index: u64) -> *mut u8 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    let reference = instance.table(table).and_then(|table| table.get(index)).unwrap_or(0);
+    debug_assert_eq!(reference & FUNCREF_INIT_BIT, 0);
+    reference as *mut u8
+}
+
+unsafe extern "C" fn ref_func(ctx: *const VMHeader, function: u32) -> *mut u8 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    let func_ref = instance.func_ref(function);
+    debug_assert!(func_ref.is_some(), "function {function} is used as a value and has no reference");
+    func_ref.map_or(std::ptr::null_mut(), |f| std::ptr::from_ref(f).cast_mut().cast())
+}
+
+/// Unwinds to the entry stub, whose caller finds out why.
+///
+/// # Safety
+/// `store` is the state of the store whose code runs, and `pending` is set.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn raise(store: *mut u8) {
+    std::arch::naked_asm!(
+        "mov rsp, [rdi + {sp}]",
+        "mov rbp, [rdi + {fp}]",
+        "jmp qword ptr [rdi + {pc}]",
+        sp = const vm_store_context::entry_sp,
+        fp = const vm_store_context::entry_fp,
+        pc = const vm_store_context::entry_pc,
+    )
+}
+
+/// Unwinds to the entry stub, whose caller finds out why.
+///
+/// # Safety
+/// `store` is the state of the store whose code runs, and `pending` is set.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn raise(store: *mut u8) {
+    std::arch::naked_asm!(
+        "ldr x1, [x0, {sp}]",
+        "ldr x29, [x0, {fp}]",
+        "ldr x2, [x0, {pc}]",
+        "mov sp, x1",
+        "br x2",
+        sp = const vm_store_context::entry_sp,
+        fp = const vm_store_context::entry_fp,
+        pc = const vm_store_context::entry_pc,
+    )
+}
+
+// What `raise` gets is a StoreState: its context comes first.
+const _: () = assert!(std::mem::offset_of!(StoreState, context) == 0);

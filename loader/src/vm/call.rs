@@ -1,0 +1,236 @@
+//! Calls from the host: of wasm functions through their entry stubs, and of
+//! host functions directly.
+
+use super::activation;
+use super::handle::Stored;
+use super::host::HostFuncDef;
+use super::state::Cause;
+use super::structs::{VMFuncRef, ValRaw};
+use super::typed::{WasmParams, WasmResults};
+use crate::backtrace;
+use crate::error::{Error, Result};
+use crate::func::Func;
+use crate::store::{AsContextMut, StoreInner, StoreOpaque};
+use crate::types::FuncType;
+use crate::values::Val;
+use std::marker::PhantomData;
+use std::mem::transmute;
+use std::panic::resume_unwind;
+use std::ptr::NonNull;
+
+/// A function whose type is known to the Rust compiler; from
+/// [`Func::typed`].
+pub struct TypedFunc<Params, Results> {
+    func: Func,
+    ty: PhantomData<fn(Params) -> Results>,
+}
+
+impl<Params, Results> Clone for TypedFunc<Params, Results> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<Params, Results> Copy for TypedFunc<Params, Results> {}
+
+impl<Params, Results> std::fmt::Debug for TypedFunc<Params, Results> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.func.fmt(f)
+    }
+}
+
+impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
+    /// The function, if it has this type.
+    pub(crate) fn checked(store: &StoreOpaque, func: Func) -> Option<Self> {
+        let ty = FuncType::new(Params::types(), Results::types());
+        let id = store.engine.type_id(&ty).ok()?;
+        (func.0.get(store).type_id.get() == id).then_some(TypedFunc { func, ty: PhantomData })
+    }
+
+    /// The function without its type.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// Calls the function.
+    ///
+    /// # Errors
+    /// If it traps, or a host function fails.
+    ///
+    /// # Panics
+    /// If the function or an argument belongs to another store; if a host
+    /// function panics.
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
+        let store = store.as_context_mut().0;
+        let func = self.func.0.address(&store.opaque);
+        // SAFETY: `checked` compared the type, and `address` the store.
+        unsafe { typed(store, func.as_ref(), params) }
+    }
+}
+
+impl Func {
+    /// The function at an address that compiled code passed as a value.
+    ///
+    /// # Safety
+    /// It is null or the address of a function value of this store.
+    pub(super) unsafe fn from_address(at: *mut u8, store: &StoreOpaque) -> Option<Func> {
+        // SAFETY: the caller's; function values live as long as the store.
+        NonNull::new(at).map(|at| Func(unsafe { Stored::new(store.id(), at.cast()) }))
+    }
+
+    /// The address that compiled code knows the function by.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub(super) fn address(self, store: &StoreOpaque) -> *mut u8 {
+        self.0.address(store).as_ptr().cast()
+    }
+
+    /// Calls the function with values of any type.
+    pub(crate) fn call_in<T: 'static>(
+        self,
+        store: &mut StoreInner<T>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let ty = self.ty_in(&store.opaque);
+        let given = FuncType::new(params.iter().map(Val::ty), []);
+        if given.params() != ty.params() {
+            return Err(Error::msg(format!("a function of type {ty} was called with arguments of types {given}")));
+        }
+        if results.len() != ty.results().len() {
+            return Err(Error::msg(format!("a function of type {ty} was called with room for {} results", results.len())));
+        }
+        let mut values: Vec<ValRaw> = params.iter().map(|value| value.to_raw(&store.opaque)).collect();
+        values.resize(params.len().max(results.len()), ValRaw::default());
+        // SAFETY: the values have the types that the function's type says.
+        unsafe { untyped(store, self.0.address(&store.opaque).as_ref(), &mut values) }?;
+        for ((result, raw), ty) in results.iter_mut().zip(values).zip(ty.results()) {
+            // SAFETY: a result of this type comes from this store.
+            *result = unsafe { Val::from_raw(raw, *ty, &store.opaque) };
+        }
+        Ok(())
+    }
+}
+
+/// Calls a function whose type is that of `P` and `R`.
+///
+/// # Safety
+/// `func` belongs to the store, and its type is that of `P` and `R`.
+#[inline(always)]
+unsafe fn typed<T: 'static, P: WasmParams, R: WasmResults>(
+    store: &mut StoreInner<T>,
+    func: &VMFuncRef,
+    params: P,
+) -> Result<R> {
+    let host = &raw mut *store;
+    // SAFETY: just derived from the exclusive borrow. From here on the store
+    // is used through `host` only, as host functions below use it too.
+    let opaque = unsafe { &(*host).opaque };
+    let params = params.into_abi(opaque);
+    let entry = func.native_entry.get();
+    let out = if entry.is_null() {
+        // SAFETY: the caller's.
+        unsafe { without_entry::<P, R>(opaque, host.cast(), func, params) }?
+    } else {
+        // SAFETY: the entry stub of a function of this type takes these
+        // arguments after the function.
+        activation::enter(&opaque.state, host.cast(), || unsafe {
+            R::call::<P>(entry, func as *const VMFuncRef as *mut u8, params)
+        })
+    };
+    if opaque.state.context.pending.get() != 0 {
+        return Err(failure(opaque));
+    }
+    // SAFETY: the results come from code of this store.
+    Ok(unsafe { R::from_out(out, opaque) })
+}
+
+/// A typed call of a function without a native entry: a host function, or a
+/// wasm function that can only be called with an array.
+///
+/// # Safety
+/// As for `typed`.
+#[cold]
+#[inline(never)]
+unsafe fn without_entry<P: WasmParams, R: WasmResults>(
+    opaque: &StoreOpaque,
+    host: *mut u8,
+    func: &VMFuncRef,
+    params: P::Abi,
+) -> Result<R::Out> {
+    // SAFETY: a host function's definition lives as long as its store.
+    if let Some(def) = unsafe { func.host.get().cast::<HostFuncDef>().as_ref() }
+        && let Some(native) = def.native()
+    {
+        // SAFETY: the function was made for this type and record.
+        return Ok(activation::direct(&opaque.state, host, || unsafe { R::call::<P>(native, func.ctx.get(), params) }));
+    }
+    let mut values = vec![ValRaw::default(); P::types().len().max(R::COUNT)];
+    P::to_raw(params, &mut values);
+    // SAFETY: the array is long enough for parameters and results.
+    unsafe { array(opaque, host, func, values.as_mut_ptr()) }?;
+    Ok(R::raw_to_out(&values))
+}
+
+/// Calls a function with an array of values, which is long enough for the
+/// parameters and for the results.
+///
+/// # Safety
+/// `func` belongs to the store, the values have the types of its parameters.
+unsafe fn untyped<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: &VMFuncRef,
+    values: &mut [ValRaw],
+) -> Result<()> {
+    let host = &raw mut *store;
+    // SAFETY: as in `typed`.
+    let opaque = unsafe { &(*host).opaque };
+    // SAFETY: the caller's.
+    unsafe { array(opaque, host.cast(), func, values.as_mut_ptr()) }?;
+    if opaque.state.context.pending.get() != 0 { Err(failure(opaque)) } else { Ok(()) }
+}
+
+/// # Safety
+/// As for `untyped`.
+unsafe fn array(opaque: &StoreOpaque, host: *mut u8, func: &VMFuncRef, values: *mut ValRaw) -> Result<()> {
+    // SAFETY: a host function's definition lives as long as its store.
+    if let Some(def) = unsafe { func.host.get().cast::<HostFuncDef>().as_ref() } {
+        // SAFETY: this is the type of array host functions.
+        let code: unsafe extern "C" fn(*mut u8, *mut ValRaw) = unsafe { transmute(def.array()) };
+        // SAFETY: the function was made for this record and these values.
+        activation::direct(&opaque.state, host, || unsafe { code(func.ctx.get(), values) });
+        return Ok(());
+    }
+    let entry = func.array_entry.get();
+    if entry.is_null() {
+        return Err(Error::msg(
+            "the artifact has no stub to call this function from the host; only functions that are exported or used as values have one",
+        ));
+    }
+    // SAFETY: this is the type of array entry stubs.
+    let entry: unsafe extern "C" fn(*const VMFuncRef, *mut ValRaw) = unsafe { transmute(entry) };
+    // SAFETY: the entry stub of this function, and values of its type.
+    activation::enter(&opaque.state, host, || unsafe { entry(func, values) });
+    Ok(())
+}
+
+/// Takes the reason why the last call failed out of the store; goes on
+/// panicking if it was a panic.
+#[cold]
+#[inline(never)]
+fn failure(opaque: &StoreOpaque) -> Error {
+    let state = &opaque.state;
+    state.context.pending.set(0);
+    let cause = match (state.cause.take(), state.trap.take()) {
+        (Some(cause), _) => cause,
+        (None, Some(trap)) => Cause::Trap(trap),
+        (None, None) => Cause::Error(Error::msg("wasm code was left for a reason that is not known")),
+    };
+    let backtrace = backtrace::of_frames(opaque, state.exact.get(), state.captured());
+    match cause {
+        Cause::Trap(trap) => Error::new(trap).with_backtrace(backtrace),
+        Cause::Error(error) => error.with_backtrace(backtrace),
+        Cause::Panic(payload) => resume_unwind(payload),
+    }
+}

@@ -1,0 +1,98 @@
+//! Globals.
+
+use super::handle::{StoreId, Stored};
+use super::instance::InstanceData;
+use super::structs::ValRaw;
+use crate::error::{Error, Result};
+use crate::store::{AsContext, AsContextMut, StoreOpaque};
+use crate::types::{GlobalType, Mutability, ValType};
+use crate::values::Val;
+use std::cell::Cell;
+
+/// A global of an instance or of the host; belongs to a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Global {
+    cell: Stored<Cell<ValRaw>>,
+    content: ValType,
+    mutability: Mutability,
+}
+
+impl Global {
+    /// A global of the host's.
+    ///
+    /// # Errors
+    /// If the value does not have the type.
+    ///
+    /// # Panics
+    /// If the value is a reference of another store.
+    pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
+        let opaque = &mut store.as_context_mut().0.opaque;
+        check_type(*ty.content(), value)?;
+        let cell = opaque.state.keep(Cell::new(value.to_raw(opaque)));
+        Ok(Global { cell, content: *ty.content(), mutability: ty.mutability() })
+    }
+
+    /// The type.
+    ///
+    /// # Panics
+    /// If the global belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> GlobalType {
+        self.ty_in(&store.as_context().0.opaque)
+    }
+
+    pub(crate) fn ty_in(&self, store: &StoreOpaque) -> GlobalType {
+        self.cell.get(store);
+        GlobalType::new(self.content, self.mutability)
+    }
+
+    /// The value.
+    ///
+    /// # Panics
+    /// If the global belongs to another store.
+    pub fn get(&self, mut store: impl AsContextMut) -> Val {
+        let opaque = &store.as_context_mut().0.opaque;
+        // SAFETY: the cell of a global of this store and type.
+        unsafe { Val::from_raw(self.cell.get(opaque).get(), self.content, opaque) }
+    }
+
+    /// Changes the value.
+    ///
+    /// # Errors
+    /// If the global cannot change, or the value does not have its type.
+    ///
+    /// # Panics
+    /// If the global or the value belongs to another store.
+    pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
+        let opaque = &store.as_context_mut().0.opaque;
+        let cell = self.cell.get(opaque);
+        if self.mutability == Mutability::Const {
+            return Err(Error::msg("an immutable global cannot be set"));
+        }
+        check_type(self.content, value)?;
+        cell.set(value.to_raw(opaque));
+        Ok(())
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.cell.store()
+    }
+
+    pub(crate) fn cell(&self) -> Stored<Cell<ValRaw>> {
+        self.cell
+    }
+
+    /// The global `index` of an instance's index space.
+    pub(crate) fn of_instance(store: &StoreOpaque, instance: &InstanceData, index: u32) -> Option<Global> {
+        let row = instance.module().artifact().tables().globals.get(index as usize)?;
+        let ty = GlobalType::of_row(&row)?;
+        let cell = instance.handle(&store.state, |instance| instance.global_cell(index))?;
+        Some(Global { cell, content: *ty.content(), mutability: ty.mutability() })
+    }
+}
+
+fn check_type(expected: ValType, value: Val) -> Result<()> {
+    if value.ty() == expected {
+        return Ok(());
+    }
+    Err(Error::msg(format!("a global of type {expected} cannot have a value of type {}", value.ty())))
+}

@@ -1,0 +1,399 @@
+//! Host functions: Rust closures as wasm code calls them.
+//!
+//! A typed closure is monomorphised into an `extern "C"` function with the
+//! native arguments of its wasm signature, so that an adapter calls it
+//! directly. Everything that a closure can do wrong (return an error, panic)
+//! is caught here and put into the store; the adapter then unwinds, and
+//! whoever called into wasm finds it.
+
+use super::handle::Stored;
+use super::instance::InstanceData;
+use super::state::{Cause, StoreState};
+use super::structs::{VMFuncRef, VMHostFunc, ValRaw};
+use super::typed::{WasmResults, WasmTy};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::func::Func;
+use crate::module::Module;
+use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
+use crate::types::{FuncType, ValType};
+use crate::values::Val;
+use std::any::Any;
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use wasmc_artifacts::format::{NONE, TypeRow};
+
+type ArrayFn = unsafe extern "C" fn(*mut VMHostFunc, *mut ValRaw);
+
+/// What a host function is, whatever stores it is used in.
+pub(crate) struct HostFuncDef {
+    ty: FuncType,
+    type_id: u64,
+    /// Takes native arguments; there is none for untyped functions.
+    native: Option<NonNull<u8>>,
+    array: ArrayFn,
+    /// What both get as `env`.
+    env: NonNull<u8>,
+    /// Owns what `env` points to.
+    _closure: Box<dyn Any + Send + Sync>,
+}
+
+// SAFETY: the pointers are to functions and into the closure, which is Send.
+unsafe impl Send for HostFuncDef {}
+// SAFETY: as above; the closure is Sync.
+unsafe impl Sync for HostFuncDef {}
+
+impl std::fmt::Debug for HostFuncDef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "host function {}", self.ty)
+    }
+}
+
+impl HostFuncDef {
+    fn new<C: Any + Send + Sync>(
+        (ty, type_id): (FuncType, u64),
+        native: Option<NonNull<u8>>,
+        array: ArrayFn,
+        closure: C,
+    ) -> HostFuncDef {
+        let closure = Box::into_raw(Box::new(closure));
+        let env = NonNull::new(closure.cast()).unwrap_or(NonNull::dangling());
+        // SAFETY: just made from a box. Only shared references are made from
+        // `env`, and only while the box exists.
+        let closure = unsafe { Box::from_raw(closure) };
+        HostFuncDef { ty, type_id, native, array, env, _closure: closure }
+    }
+
+    /// A function that takes any values.
+    pub(crate) fn untyped<T: 'static>(
+        ty: FuncType,
+        type_id: u64,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> HostFuncDef {
+        fn shim<T: 'static, F: Untyped<T>>(_: &F) -> ArrayFn {
+            untyped_shim::<T, F>
+        }
+        let array = shim::<T, _>(&closure);
+        HostFuncDef::new((ty.clone(), type_id), None, array, UntypedEnv { ty, closure })
+    }
+
+    /// The type.
+    pub(crate) fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+
+    /// The id of the type.
+    pub(crate) fn type_id(&self) -> u64 {
+        self.type_id
+    }
+
+    /// The function that takes native arguments, if there is one.
+    pub(crate) fn native(&self) -> Option<*mut u8> {
+        self.native.map(NonNull::as_ptr)
+    }
+
+    /// The function that takes an array of values.
+    pub(crate) fn array(&self) -> *mut u8 {
+        self.array as *mut u8
+    }
+
+    /// What either gets as `env`.
+    pub(crate) fn env(&self) -> *mut u8 {
+        self.env.as_ptr()
+    }
+}
+
+/// A host function of one store, as a function value.
+pub(crate) struct HostFunc {
+    func_ref: VMFuncRef,
+    record: VMHostFunc,
+    def: Arc<HostFuncDef>,
+}
+
+impl HostFunc {
+    /// Makes a host function in a store.
+    pub(crate) fn install(store: &mut StoreOpaque, def: Arc<HostFuncDef>) -> Func {
+        let state = &store.state;
+        let host = state.keep(HostFunc { func_ref: VMFuncRef::default(), record: VMHostFunc::default(), def });
+        let this = host.get(store);
+        this.func_ref.ctx.set(ptr::from_ref(&this.record).cast_mut().cast());
+        this.func_ref.type_id.set(this.def.type_id);
+        this.func_ref.host.set(Arc::as_ptr(&this.def).cast_mut().cast());
+        this.record.env.set(this.def.env());
+        this.record.store.set(state.address());
+        // SAFETY: part of what the store keeps.
+        let func = Func(unsafe { state.handle(&this.func_ref) });
+        if !state.code_list().any(|instance| this.adapt(instance.module())) {
+            store.unadapted.push(host);
+        }
+        func
+    }
+
+    /// Takes the adapter that compiled code calls the function through from a
+    /// module; whether it has one.
+    pub(crate) fn adapt(&self, module: &Module) -> bool {
+        let types = module.artifact().tables().types;
+        let Some((code, native)) =
+            types.iter().filter(|row| row.id == self.def.type_id).find_map(|row| adapter(&row, &self.def))
+        else {
+            return false;
+        };
+        self.record.native.set(native);
+        self.func_ref.code.set(module.code_at(code));
+        true
+    }
+}
+
+/// The adapter of a module, as an offset in its text, for a host function of
+/// the row's type, and the function that it then calls.
+pub(super) fn adapter(row: &TypeRow, def: &HostFuncDef) -> Option<(u32, *mut u8)> {
+    match def.native() {
+        Some(native) if row.native_host != NONE => Some((row.native_host, native)),
+        _ => (row.array_host != NONE).then(|| (row.array_host, def.array())),
+    }
+}
+
+/// Runs the body of a host function and turns what goes wrong into a pending
+/// cause.
+///
+/// # Safety
+/// `record` is the record of a host function of a `Store<T>` that is
+/// exclusively borrowed by the call in progress; all bits 0 are an `O`.
+#[inline(always)]
+unsafe fn run<T: 'static, O: Copy>(
+    record: *mut VMHostFunc,
+    body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>,
+) -> O {
+    // SAFETY: the record is valid, and its store is the one that the call is in.
+    let (record, state) = unsafe { (&*record, &*(*record).store.get().cast_const().cast::<StoreState>()) };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: `host` is what the innermost call into this store lent, and
+        // that call waits for this one. The closure was made for this `T`:
+        // a `Linker<T>` or a `Store<T>` put the record here.
+        let store = unsafe { &mut *state.context.host.get().cast::<StoreInner<T>>() };
+        let caller = NonNull::new(record.caller.get().cast::<InstanceData>());
+        // SAFETY: instances live as long as their store.
+        let caller = caller.map(|at| unsafe { Stored::new(state.id(), at) });
+        body(Caller::new(StoreContextMut(store), caller))
+    }));
+    match outcome {
+        Ok(Ok(results)) => results,
+        Ok(Err(error)) => fail(state, Cause::Error(error)),
+        Err(panic) => fail(state, Cause::Panic(panic)),
+    }
+}
+
+/// Leaves the cause in the store; the returned value is not used.
+#[cold]
+#[inline(never)]
+fn fail<O: Copy>(state: &StoreState, cause: Cause) -> O {
+    let exit_fp = state.context.exit_fp.get() as usize;
+    state.capture(None, exit_fp);
+    state.cause.set(Some(cause));
+    state.context.pending.set(1);
+    // SAFETY: all bits 0 are an `O`, says the caller of `run`.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// The bound of untyped closures.
+pub(crate) trait Untyped<T: 'static>:
+    Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static
+{
+}
+impl<T: 'static, F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), Error> + Send + Sync + 'static> Untyped<T>
+    for F
+{
+}
+
+struct UntypedEnv<F> {
+    ty: FuncType,
+    closure: F,
+}
+
+unsafe extern "C" fn untyped_shim<T: 'static, F: Untyped<T>>(record: *mut VMHostFunc, values: *mut ValRaw) {
+    let body = |mut caller: Caller<'_, T>| {
+        // SAFETY: `HostFuncDef::untyped` pairs this shim with this environment.
+        let env = unsafe { &*(*record).env.get().cast::<UntypedEnv<F>>() };
+        let (params, results) = (env.ty.params(), env.ty.results());
+        let count = params.len();
+        let mut all = Vec::with_capacity(count + results.len());
+        for (i, ty) in params.iter().enumerate() {
+            // SAFETY: the adapter put a value of this type there.
+            all.push(unsafe { Val::from_raw(*values.add(i), *ty, caller.opaque()) });
+        }
+        all.extend(results.iter().map(|ty| Val::default_for(*ty)));
+        let (given, made) = all.split_at_mut(count);
+        (env.closure)(caller.reborrow(), given, made)?;
+        for (i, (value, ty)) in made.iter().zip(results).enumerate() {
+            if value.ty() != *ty {
+                return Err(Error::msg(format!(
+                    "a host function of type {} returned {} as result {i}",
+                    env.ty,
+                    value.ty()
+                )));
+            }
+            // SAFETY: the array has room for all results.
+            unsafe { *values.add(i) = value.to_raw(caller.opaque()) };
+        }
+        Ok(())
+    };
+    // SAFETY: called by an adapter, or by `call_host`, with a record that was
+    // made for this function.
+    unsafe { run::<T, ()>(record, body) };
+}
+
+/// What a host closure may return: the results, or a `Result` of them.
+pub trait WasmRet {
+    #[doc(hidden)]
+    type Results: WasmResults;
+    #[doc(hidden)]
+    fn into_results(self) -> Result<Self::Results, Error>;
+}
+
+impl<R: WasmResults> WasmRet for R {
+    type Results = R;
+    #[inline(always)]
+    fn into_results(self) -> Result<R, Error> {
+        Ok(self)
+    }
+}
+
+impl<R: WasmResults> WasmRet for Result<R, Error> {
+    type Results = R;
+    #[inline(always)]
+    fn into_results(self) -> Result<R, Error> {
+        self
+    }
+}
+
+/// A closure that can be a host function: up to 16 parameters that are
+/// [`WasmTy`], before them if wanted a [`Caller`], and a [`WasmRet`].
+pub trait IntoFunc<T, Params, Results>: Send + Sync + 'static {
+    /// Makes the definition; `intern` gives a type's id.
+    #[doc(hidden)]
+    fn into_def(self, intern: &mut dyn FnMut(&FuncType) -> u64) -> Definition;
+}
+
+/// The definition of a host function.
+pub struct Definition(pub(crate) HostFuncDef);
+
+fn define<F: Any + Send + Sync>(
+    closure: F,
+    params: Vec<ValType>,
+    results: Vec<ValType>,
+    native: *mut u8,
+    array: ArrayFn,
+    intern: &mut dyn FnMut(&FuncType) -> u64,
+) -> Definition {
+    let ty = FuncType::new(params, results);
+    let id = intern(&ty);
+    Definition(HostFuncDef::new((ty, id), NonNull::new(native), array, closure))
+}
+
+macro_rules! into_func {
+    ($($n:tt $a:ident)*) => {
+        #[allow(non_snake_case, reason = "a parameter is named like its type")]
+        impl<T: 'static, F, R, $($a: WasmTy,)*> IntoFunc<T, ($($a,)*), R> for F
+        where
+            F: Fn($($a),*) -> R + Send + Sync + 'static,
+            R: WasmRet,
+        {
+            fn into_def(self, intern: &mut dyn FnMut(&FuncType) -> u64) -> Definition {
+                let closure = move |_: Caller<'_, T>, $($a: $a),*| self($($a),*);
+                IntoFunc::<T, (Caller<'_, T>, $($a,)*), R>::into_def(closure, intern)
+            }
+        }
+
+        #[allow(non_snake_case, unused_variables, reason = "a parameter is named like its type")]
+        impl<T: 'static, F, R, $($a: WasmTy,)*> IntoFunc<T, (Caller<'_, T>, $($a,)*), R> for F
+        where
+            F: Fn(Caller<'_, T>, $($a),*) -> R + Send + Sync + 'static,
+            R: WasmRet,
+        {
+            fn into_def(self, intern: &mut dyn FnMut(&FuncType) -> u64) -> Definition {
+                /// At most one result, in a register.
+                unsafe extern "C" fn direct<T, F, R, $($a: WasmTy),*>(
+                    record: *mut VMHostFunc,
+                    $($a: $a::Abi),*
+                ) -> <R::Results as WasmResults>::Ret
+                where
+                    T: 'static,
+                    F: Fn(Caller<'_, T>, $($a),*) -> R,
+                    R: WasmRet,
+                {
+                    // SAFETY: called with a record that was made for this function.
+                    unsafe { indirect::<T, F, R, $($a),*>(record, $($a,)* ptr::null_mut()) }
+                }
+
+                /// Several results, to `out`.
+                #[inline(always)]
+                unsafe extern "C" fn indirect<T, F, R, $($a: WasmTy),*>(
+                    record: *mut VMHostFunc,
+                    $($a: $a::Abi,)*
+                    out: *mut ValRaw,
+                ) -> <R::Results as WasmResults>::Ret
+                where
+                    T: 'static,
+                    F: Fn(Caller<'_, T>, $($a),*) -> R,
+                    R: WasmRet,
+                {
+                    // SAFETY: as above; `env` is the closure; the arguments
+                    // come from code of the caller's store.
+                    unsafe {
+                        run::<T, _>(record, |mut caller| {
+                            let closure = &*(*record).env.get().cast::<F>();
+                            $(let $a = $a::from_abi($a, caller.opaque());)*
+                            let results = closure(caller.reborrow(), $($a),*).into_results()?;
+                            Ok(results.into_ret(caller.opaque(), out))
+                        })
+                    }
+                }
+
+                unsafe extern "C" fn array<T, F, R, $($a: WasmTy),*>(record: *mut VMHostFunc, values: *mut ValRaw)
+                where
+                    T: 'static,
+                    F: Fn(Caller<'_, T>, $($a),*) -> R,
+                    R: WasmRet,
+                {
+                    // SAFETY: as above, with arguments in the array.
+                    unsafe {
+                        run::<T, ()>(record, |mut caller| {
+                            let closure = &*(*record).env.get().cast::<F>();
+                            $(let $a = $a::from_abi($a::raw_to_abi(*values.add($n)), caller.opaque());)*
+                            let results = closure(caller.reborrow(), $($a),*).into_results()?;
+                            results.into_raw(caller.opaque(), values);
+                            Ok(())
+                        });
+                    }
+                }
+
+                let native = if R::Results::COUNT > 1 {
+                    indirect::<T, F, R, $($a),*> as *mut u8
+                } else {
+                    direct::<T, F, R, $($a),*> as *mut u8
+                };
+                define(self, vec![$($a::TYPE),*], R::Results::types(), native, array::<T, F, R, $($a),*>, intern)
+            }
+        }
+    };
+}
+
+into_func!();
+into_func!(0 A0);
+into_func!(0 A0 1 A1);
+into_func!(0 A0 1 A1 2 A2);
+into_func!(0 A0 1 A1 2 A2 3 A3);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9 10 A10);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9 10 A10 11 A11);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9 10 A10 11 A11 12 A12);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9 10 A10 11 A11 12 A12 13 A13);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9 10 A10 11 A11 12 A12 13 A13 14 A14);
+into_func!(0 A0 1 A1 2 A2 3 A3 4 A4 5 A5 6 A6 7 A7 8 A8 9 A9 10 A10 11 A11 12 A12 13 A13 14 A14 15 A15);

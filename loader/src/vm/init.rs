@@ -1,0 +1,207 @@
+//! The first content of an instance: globals, then active segments.
+
+use super::handle::Stored;
+use super::instance::InstanceData;
+use super::state::StoreState;
+use super::structs::{VMFuncRef, ValRaw};
+use super::table::OutOfBounds;
+use crate::types::ValType;
+use wasmc_artifacts::abi::Trap;
+use wasmc_artifacts::format::{ConstOp, ConstOpKind, SegmentMode};
+
+/// Why an instance could not get its first content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InitError {
+    /// An active segment does not fit.
+    Trap(Trap),
+    /// The artifact contradicts itself.
+    Corrupt(&'static str),
+}
+
+/// Evaluates a constant expression. What its operands mean is asked of
+/// `global` and `function`. `None` if the expression is not one.
+fn evaluate(
+    ops: impl Iterator<Item = ConstOp>,
+    mut global: impl FnMut(u32) -> Option<ValRaw>,
+    mut function: impl FnMut(u32) -> Option<u64>,
+) -> Option<ValRaw> {
+    let mut stack: Vec<ValRaw> = Vec::new();
+    let mut top: Option<ValRaw> = None;
+    for op in ops {
+        let kind = ConstOpKind::from_code(op.kind)?;
+        let value = match kind {
+            ConstOpKind::Const => ValRaw { low: op.low, high: op.high },
+            ConstOpKind::GlobalGet => global(u32::try_from(op.low).ok()?)?,
+            ConstOpKind::RefFunc => ValRaw::of(function(u32::try_from(op.low).ok()?)?),
+            ConstOpKind::RefNull => ValRaw::of(0),
+            _ => {
+                let (right, left) = (top.take()?, stack.pop()?);
+                top = Some(ValRaw::of(binary(kind, left.low, right.low)?));
+                continue;
+            }
+        };
+        // Nearly every expression has one operation: its value needs no stack.
+        if let Some(below) = top.replace(value) {
+            stack.push(below);
+        }
+    }
+    if stack.is_empty() { top } else { None }
+}
+
+fn binary(kind: ConstOpKind, left: u64, right: u64) -> Option<u64> {
+    let narrow = |value: u32| u64::from(value);
+    let (l, r) = (left as u32, right as u32);
+    Some(match kind {
+        ConstOpKind::I32Add => narrow(l.wrapping_add(r)),
+        ConstOpKind::I32Sub => narrow(l.wrapping_sub(r)),
+        ConstOpKind::I32Mul => narrow(l.wrapping_mul(r)),
+        ConstOpKind::I64Add => left.wrapping_add(right),
+        ConstOpKind::I64Sub => left.wrapping_sub(right),
+        ConstOpKind::I64Mul => left.wrapping_mul(right),
+        _ => return None,
+    })
+}
+
+impl InstanceData {
+    fn const_expr(&self, first: u32, count: u32) -> Result<ValRaw, InitError> {
+        let corrupt = InitError::Corrupt("a constant expression has no value");
+        let ops = self.module().artifact().const_expr(first, count).ok_or(corrupt)?;
+        let function = |index| self.func_ref(index).map(|f: &VMFuncRef| std::ptr::from_ref(f) as u64);
+        evaluate(ops.iter(), |index| self.global_cell(index).map(std::cell::Cell::get), function).ok_or(corrupt)
+    }
+
+    /// Gives the instance, whose imports are provided, its first content. What
+    /// was written before a trap stays, as the specification wants it.
+    pub(crate) fn initialise(&self) -> Result<(), InitError> {
+        let artifact = self.module().artifact();
+        let counts = artifact.layout().counts();
+        let tables = artifact.tables();
+        for defined in 0..counts.globals {
+            let row = tables.globals.get((counts.global_imports + defined) as usize);
+            let row = row.ok_or(InitError::Corrupt("a global has no row"))?;
+            self.global(defined).set(self.const_expr(row.init, row.init_count)?);
+        }
+        for (segment, row) in (0..).zip(tables.elem_segments.iter()) {
+            if SegmentMode::from_code(row.mode) == Some(SegmentMode::Active) {
+                let to = self.const_expr(row.offset, row.offset_count)?.low;
+                self.table_init(row.table, segment, to, 0, row.count, SegmentMode::Active)
+                    .map_err(|OutOfBounds| InitError::Trap(Trap::TableOutOfBounds))?;
+            }
+        }
+        for row in tables.data_segments.iter() {
+            if SegmentMode::from_code(row.mode) == Some(SegmentMode::Active) {
+                let to = self.const_expr(row.offset, row.offset_count)?.low;
+                let bytes = artifact.file_bytes(row.content).unwrap_or_default();
+                self.write_memory(row.memory, to, bytes)
+                    .map_err(|OutOfBounds| InitError::Trap(Trap::MemoryOutOfBounds))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies elements of a segment to a table. A segment that is not of the
+    /// given mode, or was dropped, has none.
+    pub(super) fn table_init(
+        &self,
+        table: u32,
+        segment: u32,
+        to: u64,
+        from: u32,
+        count: u32,
+        mode: SegmentMode,
+    ) -> Result<(), OutOfBounds> {
+        let artifact = self.module().artifact();
+        let row = artifact.tables().elem_segments.get(segment as usize).ok_or(OutOfBounds)?;
+        let usable = SegmentMode::from_code(row.mode) == Some(mode) && self.elem_dropped(segment).get() == 0;
+        let length = if usable { row.count } else { 0 };
+        let table = self.table(table).ok_or(OutOfBounds)?;
+        let fits = from.checked_add(count).is_some_and(|end| end <= length)
+            && to.checked_add(u64::from(count)).is_some_and(|end| end <= table.length());
+        if !fits {
+            return Err(OutOfBounds);
+        }
+        for i in 0..count {
+            let value = self.const_expr(row.first + from + i, 1).map_err(|_| OutOfBounds)?;
+            let external = ValType::from_code(row.element) == Some(ValType::ExternRef);
+            let value = if external { value.low & u64::from(u32::MAX) } else { value.low };
+            table.set(to + u64::from(i), value)?;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes of a passive data segment to a memory.
+    pub(super) fn memory_init(
+        &self,
+        memory: u32,
+        segment: u32,
+        to: u64,
+        from: u32,
+        length: u32,
+    ) -> Result<(), OutOfBounds> {
+        let artifact = self.module().artifact();
+        let row = artifact.tables().data_segments.get(segment as usize).ok_or(OutOfBounds)?;
+        let passive = SegmentMode::from_code(row.mode) == Some(SegmentMode::Passive);
+        let usable = passive && self.data_dropped(segment).get() == 0;
+        let bytes = if usable { artifact.file_bytes(row.content).unwrap_or_default() } else { &[] };
+        let end = from.checked_add(length).ok_or(OutOfBounds)?;
+        self.write_memory(memory, to, bytes.get(from as usize..end as usize).ok_or(OutOfBounds)?)
+    }
+
+    fn write_memory(&self, memory: u32, to: u64, bytes: &[u8]) -> Result<(), OutOfBounds> {
+        let memory = self.memory(memory).ok_or(OutOfBounds)?;
+        let end = to.checked_add(bytes.len() as u64).ok_or(OutOfBounds)?;
+        if end > memory.length() as u64 {
+            return Err(OutOfBounds);
+        }
+        // SAFETY: the target range is in the memory, which is not part of the
+        // mapped artifact.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.base().add(to as usize), bytes.len()) };
+        Ok(())
+    }
+
+    /// The start function, if there is one.
+    pub(crate) fn start(&self, state: &StoreState) -> Option<Result<Stored<VMFuncRef>, InitError>> {
+        let start = self.module().artifact().header().start;
+        (start != wasmc_artifacts::format::NONE).then(|| {
+            self.handle(state, |instance| instance.func_ref(start))
+                .ok_or(InitError::Corrupt("the start function cannot be called"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(kind: ConstOpKind, low: u64) -> ConstOp {
+        ConstOp { kind: kind as u8, low, high: 0 }
+    }
+
+    fn value(ops: &[ConstOp]) -> Option<u64> {
+        let global = |index| (index == 3).then_some(ValRaw::of(10));
+        evaluate(ops.iter().copied(), global, |index| Some(u64::from(index) << 4)).map(|v| v.low)
+    }
+
+    #[test]
+    fn constant_expressions_have_the_value_of_a_stack_machine() {
+        use ConstOpKind::{Const, GlobalGet, I32Add, I32Mul, I32Sub, I64Add, I64Sub, RefFunc, RefNull};
+        assert_eq!(value(&[op(Const, 5)]), Some(5));
+        assert_eq!(value(&[op(RefNull, 0)]), Some(0));
+        assert_eq!(value(&[op(RefFunc, 2)]), Some(32));
+        let difference = [op(GlobalGet, 3), op(Const, 4), op(I32Sub, 0), op(Const, 7), op(I32Mul, 0)];
+        assert_eq!(value(&difference), Some(42));
+        let nested = [op(Const, 1), op(Const, 2), op(Const, 3), op(I64Add, 0), op(I64Sub, 0)];
+        assert_eq!(value(&nested), Some(1u64.wrapping_sub(5)));
+        assert_eq!(value(&[op(Const, u64::from(u32::MAX)), op(Const, 1), op(I32Add, 0)]), Some(0));
+    }
+
+    #[test]
+    fn expressions_that_are_none_have_no_value() {
+        use ConstOpKind::{Const, GlobalGet, I32Add};
+        assert_eq!(value(&[]), None);
+        assert_eq!(value(&[op(Const, 1), op(Const, 2)]), None);
+        assert_eq!(value(&[op(Const, 1), op(I32Add, 0)]), None);
+        assert_eq!(value(&[op(GlobalGet, 9)]), None);
+        assert_eq!(value(&[ConstOp { kind: 200, low: 0, high: 0 }]), None);
+    }
+}

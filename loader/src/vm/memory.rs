@@ -1,0 +1,155 @@
+//! Linear memories as the loader knows them.
+
+use super::handle::Stored;
+use super::slot::MemoryPlan;
+use super::structs::VMMemoryDef;
+use crate::store::{StoreInner, StoreOpaque};
+use crate::sys::{self, Region};
+use crate::types::MemoryType;
+use std::cell::Cell;
+use std::io;
+use std::ptr::{self, NonNull};
+
+/// A memory: of an instance, or made by the host.
+pub(crate) struct MemoryData {
+    /// What compiled code reads; in the owner's context or the store's arena.
+    def: NonNull<VMMemoryDef>,
+    ty: MemoryType,
+    plan: MemoryPlan,
+    /// Bytes from the base on that can be accessed; whole pages.
+    accessible: Cell<usize>,
+    /// The next of the store's memories, for the fault handler.
+    pub(super) next: Cell<*const MemoryData>,
+    /// Address space of its own, unless it lies in a slot.
+    region: Option<Region>,
+}
+
+impl MemoryData {
+    /// A memory in address space that its owner has prepared: `plan.initial`
+    /// bytes, rounded up to pages, are accessible at `base`.
+    ///
+    /// # Safety
+    /// `def` and the `plan.span()` bytes at `base` live as long as the value,
+    /// the latter in `region` if there is one, and are nobody else's.
+    pub(super) unsafe fn new(
+        def: NonNull<VMMemoryDef>,
+        base: NonNull<u8>,
+        ty: MemoryType,
+        plan: MemoryPlan,
+        region: Option<Region>,
+    ) -> MemoryData {
+        // SAFETY: `def` is valid, says the caller.
+        let shared = unsafe { def.as_ref() };
+        shared.base.set(base.as_ptr());
+        shared.length.set(plan.initial as u64);
+        MemoryData {
+            def,
+            ty,
+            plan,
+            accessible: Cell::new(plan.initial.next_multiple_of(sys::page_size())),
+            next: Cell::new(ptr::null()),
+            region,
+        }
+    }
+
+    /// A memory in address space of its own.
+    ///
+    /// # Safety
+    /// `def` lives as long as the value.
+    pub(super) unsafe fn alone(
+        def: NonNull<VMMemoryDef>,
+        ty: MemoryType,
+        plan: MemoryPlan,
+    ) -> io::Result<MemoryData> {
+        let region = Region::reserve(plan.span().max(sys::page_size()))?;
+        let initial = plan.initial.next_multiple_of(sys::page_size());
+        // SAFETY: the region is new.
+        unsafe { region.make_accessible(0..initial)? };
+        let base = region.start();
+        // SAFETY: the value owns the region; the caller answers for `def`.
+        Ok(unsafe { MemoryData::new(def, base, ty, plan, Some(region)) })
+    }
+
+    /// What compiled code reads.
+    pub(crate) fn def(&self) -> &VMMemoryDef {
+        // SAFETY: valid as long as `self`, says `new`.
+        unsafe { self.def.as_ref() }
+    }
+
+    /// The type, with the minimum that the memory was made with.
+    pub(crate) fn ty(&self) -> &MemoryType {
+        &self.ty
+    }
+
+    /// Address space: what code may rely on.
+    pub(crate) fn plan(&self) -> &MemoryPlan {
+        &self.plan
+    }
+
+    /// First byte.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.def().base.get()
+    }
+
+    /// Length in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.def().length.get() as usize
+    }
+
+    /// The memory's own address space, unless it lies in a slot.
+    pub(super) fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    /// Whether an access to `address` can only have been meant for this
+    /// memory.
+    pub(super) fn spans(&self, address: usize) -> bool {
+        address.wrapping_sub(self.base() as usize) < self.plan.span()
+    }
+
+    /// Grows by `delta` pages; the old size in pages, or `None` if the memory
+    /// cannot become that large.
+    pub(crate) fn grow(&self, delta: u64) -> Option<u64> {
+        let shift = u32::from(self.ty.page_size_log2());
+        let old = self.def().length.get() >> shift;
+        let new = old.checked_add(delta)?;
+        if new > self.ty.maximum_or_limit() {
+            return None;
+        }
+        let bytes = usize::try_from(new).ok()?.checked_mul(1 << shift)?;
+        if bytes > self.plan.reserved {
+            return None;
+        }
+        let accessible = self.accessible.get();
+        let needed = bytes.next_multiple_of(sys::page_size());
+        if needed > accessible {
+            let at = self.base().wrapping_add(accessible);
+            // SAFETY: from `accessible` to `needed` is within the reservation;
+            // a fault there is nothing but an access out of the old bounds.
+            unsafe { sys::make_accessible(at, needed - accessible) }.ok()?;
+            self.accessible.set(needed);
+        }
+        self.def().length.set(bytes as u64);
+        Some(old)
+    }
+}
+
+impl Stored<MemoryData> {
+    /// The content.
+    pub(crate) fn bytes(self, store: &StoreOpaque) -> &[u8] {
+        let memory = self.get(store);
+        // SAFETY: `length` bytes at the base are accessible. Only code of the
+        // store and holders of an exclusive borrow of it write to them, and
+        // there is none of either while the store is borrowed.
+        unsafe { std::slice::from_raw_parts(memory.base(), memory.length()) }
+    }
+
+    /// The content, to be changed, and the host's data.
+    pub(crate) fn bytes_mut<T: 'static>(self, store: &mut StoreInner<T>) -> (&mut [u8], &mut T) {
+        let memory = self.get(&store.opaque);
+        // SAFETY: as in `bytes`; the store is borrowed exclusively, and the
+        // host's data is not part of the memory.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(memory.base(), memory.length()) };
+        (bytes, &mut store.data)
+    }
+}

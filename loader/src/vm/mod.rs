@@ -1,0 +1,44 @@
+//! Where compiled code and Rust meet: all unsafe code of the loader apart
+//! from system calls, behind interfaces that are safe to use.
+//!
+//! ```text
+//! Store ── StoreState ─┬─ VMStoreContext      shared with compiled code
+//!                      ├─ InstanceData ...    each with its slot:
+//!                      └─ arena               host functions, memories, tables
+//!
+//! slot:  | context | guard | memory 0, accessible | reserved | guard |
+//!                          ^ vmctx
+//! ```
+//!
+//! * [`structs`]: the shared structures; [`handle`]: how the host names things;
+//! * [`code`]: a mapped artifact; [`slot`], [`instance`], [`memory`],
+//!   [`table`], [`global`]: what instances are made of; [`init`]: how they get
+//!   their first content;
+//! * [`state`], [`activation`], [`traps`]: a store as compiled code sees it,
+//!   entering and leaving that code;
+//! * [`typed`], [`call`], [`host`]: calls in both directions;
+//! * [`builtins`]: what compiled code asks of the loader.
+//!
+//! Two rules make shared references to all of this sound. Nothing that a
+//! store owns is freed or moved before the store is. And whatever changes is
+//! in a `Cell`, changed only by code that has the store exclusively, or that
+//! runs on behalf of a call for which someone lent the store exclusively.
+
+pub(crate) mod activation;
+pub(crate) mod arena;
+pub(crate) mod builtins;
+pub(crate) mod call;
+pub(crate) mod code;
+pub(crate) mod handle;
+pub(crate) mod host;
+pub(crate) mod global;
+pub(crate) mod init;
+pub(crate) mod instance;
+mod load;
+pub(crate) mod memory;
+pub(crate) mod slot;
+pub(crate) mod state;
+pub(crate) mod structs;
+pub(crate) mod table;
+pub(crate) mod traps;
+pub(crate) mod typed;

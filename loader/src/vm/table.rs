@@ -1,0 +1,251 @@
+//! Tables as the loader knows them.
+//!
+//! An element is a reference, zero-extended to 64 bits. In a table of
+//! functions it carries [`FUNCREF_INIT_BIT`]; an element that is all zeros has
+//! not been computed yet, and its value is what the module says about the
+//! table's initial elements.
+
+use super::handle::Stored;
+use super::instance::InstanceData;
+use super::structs::{VMFuncRef, VMTableDef, ValRaw};
+use crate::store::StoreOpaque;
+use crate::types::{TableType, ValType};
+use crate::values::{Ref, Val};
+use std::alloc::{self, Layout};
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use wasmc_artifacts::abi::FUNCREF_INIT_BIT;
+use wasmc_artifacts::format::NONE;
+
+/// Out of the bounds of a table, a segment or a memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutOfBounds;
+
+/// A table: of an instance, or made by the host.
+pub(crate) struct TableData {
+    /// What compiled code reads; in the owner's context or the store's arena.
+    def: NonNull<VMTableDef>,
+    ty: TableType,
+    /// Elements allocated at `def.base`, if they are on the heap.
+    capacity: Cell<Option<usize>>,
+    /// Who knows the initial elements, and their number in its module's table
+    /// of initial elements; null for a table of the host's.
+    owner: Cell<*const InstanceData>,
+    init: (u32, u32),
+}
+
+fn layout(elements: usize) -> Option<Layout> {
+    Layout::array::<u64>(elements.max(1)).ok()
+}
+
+fn allocate(elements: usize) -> Option<NonNull<u64>> {
+    // SAFETY: the layout is not empty.
+    NonNull::new(unsafe { alloc::alloc_zeroed(layout(elements)?) }.cast())
+}
+
+impl TableData {
+    /// A table whose `ty.minimum()` elements are already at `storage`.
+    ///
+    /// # Safety
+    /// `def` and the elements live as long as the value, and compiled code
+    /// and the value alone use them.
+    pub(super) unsafe fn inline(
+        def: NonNull<VMTableDef>,
+        storage: *mut u64,
+        ty: TableType,
+        init: (u32, u32),
+    ) -> TableData {
+        // SAFETY: `def` is valid, says the caller.
+        let shared = unsafe { def.as_ref() };
+        shared.base.set(storage.cast());
+        shared.length.set(ty.minimum());
+        TableData { def, ty, capacity: Cell::new(None), owner: Cell::new(ptr::null()), init }
+    }
+
+    /// A table whose elements are allocated here, all zeros; `None` if there
+    /// is no memory for them.
+    ///
+    /// # Safety
+    /// `def` lives as long as the value.
+    pub(super) unsafe fn allocated(def: NonNull<VMTableDef>, ty: TableType, init: (u32, u32)) -> Option<TableData> {
+        let capacity = usize::try_from(ty.minimum()).ok()?;
+        let storage = allocate(capacity)?;
+        // SAFETY: the storage is freed by the value's drop.
+        let data = unsafe { TableData::inline(def, storage.as_ptr(), ty, init) };
+        data.capacity.set(Some(capacity));
+        Some(data)
+    }
+
+    /// Says who knows the initial elements.
+    ///
+    /// # Safety
+    /// `owner` lives as long as the value.
+    pub(super) unsafe fn set_owner(&self, owner: *const InstanceData) {
+        self.owner.set(owner);
+    }
+
+    /// What compiled code reads.
+    pub(crate) fn def(&self) -> &VMTableDef {
+        // SAFETY: valid as long as `self`, say the constructors.
+        unsafe { self.def.as_ref() }
+    }
+
+    /// The type, with the minimum that the table was made with.
+    pub(crate) fn ty(&self) -> &TableType {
+        &self.ty
+    }
+
+    /// Number of elements.
+    pub(crate) fn length(&self) -> u64 {
+        self.def().length.get()
+    }
+
+    fn elements(&self) -> &[Cell<u64>] {
+        // SAFETY: the constructors and `grow` keep `length` elements at the
+        // base; compiled code and we both treat them as cells.
+        unsafe { std::slice::from_raw_parts(self.def().base.get().cast::<Cell<u64>>(), self.length() as usize) }
+    }
+
+    fn tag(&self) -> u64 {
+        if self.ty.element() == ValType::FuncRef { FUNCREF_INIT_BIT } else { 0 }
+    }
+
+    /// The reference at `index`: the address of a `VMFuncRef` or a handle.
+    pub(crate) fn get(&self, index: u64) -> Option<u64> {
+        let cell = self.elements().get(usize::try_from(index).ok()?)?;
+        if self.tag() == 0 {
+            return Some(cell.get());
+        }
+        if cell.get() == 0 {
+            cell.set(self.initial(index) as u64 | FUNCREF_INIT_BIT);
+        }
+        Some(cell.get() & !FUNCREF_INIT_BIT)
+    }
+
+    /// What the module says about element `index`.
+    fn initial(&self, index: u64) -> *const VMFuncRef {
+        let (first, count) = self.init;
+        // SAFETY: the owner is null or lives as long as `self`.
+        let owner = unsafe { self.owner.get().as_ref() };
+        let (Some(owner), true) = (owner, index < u64::from(count)) else { return ptr::null() };
+        let row = owner.module().artifact().tables().table_init.get(first as usize + index as usize);
+        match row {
+            Some(row) if row.function != NONE => owner.func_ref(row.function).map_or(ptr::null(), ptr::from_ref),
+            _ => ptr::null(),
+        }
+    }
+
+    /// Sets the element at `index` to a reference.
+    pub(crate) fn set(&self, index: u64, value: u64) -> Result<(), OutOfBounds> {
+        let index = usize::try_from(index).map_err(|_| OutOfBounds)?;
+        self.elements().get(index).ok_or(OutOfBounds)?.set(value | self.tag());
+        Ok(())
+    }
+
+    /// Sets `count` elements from `to` on.
+    pub(crate) fn fill(&self, to: u64, value: u64, count: u64) -> Result<(), OutOfBounds> {
+        for cell in part(self.elements(), to, count)? {
+            cell.set(value | self.tag());
+        }
+        Ok(())
+    }
+
+    /// Copies `count` elements, which may overlap, from another table or this
+    /// one.
+    pub(crate) fn copy(&self, to: u64, from: &TableData, at: u64, count: u64) -> Result<(), OutOfBounds> {
+        let source = part(from.elements(), at, count)?;
+        let target = part(self.elements(), to, count)?;
+        // Elements that are not computed yet mean something only where they are.
+        if from.tag() != 0 {
+            for (i, cell) in source.iter().enumerate() {
+                if cell.get() == 0 {
+                    from.get(at + i as u64);
+                }
+            }
+        }
+        // SAFETY: both are elements of tables, `count` each; `copy` allows
+        // an overlap, and cells can be copied through.
+        unsafe { ptr::copy(source.as_ptr().cast::<u64>(), target.as_ptr().cast::<u64>().cast_mut(), source.len()) };
+        Ok(())
+    }
+
+    /// Grows by `delta` elements set to `value`; the old length, or `None` if
+    /// the table cannot become that large.
+    pub(crate) fn grow(&self, delta: u64, value: u64) -> Option<u64> {
+        let old = self.length();
+        let new = old.checked_add(delta)?;
+        if new > self.ty.maximum_or_limit() {
+            return None;
+        }
+        if delta == 0 {
+            return Some(old);
+        }
+        let (wanted, capacity) = (usize::try_from(new).ok()?, self.capacity.get()?);
+        if wanted > capacity {
+            let larger = wanted.max(capacity.saturating_mul(2).min(usize::try_from(self.ty.maximum_or_limit()).ok()?));
+            let storage = allocate(larger)?;
+            let base = self.def().base.get().cast::<u64>();
+            // SAFETY: `old` elements at the base, `larger` at the new storage,
+            // which overlaps nothing; the old storage was allocated for
+            // `capacity` elements, and nothing points into it except `base`.
+            unsafe {
+                ptr::copy_nonoverlapping(base, storage.as_ptr(), old as usize);
+                alloc::dealloc(base.cast(), layout(capacity)?);
+            }
+            self.def().base.set(storage.as_ptr().cast());
+            self.capacity.set(Some(larger));
+        }
+        self.def().length.set(new);
+        self.fill(old, value, delta).ok()?;
+        Some(old)
+    }
+}
+
+impl Drop for TableData {
+    fn drop(&mut self) {
+        if let Some(layout) = self.capacity.get().and_then(layout) {
+            // SAFETY: allocated with this layout in `allocated` or `grow`. A
+            // definition in a context is still there, since the slot that
+            // holds it is dropped after the tables.
+            unsafe { alloc::dealloc(self.def().base.get(), layout) };
+        }
+    }
+}
+
+/// `count` elements from `at` on.
+fn part<T>(of: &[T], at: u64, count: u64) -> Result<&[T], OutOfBounds> {
+    let start = usize::try_from(at).map_err(|_| OutOfBounds)?;
+    let end = usize::try_from(at.checked_add(count).ok_or(OutOfBounds)?).map_err(|_| OutOfBounds)?;
+    of.get(start..end).ok_or(OutOfBounds)
+}
+
+impl Stored<TableData> {
+    /// The reference at `index`.
+    pub(crate) fn get_ref(self, store: &mut StoreOpaque, index: u64) -> Option<Ref> {
+        let table = self.get(store);
+        let raw = ValRaw::of(table.get(index)?);
+        // SAFETY: elements of a table of this store are references of its
+        // element type.
+        unsafe { Val::from_raw(raw, table.ty().element(), store) }.ref_()
+    }
+
+    /// A reference as an element.
+    ///
+    /// # Errors
+    /// The type of the elements, if the reference has another one.
+    ///
+    /// # Panics
+    /// If the reference belongs to another store.
+    pub(crate) fn element(self, store: &StoreOpaque, value: Ref) -> Result<u64, ValType> {
+        let expected = self.get(store).ty().element();
+        if value.ty() == expected { Ok(raw(store, value)) } else { Err(expected) }
+    }
+}
+
+/// A reference as an element.
+///
+/// # Panics
+/// If it belongs to another store.
+pub(crate) fn raw(store: &StoreOpaque, value: Ref) -> u64 {
+    Val::from(value).to_raw(store).low
+}

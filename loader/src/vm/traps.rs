@@ -1,0 +1,87 @@
+//! From a fault in compiled code to a trap, and from a program counter to the
+//! frames below it.
+//!
+//! Frames are walked through frame pointers, which all compiled code keeps:
+//!
+//! ```text
+//!   fp ──▶ | caller's fp     |      until the frame pointer is that of the
+//!          | return address  |      entry stub
+//! ```
+
+use super::activation;
+use super::state::{StoreState, Suspended};
+use crate::sys::signals::{Fault, Registers};
+use wasmc_artifacts::abi::Trap;
+
+/// Decides whether a fault is a trap of the wasm code that runs on this
+/// thread. Called inside a signal handler: takes no lock, allocates nothing.
+pub(crate) fn decide(fault: Fault) -> Option<Registers> {
+    let state = activation::current()?;
+    // SAFETY: the pointer is set only while the store is borrowed by the call
+    // that entered it, on this thread.
+    let state = unsafe { state.as_ref() };
+    let pc = fault.registers.pc;
+    let instance = state.code_list().find(|instance| instance.module().text().contains(&pc))?;
+    let module = instance.module();
+    let listed = module.artifact().trap_at((pc - module.text().start) as u32);
+    let trap = match (listed, fault.address) {
+        (Some(trap), _) => trap,
+        (None, Some(address)) if state.is_memory(address) => Trap::MemoryOutOfBounds,
+        _ => return None,
+    };
+    state.trap.set(Some(trap));
+    state.capture(Some(pc), fault.registers.fp);
+    state.context.pending.set(1);
+    let context = &state.context;
+    Some(Registers {
+        pc: context.entry_pc.get() as usize,
+        sp: context.entry_sp.get() as usize,
+        fp: context.entry_fp.get() as usize,
+    })
+}
+
+impl StoreState {
+    /// Notes the wasm frames of all activations of this store, innermost
+    /// first: the function that `pc` is in, if it is given, then the callers
+    /// of the frame with frame pointer `fp`.
+    pub(super) fn capture(&self, pc: Option<usize>, fp: usize) {
+        self.frame_count.set(0);
+        self.exact.set(pc.is_some());
+        if let Some(pc) = pc {
+            self.note(pc);
+        }
+        self.walk(fp, self.context.entry_fp.get() as usize);
+        let mut older = self.suspended.get();
+        // SAFETY: suspended activations are in frames further up this stack.
+        while let Some(Suspended { exit_fp, entry_fp, older: next, .. }) = unsafe { older.as_ref() } {
+            self.walk(*exit_fp as usize, *entry_fp as usize);
+            older = *next;
+        }
+    }
+
+    /// What `capture` noted, once.
+    pub(super) fn captured(&self) -> impl Iterator<Item = usize> {
+        self.frames.iter().take(self.frame_count.replace(0)).map(std::cell::Cell::get)
+    }
+
+    fn note(&self, pc: usize) -> bool {
+        let count = self.frame_count.get();
+        let Some(frame) = self.frames.get(count) else { return false };
+        frame.set(pc);
+        self.frame_count.set(count + 1);
+        true
+    }
+
+    fn walk(&self, mut fp: usize, entry_fp: usize) {
+        while fp != 0 && fp != entry_fp {
+            let frame = fp as *const usize;
+            // SAFETY: compiled code and its stubs keep frame pointers, so this
+            // is a frame between the entry stub's and the current one.
+            let (caller, pc) = unsafe { (*frame, *frame.add(1)) };
+            if caller == entry_fp || caller <= fp || !self.note(pc) {
+                break;
+            }
+            fp = caller;
+        }
+    }
+}
