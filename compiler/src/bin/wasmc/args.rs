@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use wasmc::{Error, Features, OptLevel, Options, Target};
@@ -189,7 +189,6 @@ impl Emit {
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Emit::Cwasm => "cwasm",
-            Emit::Obj => "o",
             Emit::Obj => "o",
             Emit::Clif => "clif",
             Emit::Asm => "s",

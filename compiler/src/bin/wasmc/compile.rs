@@ -83,7 +83,6 @@ fn kind(emit: Emit) -> wasmc::Emit {
     match emit {
         Emit::Cwasm => wasmc::Emit::Cwasm,
         Emit::Obj => wasmc::Emit::Obj,
-        Emit::Obj => wasmc::Emit::Obj,
         Emit::Clif => wasmc::Emit::Clif,
         Emit::Asm => wasmc::Emit::Asm,
     }

@@ -1,0 +1,204 @@
+//! `wasmc run`.
+
+use super::{ADD, Folder};
+
+/// A WASI program that prints `line` and exits with `code`.
+fn prints_and_exits(line: &str, code: u8) -> String {
+    let length = line.len();
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "\10\00\00\00\{length:02x}\00\00\00")
+            (data (i32.const 16) "{line}")
+            (func (export "_start")
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (call $exit (i32.const {code}))))"#
+    )
+}
+
+const TRAPS: &str = r#"(module
+    (func $divide (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))
+    (func $_ZN6parser5parse17h0123456789abcdefE (drop (call $divide (i32.const 0))))
+    (func $_start (export "_start") (call $_ZN6parser5parse17h0123456789abcdefE)))"#;
+
+#[test]
+fn the_guests_exit_code_and_output_are_the_commands() {
+    let folder = Folder::new();
+    folder.write("a.wat", prints_and_exits("hi", 7));
+    let text = folder.wasmc(["run", "a.wat"]);
+    assert_eq!((text.code, text.text(), text.stderr.as_str()), (7, "hi", ""));
+    folder.wasmc(["a.wat"]).ok();
+    let artifact = folder.wasmc(["run", "a.cwasm"]);
+    assert_eq!((artifact.code, artifact.text()), (7, "hi"));
+    let wasm = wat::parse_str(prints_and_exits("hi", 0)).unwrap();
+    assert_eq!(folder.wasmc_with_input(["run", "-"], &wasm).ok().text(), "hi");
+    let artifact = std::fs::read(folder.path("a.cwasm")).unwrap();
+    assert_eq!(folder.wasmc_with_input(["run", "-"], &artifact).code, 7);
+}
+
+#[test]
+fn a_trap_is_named_with_a_backtrace() {
+    let folder = Folder::new();
+    folder.write("a.wat", TRAPS);
+    folder.wasmc(["a.wat"]).ok();
+    for file in ["a.wat", "a.cwasm"] {
+        let done = folder.wasmc(["run", file]).failed(134, &["integer divide by zero", "wasm backtrace"]);
+        let frames = ["0: divide\n", "1: parser::parse\n", "2: _start\n"];
+        let at: Vec<_> = frames.iter().map(|frame| done.stderr.find(frame)).collect();
+        assert!(at.is_sorted() && at[0].is_some(), "{}", done.stderr);
+    }
+    let deep = r#"(module (func $f (export "_start") (call $f)))"#;
+    folder.write("deep.wat", deep);
+    let done = folder.wasmc(["run", "deep.wat"]).failed(134, &["call stack exhausted", " more\n"]);
+    assert!(done.stderr.lines().count() < 60, "{}", done.stderr);
+}
+
+#[test]
+fn exports_are_called_with_arguments_of_their_types() {
+    let folder = Folder::new();
+    folder.write("add.wat", ADD);
+    assert_eq!(folder.wasmc(["run", "--invoke", "add", "add.wat", "-1", "0x10"]).ok().text(), "15\n");
+    folder.write(
+        "all.wat",
+        r#"(module (func (export "all") (param i64 f32 f64 v128 externref) (result i64 f32 f64 v128 externref)
+            (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)))"#,
+    );
+    let all = ["run", "--invoke", "all", "all.wat", "-9223372036854775808", "1.5", "-0.25", "0x7", "null"];
+    let expected = "-9223372036854775808\n1.5\n-0.25\n0x00000000000000000000000000000007\nnull\n";
+    assert_eq!(folder.wasmc(all).ok().text(), expected);
+
+    let invoke = |arguments: &[&str]| folder.wasmc(["run", "--invoke", "add", "add.wat"].iter().chain(arguments));
+    invoke(&["1"]).failed(1, &["takes 2 arguments", "(i32, i32) -> (i32)"]);
+    invoke(&["1", "two"]).failed(1, &["argument 2", "i32"]);
+    invoke(&["1", "4294967296"]).failed(1, &["argument 2", "does not fit into 32 bits"]);
+    folder.wasmc(["run", "--invoke", "sub", "add.wat"]).failed(1, &["no function `sub`", "there are: add"]);
+    folder.wasmc(["run", "add.wat"]).failed(1, &["no function `_start`", "--invoke", "add"]);
+}
+
+#[test]
+fn a_library_is_initialised_before_it_is_called() {
+    let folder = Folder::new();
+    folder.write(
+        "a.wat",
+        r#"(module (global $g (mut i32) (i32.const 0))
+            (func (export "_initialize") (global.set $g (i32.const 42)))
+            (func (export "get") (result i32) (global.get $g)))"#,
+    );
+    assert_eq!(folder.wasmc(["run", "--invoke", "get", "a.wat"]).ok().text(), "42\n");
+    folder.write("start.wat", "(module (func $s unreachable) (start $s))");
+    folder.wasmc(["run", "start.wat"]).failed(134, &["unreachable"]);
+}
+
+#[test]
+fn missing_imports_are_all_named_and_may_be_traps() {
+    let folder = Folder::new();
+    folder.write(
+        "a.wat",
+        r#"(module (import "env" "first" (func $f (param i32))) (import "env" "second" (func (result f64)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func (param i64)))
+            (func (export "_start") (call $f (i32.const 1))))"#,
+    );
+    folder.wasmc(["run", "a.wat"]).failed(
+        1,
+        &["first", "second", "(i32) -> ()", "() -> (f64)", "proc_exit", "(i64) -> ()"],
+    );
+    folder.write(
+        "b.wat",
+        r#"(module (import "env" "first" (func $f (param i32))) (import "env" "second" (func))
+            (func (export "_start") (call $f (i32.const 1))))"#,
+    );
+    folder.wasmc(["run", "b.wat"]).failed(1, &["--trap-unknown-imports"]);
+    let done = folder.wasmc(["run", "--trap-unknown-imports", "b.wat"]);
+    assert!(done.code != 0 && done.stderr.contains("first"), "{}", done.stderr);
+}
+
+/// Prints the program's arguments, each with a zero byte, then its variables.
+const LISTS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_sizes_get" (func $env_sizes (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_get" (func $env (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (i32.store (i32.const 0) (i32.const 4096))
+        (drop (call $args_sizes (i32.const 8) (i32.const 4)))
+        (drop (call $args (i32.const 1024) (i32.const 4096)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+        (drop (call $env_sizes (i32.const 8) (i32.const 4)))
+        (drop (call $env (i32.const 1024) (i32.const 4096)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))))"#;
+
+#[test]
+fn arguments_and_variables_reach_the_guest() {
+    let folder = Folder::new();
+    folder.write("a.wat", LISTS);
+    assert_eq!(folder.wasmc(["run", "a.wat", "-x", "--env", "y z"]).ok().text(), "a.wat\0-x\0--env\0y z\0");
+    let mut command = folder.command();
+    command.args(["run", "--argv0", "me", "--env", "A=1=2", "--env", "B", "a.wat"]).env("B", "two");
+    assert_eq!(command.output().unwrap().stdout, b"me\0A=1=2\0B=two\0");
+    folder.wasmc(["run", "--env", "NO_SUCH_VARIABLE", "a.wat"]).failed(2, &["NO_SUCH_VARIABLE"]);
+    folder.wasmc(["run", "--env", "=x", "a.wat"]).failed(1, &["variable name"]);
+}
+
+/// Opens `f` in the first preopened folder for writing, and exits with the
+/// error number.
+const OPENS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "f")
+    (func (export "_start") (call $exit (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1)
+        (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 64)))))"#;
+
+#[test]
+fn folders_are_opened_as_they_are_given() {
+    let folder = Folder::new();
+    folder.write("a.wat", OPENS);
+    std::fs::create_dir(folder.path("d")).unwrap();
+    const EBADF: i32 = 8;
+    assert_eq!(folder.wasmc(["run", "a.wat"]).code, EBADF);
+    assert_ne!(folder.wasmc(["run", "--dir", "d::/d::ro", "a.wat"]).code, 0);
+    assert!(!folder.path("d/f").exists());
+    folder.wasmc(["run", "--dir", "d::/d", "a.wat"]).ok();
+    assert!(folder.path("d/f").exists());
+    folder.wasmc(["run", "--dir", "missing", "a.wat"]).failed(1, &["missing"]);
+    folder.wasmc(["run", "--dir", "a::b::c::d", "a.wat"]).failed(2, &["HOST[::GUEST[::ro]]"]);
+}
+
+#[test]
+fn an_artifact_that_does_not_fit_says_why_and_what_to_do() {
+    let folder = Folder::new();
+    folder.write("a.wat", ADD);
+    let run = || folder.wasmc(["run", "--invoke", "add", "a.cwasm", "1", "2"]);
+    folder.wasmc(["a.wat", "--target", "aarch64-unknown-linux-gnu"]).ok();
+    if cfg!(target_arch = "x86_64") {
+        run().failed(1, &["aarch64", "x86_64", "--target"]);
+    }
+    folder.wasmc(["a.wat"]).ok();
+    run().ok();
+    let good = std::fs::read(folder.path("a.cwasm")).unwrap();
+    let at = good.windows(8).position(|bytes| bytes == b"\0wasmc\r\n").unwrap();
+    let with = |offset: usize, bytes: &[u8]| {
+        let mut file = good.clone();
+        file[at + offset..][..bytes.len()].copy_from_slice(bytes);
+        folder.write("a.cwasm", file);
+        run()
+    };
+    with(8, &[99, 0, 0, 0]).failed(1, &["format version 99", "recompile"]);
+    with(16, &[1, 0, 0, 0, 0, 0, 0, 0]).failed(1, &["ABI fingerprint 0000000000000001", "recompile"]);
+    folder.write("a.cwasm", &good[..good.len() / 2]);
+    run().failed(1, &["a.cwasm"]);
+}
+
+#[test]
+fn what_cannot_be_compiled_is_not_run() {
+    let folder = Folder::new();
+    folder.write("a.wat", "(module (func (result i32)))");
+    folder.wasmc(["run", "a.wat"]).failed(1, &["cannot compile `a.wat`", "byte offset"]);
+    folder.wasmc(["run", "missing"]).failed(1, &["cannot read `missing`"]);
+    folder.wasmc(["run"]).failed(2, &["required"]);
+}

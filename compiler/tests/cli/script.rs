@@ -1,0 +1,51 @@
+//! `wasmc wast`.
+
+use super::Folder;
+
+#[test]
+fn scripts_are_counted_and_failures_shown_with_their_line() {
+    let folder = Folder::new();
+    let module = r#"(module (func (export "f") (param i32) (result i32) (i32.div_u (i32.const 6) (local.get 0))))"#;
+    let good = r#"
+        (assert_return (invoke "f" (i32.const 2)) (i32.const 3))
+        (assert_trap (invoke "f" (i32.const 0)) "integer divide by zero")
+        (assert_invalid (module (func (result i32))) "type mismatch")"#;
+    folder.write("good.wast", format!("{module}{good}"));
+    let done = folder.wasmc(["wast", "good.wast"]).ok();
+    assert_eq!(done.text(), "good.wast: 3 assertions passed, 0 failed\n");
+
+    let bad = r#"
+        (assert_return (invoke "f" (i32.const 2)) (i32.const 4))
+        (assert_trap (invoke "f" (i32.const 1)) "integer divide by zero")
+        (assert_trap (invoke "f" (i32.const 0)) "unreachable")
+        (assert_invalid (module) "type mismatch")
+        (assert_unlinkable (module) "unknown import")
+        (invoke "g")"#;
+    folder.write("bad.wast", format!("{module}{bad}"));
+    let done = folder.wasmc(["wast", "good.wast", "bad.wast"]);
+    assert_eq!(done.code, 1);
+    let text = done.text();
+    assert!(text.contains("bad.wast: 0 assertions passed, 6 failed\n"), "{text}");
+    assert!(text.contains("  bad.wast:line 2: assert_return: expected i32 4 (0x4), got i32 3 (0x3)\n"), "{text}");
+    for line in 2..=7 {
+        assert!(text.contains(&format!("bad.wast:line {line}: ")), "{text}");
+    }
+    assert!(text.ends_with("2 files: 3 assertions passed, 6 failed\n"), "{text}");
+}
+
+#[test]
+fn what_is_no_script_fails() {
+    let folder = Folder::new();
+    folder.write("a.wast", "(module\n(");
+    let done = folder.wasmc(["wast", "a.wast", "missing.wast"]);
+    assert_eq!(done.code, 1);
+    assert!(done.text().contains("a.wast:line 2: script"), "{}", done.text());
+    assert!(done.stderr.contains("missing.wast"), "{}", done.stderr);
+}
+
+#[test]
+fn features_can_be_switched_off() {
+    let folder = Folder::new();
+    folder.write("a.wast", r#"(assert_invalid (module (func (param v128))) "SIMD support is not enabled")"#);
+    assert_eq!(folder.wasmc(["wast", "a.wast"]).code, 1);
+}
