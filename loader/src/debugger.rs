@@ -5,12 +5,22 @@
 //! not know where the file is. Costs a copy of the file, so only who asks for
 //! it gets it.
 
+use crate::sys;
+use crate::vm::code::Code;
 use wasmc_artifacts::container::ELF_ADDRESSES;
 
 const SHT_SYMTAB: u32 = 2;
 const SHF_ALLOC: u64 = 2;
 const SECTION_WIDTH: usize = 64;
 const SYMBOL_WIDTH: usize = 24;
+
+/// Tells debuggers about `code` until the result is dropped; `None` where
+/// they could not understand it.
+pub(crate) fn announce(code: &Code) -> Option<sys::Announced> {
+    let artifact = code.artifact();
+    let base = (code.text().start as u64).checked_sub(artifact.header().text.offset)?;
+    Some(sys::Announced::new(symbol_file(artifact.file(), base)?))
+}
 
 /// A file under change. All access is checked: the file may be damaged.
 struct Bytes(Vec<u8>);
@@ -46,7 +56,7 @@ struct Section {
 
 /// `file` as if it had been linked to be mapped at `base`. `None` if it is not
 /// ELF, or not intact.
-pub(crate) fn symbol_file(file: &[u8], base: u64) -> Option<Box<[u8]>> {
+fn symbol_file(file: &[u8], base: u64) -> Option<Box<[u8]>> {
     if !file.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
@@ -109,7 +119,8 @@ mod tests {
             put(at, number, width);
         }
         // name, kind, flags, address, start, length
-        let sections = [[1, 1, 2, 0x1000, 0, 0], [7, 2, 0, 0, 0x300, 48], [15, 1, 0, 0, 0x340, 4], [32, 3, 0, 0, 0x350, 40]];
+        let sections =
+            [[1, 1, 2, 0x1000, 0, 0], [7, 2, 0, 0, 0x300, 48], [15, 1, 0, 0, 0x340, 4], [32, 3, 0, 0, 0x350, 40]];
         for (number, section) in sections.into_iter().enumerate() {
             let header = 0x140 + number * 64;
             for ((at, width), value) in [(0, 4), (4, 4), (8, 8), (16, 8), (24, 8), (32, 8)].into_iter().zip(section) {

@@ -13,6 +13,7 @@ pub struct Config {
     max_wasm_stack: usize,
     wasm_backtrace: bool,
     wasm_backtrace_max_frames: usize,
+    debugger: bool,
 }
 
 impl Default for Config {
@@ -24,7 +25,7 @@ impl Default for Config {
 impl Config {
     /// The defaults: 512 KiB of stack, backtraces of up to 20 frames.
     pub fn new() -> Config {
-        Config { max_wasm_stack: 512 << 10, wasm_backtrace: true, wasm_backtrace_max_frames: 20 }
+        Config { max_wasm_stack: 512 << 10, wasm_backtrace: true, wasm_backtrace_max_frames: 20, debugger: false }
     }
 
     /// Bytes of stack that wasm code may use, from where the outermost call
@@ -40,6 +41,21 @@ impl Config {
     pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
         self.wasm_backtrace = enable;
         self
+    }
+
+    /// Whether debuggers are told about the functions of each module that is
+    /// loaded, with source lines if it was compiled with `-g`: then gdb (and
+    /// lldb, after `settings set plugin.jit-loader.gdb.enable on`) can break on
+    /// them by name and walk their frames. Works for ELF artifacts on Linux,
+    /// in a host that has a symbol table. Loading then copies the artifact,
+    /// so the default is no. Profilers need none of this.
+    pub fn debugger(&mut self, enable: bool) -> &mut Self {
+        self.debugger = enable;
+        self
+    }
+
+    pub(crate) fn announces_modules(&self) -> bool {
+        self.debugger
     }
 
     /// The largest number of frames, the innermost ones, that a backtrace

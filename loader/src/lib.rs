@@ -25,6 +25,7 @@
 
 mod backtrace;
 mod caller;
+mod debugger;
 mod engine;
 mod error;
 mod externs;

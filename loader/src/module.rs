@@ -1,5 +1,6 @@
 //! Modules: artifacts that are mapped and fit this machine.
 
+use crate::debugger;
 use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
 use crate::sys;
@@ -36,6 +37,8 @@ use wasmc_artifacts::format::{Artifact, Export, ExternKind, Import};
 pub struct Module(Arc<Inner>);
 
 struct Inner {
+    /// Debuggers know of the code as long as this exists, so not longer than the code.
+    _announced: Option<sys::Announced>,
     engine: Engine,
     code: Code,
     slot: SlotLayout,
@@ -83,7 +86,8 @@ impl Module {
         let types = artifact.tables().types;
         engine.register_types(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
-        Ok(Module(Arc::new(Inner { engine: engine.clone(), code, slot })))
+        let announced = if engine.config().announces_modules() { debugger::announce(&code) } else { None };
+        Ok(Module(Arc::new(Inner { _announced: announced, engine: engine.clone(), code, slot })))
     }
 
     /// The engine it was loaded with.

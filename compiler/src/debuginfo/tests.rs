@@ -59,7 +59,8 @@ type Dwarf<'a> = gimli::Dwarf<EndianSlice<'a, LittleEndian>>;
 
 fn load(sections: &[DebugSection]) -> Dwarf<'_> {
     let find = |id: gimli::SectionId| sections.iter().find(|s| s.name == id.name()).map_or(&[][..], |s| &s.bytes);
-    let Ok(dwarf) = gimli::Dwarf::load(|id| Ok::<_, std::convert::Infallible>(EndianSlice::new(find(id), LittleEndian)));
+    let Ok(dwarf) =
+        gimli::Dwarf::load(|id| Ok::<_, std::convert::Infallible>(EndianSlice::new(find(id), LittleEndian)));
     dwarf
 }
 
@@ -90,10 +91,12 @@ fn native_code_gets_the_guests_lines_and_otherwise_offsets_in_the_wasm_file() {
         rows(&make(&guest, &locations)),
         [
             (0, file("fib.wasm"), 105),
+            (4, file("fib.wasm"), 105),
             (8, file("/src/lib/fib.c"), 5),
             (30, file("/src/lib/fib.c"), 7),
             (50, None, 7),
             (64, file("fib.wasm"), 141),
+            (70, file("fib.wasm"), 141),
             (72, file("/src/lib/fib.c"), 5),
             (100, None, 5),
         ]
@@ -105,7 +108,7 @@ fn without_debug_information_in_the_guest_lines_are_wasm_offsets() {
     let rows = rows(&make(&[], &[(0, 7), (6, 9), (90, 30)]));
     assert_eq!(
         rows.iter().map(|(address, _, line)| (*address, *line)).collect::<Vec<_>>(),
-        [(0, 7), (6, 9), (50, 9), (64, 30), (100, 30)]
+        [(0, 7), (6, 9), (50, 9), (64, 30), (90, 30), (100, 30)]
     );
 }
 

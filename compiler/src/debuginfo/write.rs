@@ -95,7 +95,8 @@ fn line_program(input: &Input<'_>, lines: &Lines) -> LineProgram {
 }
 
 /// One sequence: a row where the location changes. The code before the first
-/// location belongs to it as well, it sets up the frame.
+/// location sets up the frame; it has the same location in a row of its own,
+/// so that a debugger knows where to break in the function.
 fn write_function(
     program: &mut LineProgram,
     files: &mut Files,
@@ -105,27 +106,33 @@ fn write_function(
 ) {
     let mut last = None;
     for (native, wasm) in locations {
-        let (file, line, column) = match lines.find(*wasm) {
+        let place = match lines.find(*wasm) {
             Some(location) => (guest_file(program, files, lines, &location), location.line, location.column),
             None => (files.wasm, u64::from(*wasm), 0),
         };
-        if last == Some((file, line, column)) {
-            continue;
-        }
-        let offset = if last.is_none() {
+        let offset = u64::from(native - function.offset);
+        if last.is_none() {
             program.begin_sequence(Some(address(function.offset)));
-            0
-        } else {
-            u64::from(native - function.offset)
-        };
-        last = Some((file, line, column));
-        let row = program.row();
-        (row.address_offset, row.file, row.line, row.column) = (offset, file, line, column);
-        program.generate_row();
+            if offset != 0 {
+                write_row(program, 0, place);
+            }
+            program.row().prologue_end = true;
+        }
+        if last != Some(place) {
+            write_row(program, offset, place);
+        }
+        last = Some(place);
     }
     if last.is_some() {
         program.end_sequence(u64::from(function.size));
     }
+}
+
+/// Writes a row: distance from the function's start; file, line and column.
+fn write_row(program: &mut LineProgram, offset: u64, (file, line, column): (FileId, u64, u64)) {
+    let row = program.row();
+    (row.address_offset, row.file, row.line, row.column) = (offset, file, line, column);
+    program.generate_row();
 }
 
 fn guest_file(program: &mut LineProgram, files: &mut Files, lines: &Lines, location: &Location) -> FileId {

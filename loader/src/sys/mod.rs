@@ -4,10 +4,11 @@
 //!   with zero pages or views of a file;
 //! * [`anonymous_file`]: bytes as a file that can be mapped;
 //! * [`stack_bounds`]: where the current thread's stack ends;
+//! * [`Announced`]: code that debuggers know of;
 //! * [`signals`]: the process-wide handlers that turn faults into traps.
 //!
 //! What this is not: it knows nothing of modules, stores or traps.
 
 mod unix;
 
-pub(crate) use unix::{Access, Region, anonymous_file, make_accessible, page_size, signals, stack_bounds};
+pub(crate) use unix::{Access, Announced, Region, anonymous_file, make_accessible, page_size, signals, stack_bounds};
