@@ -161,7 +161,9 @@ impl Error {
         let Inner { layer, below, backtrace } = *error.0;
         match layer.into_value().downcast::<E>() {
             Ok(value) => Ok(*value),
-            Err(_) => Err(Error(Box::new(Inner { layer: Box::new(Text("a value of another type")), below, backtrace }))),
+            Err(_) => {
+                Err(Error(Box::new(Inner { layer: Box::new(Text("a value of another type")), below, backtrace })))
+            }
         }
     }
 

@@ -1,11 +1,11 @@
 //! What can be imported and exported.
 
 use crate::func::Func;
-use crate::vm::global::Global;
 use crate::memory::Memory;
 use crate::store::{AsContext, StoreOpaque};
 use crate::table::Table;
 use crate::types::ExternType;
+use crate::vm::global::Global;
 use crate::vm::handle::StoreId;
 
 /// Something that can be imported and exported.

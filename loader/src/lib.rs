@@ -51,7 +51,6 @@ pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
-pub use vm::global::Global;
 pub use instance::Instance;
 pub use linker::Linker;
 pub use linking::{ImportProblem, LinkError, UnknownImportError};
@@ -60,10 +59,9 @@ pub use module::{IncompatibleError, Module, ModuleExport};
 pub use pre::InstancePre;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use table::Table;
-pub use types::{
-    ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType, ValType,
-};
+pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType, ValType};
 pub use values::{ExternRef, Ref, V128, Val};
+pub use vm::global::Global;
 pub use vm::host::{IntoFunc, WasmRet};
 pub use vm::instance::AllocationError;
 pub use vm::typed::{WasmParams, WasmResults, WasmTy};

@@ -317,9 +317,7 @@ impl<T: 'static> Linker<T> {
     pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, module: &str) -> Result<Func> {
         for name in ["", "_start"] {
             if let Some(item) = self.get(&mut store, module, name) {
-                return item
-                    .into_func()
-                    .ok_or_else(|| Error::msg(format!("`{name}` of `{module}` is not a function")));
+                return item.into_func().ok_or_else(|| Error::msg(format!("`{name}` of `{module}` is not a function")));
             }
         }
         Ok(Func::wrap(store, || {}))

@@ -129,8 +129,6 @@ impl Memory {
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let opaque = &store.as_context_mut().0.opaque;
         let memory = self.0.get(opaque);
-        memory.grow(delta).ok_or_else(|| {
-            Error::msg(format!("cannot grow a {} by {delta} pages", self.ty_in(opaque)))
-        })
+        memory.grow(delta).ok_or_else(|| Error::msg(format!("cannot grow a {} by {delta} pages", self.ty_in(opaque))))
     }
 }

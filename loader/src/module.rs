@@ -49,7 +49,9 @@ struct Inner {
 #[non_exhaustive]
 pub enum IncompatibleError {
     /// Compiled for another architecture.
-    #[error("artifact is for {found} ({triple}), this machine is {expected}; recompile it with `--target {expected}-…`")]
+    #[error(
+        "artifact is for {found} ({triple}), this machine is {expected}; recompile it with `--target {expected}-…`"
+    )]
     Arch {
         /// The artifact's architecture.
         found: &'static str,
@@ -59,13 +61,17 @@ pub enum IncompatibleError {
         expected: &'static str,
     },
     /// The CPU lacks features that the code uses.
-    #[error("artifact requires the CPU features {missing}, which this machine does not have; recompile it with `--cpu baseline` or for a level that this machine reaches")]
+    #[error(
+        "artifact requires the CPU features {missing}, which this machine does not have; recompile it with `--cpu baseline` or for a level that this machine reaches"
+    )]
     Cpu {
         /// The names of the missing features, separated by commas.
         missing: String,
     },
     /// Aligned for smaller pages than this machine has.
-    #[error("artifact is aligned for pages of {found} bytes, this machine has pages of {expected}; recompile it for a target with such pages")]
+    #[error(
+        "artifact is aligned for pages of {found} bytes, this machine has pages of {expected}; recompile it for a target with such pages"
+    )]
     PageSize {
         /// The artifact's alignment in bytes.
         found: u64,

@@ -2,8 +2,8 @@
 //! one to be provided where another is expected.
 
 use std::fmt;
-pub use wasmc_artifacts::abi::{FuncType, ValType};
 use wasmc_artifacts::abi::WASM_PAGE_SIZE;
+pub use wasmc_artifacts::abi::{FuncType, ValType};
 use wasmc_artifacts::format;
 
 /// Whether a global can change.
@@ -248,8 +248,7 @@ impl ExternType {
     pub(crate) fn matches(&self, expected: &ExternType) -> bool {
         /// The provided thing is at least as large and can grow no further.
         fn fits(min: u64, max: Option<u64>, expected_min: u64, expected_max: Option<u64>) -> bool {
-            min >= expected_min
-                && expected_max.is_none_or(|expected_max| max.is_some_and(|max| max <= expected_max))
+            min >= expected_min && expected_max.is_none_or(|expected_max| max.is_some_and(|max| max <= expected_max))
         }
         match (self, expected) {
             (ExternType::Func(found), ExternType::Func(expected)) => found == expected,

@@ -99,7 +99,10 @@ impl Func {
             return Err(Error::msg(format!("a function of type {ty} was called with arguments of types {given}")));
         }
         if results.len() != ty.results().len() {
-            return Err(Error::msg(format!("a function of type {ty} was called with room for {} results", results.len())));
+            return Err(Error::msg(format!(
+                "a function of type {ty} was called with room for {} results",
+                results.len()
+            )));
         }
         let mut values: Vec<ValRaw> = params.iter().map(|value| value.to_raw(&store.opaque)).collect();
         values.resize(params.len().max(results.len()), ValRaw::default());
@@ -178,11 +181,7 @@ unsafe fn without_entry<P: WasmParams, R: WasmResults>(
 ///
 /// # Safety
 /// `func` belongs to the store, the values have the types of its parameters.
-unsafe fn untyped<T: 'static>(
-    store: &mut StoreInner<T>,
-    func: &VMFuncRef,
-    values: &mut [ValRaw],
-) -> Result<()> {
+unsafe fn untyped<T: 'static>(store: &mut StoreInner<T>, func: &VMFuncRef, values: &mut [ValRaw]) -> Result<()> {
     let host = &raw mut *store;
     // SAFETY: as in `typed`.
     let opaque = unsafe { &(*host).opaque };

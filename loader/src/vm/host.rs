@@ -162,10 +162,7 @@ pub(super) fn adapter(row: &TypeRow, def: &HostFuncDef) -> Option<(u32, *mut u8)
 /// `record` is the record of a host function of a `Store<T>` that is
 /// exclusively borrowed by the call in progress; all bits 0 are an `O`.
 #[inline(always)]
-unsafe fn run<T: 'static, O: Copy>(
-    record: *mut VMHostFunc,
-    body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>,
-) -> O {
+unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>) -> O {
     // SAFETY: the record is valid, and its store is the one that the call is in.
     let (record, state) = unsafe { (&*record, &*(*record).store.get().cast_const().cast::<StoreState>()) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {

@@ -378,7 +378,11 @@ impl InstanceData {
     }
 
     /// A handle for something that the instance owns or imports.
-    pub(crate) fn handle<T>(&self, state: &StoreState, get: impl FnOnce(&InstanceData) -> Option<&T>) -> Option<Stored<T>> {
+    pub(crate) fn handle<T>(
+        &self,
+        state: &StoreState,
+        get: impl FnOnce(&InstanceData) -> Option<&T>,
+    ) -> Option<Stored<T>> {
         debug_assert!(self.belongs_to(state), "an instance of another store");
         // SAFETY: the lifetimes of `get` leave it nothing to return but parts
         // of the instance, which the store owns.

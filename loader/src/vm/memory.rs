@@ -56,11 +56,7 @@ impl MemoryData {
     ///
     /// # Safety
     /// `def` lives as long as the value.
-    pub(super) unsafe fn alone(
-        def: NonNull<VMMemoryDef>,
-        ty: MemoryType,
-        plan: MemoryPlan,
-    ) -> io::Result<MemoryData> {
+    pub(super) unsafe fn alone(def: NonNull<VMMemoryDef>, ty: MemoryType, plan: MemoryPlan) -> io::Result<MemoryData> {
         let region = Region::reserve(plan.span().max(sys::page_size()))?;
         let initial = plan.initial.next_multiple_of(sys::page_size());
         // SAFETY: the region is new.

@@ -125,9 +125,7 @@ impl Slot {
     /// has no memory.
     pub(crate) fn region(&self) -> Option<(&Region, usize)> {
         match &self.backing {
-            Backing::Mapped(region) => {
-                Some((region, self.vmctx.as_ptr() as usize - region.start().as_ptr() as usize))
-            }
+            Backing::Mapped(region) => Some((region, self.vmctx.as_ptr() as usize - region.start().as_ptr() as usize)),
             Backing::Heap(..) => None,
         }
     }

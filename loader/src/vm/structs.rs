@@ -50,10 +50,7 @@ impl VMFuncImport {
         // SAFETY: the fields from `host_native` on are those of VMHostFunc,
         // in the same order and of the same types, up to the end.
         unsafe {
-            &*std::ptr::from_ref(self)
-                .cast::<u8>()
-                .add(abi::vm_func_import::host_native as usize)
-                .cast::<VMHostFunc>()
+            &*std::ptr::from_ref(self).cast::<u8>().add(abi::vm_func_import::host_native as usize).cast::<VMHostFunc>()
         }
     }
 }
