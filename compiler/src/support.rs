@@ -101,55 +101,61 @@ pub(crate) fn build(number: u32, isa: &dyn TargetIsa, func: &mut ir::Function, c
 /// the float, rounding to nearest as the CPU is set to, and subtracting it
 /// again gives the integer. For the other directions that is corrected by one
 /// where it went the wrong way. The sign is put back last, for the sake of
-/// results that are -0.
+/// results that are -0: a result has its operand's sign, always.
 pub(crate) fn round(b: &mut FunctionBuilder<'_>, rounding: Rounding, x: Value) -> Value {
+    match b.func.dfg.value_type(x) {
+        types::F32 => round_first_lane(b, rounding, types::F32X4, x),
+        types::F64 => round_first_lane(b, rounding, types::F64X2, x),
+        _ => round_lanes(b, rounding, x),
+    }
+}
+
+/// Rounds a scalar as a vector, where a comparison gives a mask to work with.
+fn round_first_lane(b: &mut FunctionBuilder<'_>, rounding: Rounding, ty: Type, x: Value) -> Value {
+    let x = b.ins().scalar_to_vector(ty, x);
+    let rounded = round_lanes(b, rounding, x);
+    b.ins().extractlane(rounded, 0)
+}
+
+fn round_lanes(b: &mut FunctionBuilder<'_>, rounding: Rounding, x: Value) -> Value {
     let ty = b.func.dfg.value_type(x);
-    let (one, limit) = (float(b, ty, 1.0), float(b, ty, fraction_limit(ty)));
-    let magnitude = b.ins().fabs(x);
+    let limit = float(b, ty, if ty == types::F32X4 { (1u32 << 23).into() } else { (1u64 << 52) as f64 });
+    let minus_zero = float(b, ty, -0.0);
+    let sign = b.ins().band(x, minus_zero);
+    let magnitude = b.ins().bxor(x, sign);
     let pushed = b.ins().fadd(magnitude, limit);
     let nearest = b.ins().fsub(pushed, limit);
     let rounded = match rounding {
         Rounding::Nearest => nearest,
         Rounding::Trunc => {
-            let too_large = one_if(b, FloatCC::GreaterThan, nearest, magnitude, one);
+            let too_large = one_where(b, FloatCC::LessThan, magnitude, nearest);
             b.ins().fsub(nearest, too_large)
         }
         Rounding::Floor => {
-            let signed = copy_sign(b, nearest, x);
-            let too_large = one_if(b, FloatCC::GreaterThan, signed, x, one);
+            let signed = b.ins().bor(nearest, sign);
+            let too_large = one_where(b, FloatCC::LessThan, x, signed);
             b.ins().fsub(signed, too_large)
         }
         Rounding::Ceil => {
-            let signed = copy_sign(b, nearest, x);
-            let too_small = one_if(b, FloatCC::LessThan, signed, x, one);
+            let signed = b.ins().bor(nearest, sign);
+            let too_small = one_where(b, FloatCC::LessThan, signed, x);
             b.ins().fadd(signed, too_small)
         }
     };
-    let rounded = copy_sign(b, rounded, x);
+    let rounded = b.ins().bor(rounded, sign);
     // Adding 0 makes a signalling NaN quiet and changes nothing else here:
     // -0 is not large.
     let zero = float(b, ty, 0.0);
     let large = b.ins().fadd(x, zero);
-    select_if(b, FloatCC::LessThan, magnitude, limit, rounded, large)
+    let small = mask(b, FloatCC::LessThan, magnitude, limit);
+    b.ins().bitselect(small, rounded, large)
 }
 
-/// 2 to the power of the width of the fraction.
-fn fraction_limit(ty: Type) -> f64 {
-    match ty.lane_type() {
-        types::F32 => (1u64 << 23) as f64,
-        _ => (1u64 << 52) as f64,
-    }
-}
-
-/// A constant in all lanes.
+/// A float in all lanes.
 pub(crate) fn float(b: &mut FunctionBuilder<'_>, ty: Type, value: f64) -> Value {
-    let lane = value.to_bits().to_le_bytes();
-    let narrow = (value as f32).to_bits().to_le_bytes();
     match ty {
-        types::F32 => b.ins().f32const(value as f32),
-        types::F64 => b.ins().f64const(value),
-        types::F32X4 => vector(b, ty, &narrow),
-        _ => vector(b, ty, &lane),
+        types::F32X4 => vector(b, ty, &(value as f32).to_le_bytes()),
+        _ => vector(b, ty, &value.to_le_bytes()),
     }
 }
 
@@ -159,37 +165,19 @@ fn vector(b: &mut FunctionBuilder<'_>, ty: Type, lane: &[u8]) -> Value {
     b.ins().vconst(ty, constant)
 }
 
-/// `yes` where the comparison holds, and `no` elsewhere.
-fn select_if(b: &mut FunctionBuilder<'_>, condition: FloatCC, x: Value, y: Value, yes: Value, no: Value) -> Value {
+/// All ones where the comparison holds, as floats, and 0 elsewhere.
+fn mask(b: &mut FunctionBuilder<'_>, condition: FloatCC, x: Value, y: Value) -> Value {
     let ty = b.func.dfg.value_type(x);
     let mask = b.ins().fcmp(condition, x, y);
-    if !ty.is_vector() {
-        return b.ins().select(mask, yes, no);
-    }
-    let mask = cast(b, ty, mask);
-    b.ins().bitselect(mask, yes, no)
+    cast(b, ty, mask)
 }
 
-/// `one` where the comparison holds, and 0 elsewhere.
-fn one_if(b: &mut FunctionBuilder<'_>, condition: FloatCC, x: Value, y: Value, one: Value) -> Value {
+/// 1 where the comparison holds, and 0 elsewhere.
+fn one_where(b: &mut FunctionBuilder<'_>, condition: FloatCC, x: Value, y: Value) -> Value {
     let ty = b.func.dfg.value_type(x);
-    if !ty.is_vector() {
-        let zero = float(b, ty, 0.0);
-        return select_if(b, condition, x, y, one, zero);
-    }
-    let mask = b.ins().fcmp(condition, x, y);
-    let mask = cast(b, ty, mask);
+    let one = float(b, ty, 1.0);
+    let mask = mask(b, condition, x, y);
     b.ins().band(mask, one)
-}
-
-/// The magnitude of `x` with the sign of `y`.
-fn copy_sign(b: &mut FunctionBuilder<'_>, x: Value, y: Value) -> Value {
-    let ty = b.func.dfg.value_type(x);
-    if !ty.is_vector() {
-        return b.ins().fcopysign(x, y);
-    }
-    let sign = float(b, ty, -0.0);
-    b.ins().bitselect(sign, y, x)
 }
 
 fn cast(b: &mut FunctionBuilder<'_>, ty: Type, x: Value) -> Value {
