@@ -2,3 +2,5 @@
 //! file per kind of evidence.
 
 pub mod corpus;
+pub mod rng;
+pub mod samples;

@@ -248,10 +248,9 @@ impl<'a> Artifact<'a> {
             let memory = self.tables.memories.get(imports.saturating_add(e.memory as usize));
             let memory = memory.ok_or(FormatError::corrupt("an extent's memory does not exist"))?;
             let end = e.position.checked_add(e.content.length);
-            check(
-                end.is_some_and(|end| end <= (memory.minimum << memory.page_shift).next_multiple_of(page)),
-                "a memory extent lies outside its memory",
-            )?;
+            // Where rounding up overflows, the memory ends where the address space does.
+            let limit = (memory.minimum << memory.page_shift).checked_next_multiple_of(page).unwrap_or(u64::MAX);
+            check(end.is_some_and(|end| end <= limit), "a memory extent lies outside its memory")?;
             check((e.memory, e.position) >= last, "memory extents overlap or are not in order")?;
             last = (e.memory, end.unwrap_or(u64::MAX));
         }

@@ -1,0 +1,17 @@
+;; Calls: direct, of an import, through a read-only table and an exported one.
+(module
+  (type $binary (func (param i32 i32) (result i32)))
+  (import "host" "log" (func $log (param i32)))
+  (table $fixed 4 4 funcref)
+  (table $open (export "open") 4 8 funcref)
+  (elem (table $fixed) (i32.const 0) func $add $sub)
+  (elem (table $open) (i32.const 0) func $add)
+  (func $add (type $binary) (i32.add (local.get 0) (local.get 1)))
+  (func $sub (type $binary) (i32.sub (local.get 0) (local.get 1)))
+  (func $direct (export "direct") (param i32) (result i32) (call $add (local.get 0) (i32.const 7)))
+  (func $import (export "import") (call $log (i32.const 1)))
+  (func $through_fixed (export "through_fixed") (param i32) (result i32)
+    (call_indirect $fixed (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
+  (func $through_open (export "through_open") (param i32) (result i32)
+    (call_indirect $open (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
+)

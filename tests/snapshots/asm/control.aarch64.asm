@@ -1,0 +1,93 @@
+;; switch
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  emit_island 44
+  subs wzr, w3, #2
+  mov x9, #2 ; csel x9, x3, x9, lo ; csdb ; adr x8, pc+16 ; ldrsw x9, [x8, x9, uxtw #2] ; add x8, x8, x9 ; br x8 ; jt_entries [MachLabel(2), MachLabel(1)] ; default label3
+block1:
+  movz w2, #20
+  b label4
+block2:
+  movz w2, #10
+  b label4
+block3:
+  movz w2, #30
+  b label4
+block4:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; swap
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  b label1
+block1:
+  mov x2, x4
+  ldp fp, lr, [sp], #16
+  ret
+
+;; divide
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  cbz w4, #trap=int_divz
+  adds wzr, w4, #1
+  ccmp w3, #1, #nzcv, eq
+  b.vs #trap=int_ovf
+  sdiv w2, w3, w4
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; truncate
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  fcmp s0, s0
+  b.vs #trap=bad_toint
+  movz w4, #52992, LSL #16
+  fmov s6, w4
+  fcmp s0, s6
+  b.lt #trap=int_ovf
+  movz w10, #20224, LSL #16
+  fmov s16, w10
+  fcmp s0, s16
+  b.ge #trap=int_ovf
+  fcvtzs w2, s0
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; never
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  udf #0xc11f
+
+;; select
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  b label1
+block1:
+  subs wzr, w5, wzr
+  csel x2, x3, x4, ne
+  ldp fp, lr, [sp], #16
+  ret
+
+;; wasmc.native_entry (i32) -> (i32)
+;; wasmc.array_entry (i32) -> (i32)
+;; wasmc.native_entry (i32, i64) -> (i64, i32)
+;; wasmc.array_entry (i32, i64) -> (i64, i32)
+;; wasmc.native_entry (i32, i32) -> (i32)
+;; wasmc.array_entry (i32, i32) -> (i32)
+;; wasmc.native_entry (f32) -> (i32)
+;; wasmc.array_entry (f32) -> (i32)
+;; wasmc.native_entry () -> ()
+;; wasmc.array_entry () -> ()
+;; wasmc.native_entry (i64, i64, i32) -> (i64)
+;; wasmc.array_entry (i64, i64, i32) -> (i64)

@@ -1,0 +1,93 @@
+;; switch
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movl $0x2, %r8d
+  movl %esi, %r9d
+  cmpl %r8d, %r9d
+  cmovbl %r9d, %r8d
+  br_table %r8, %rcx, %rax
+block1:
+  movl $0x14, %eax
+  jmp     label4
+block2:
+  movl $0xa, %eax
+  jmp     label4
+block3:
+  movl $0x1e, %eax
+  jmp     label4
+block4:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; swap
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  jmp     label1
+block1:
+  movq %rdx, %rax
+  movq %rsi, %rcx
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; divide
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movq %rsi, %rax
+  movq %rdx, %r11
+  cltd  ;; implicit: %edx, %eax
+  testl %r11d, %r11d
+  jz #trap=int_divz
+  idivl %r11d ;; implicit: %eax, %edx, trap=252
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; truncate
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  cvt_float32_to_sint32_seq %xmm0, %eax, %rsi, %xmm3
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; never
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  ud2
+
+;; select
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  jmp     label1
+block1:
+  testl %ecx, %ecx
+  movq %rdx, %rax
+  cmovneq %rsi, %rax
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; wasmc.native_entry (i32) -> (i32)
+;; wasmc.array_entry (i32) -> (i32)
+;; wasmc.native_entry (i32, i64) -> (i64, i32)
+;; wasmc.array_entry (i32, i64) -> (i64, i32)
+;; wasmc.native_entry (i32, i32) -> (i32)
+;; wasmc.array_entry (i32, i32) -> (i32)
+;; wasmc.native_entry (f32) -> (i32)
+;; wasmc.array_entry (f32) -> (i32)
+;; wasmc.native_entry () -> ()
+;; wasmc.array_entry () -> ()
+;; wasmc.native_entry (i64, i64, i32) -> (i64)
+;; wasmc.array_entry (i64, i64, i32) -> (i64)

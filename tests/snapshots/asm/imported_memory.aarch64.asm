@@ -1,0 +1,59 @@
+;; load
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  movn x5, #39
+  movk x5, x5, #65534, LSL #16
+  ldr x8, [x2, x5]
+  ldr w2, [x8, w3, UXTW]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; far
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  movn x0, #47
+  movk x0, x0, #65534, LSL #16
+  ldr x0, [x2, x0]
+  ldr x0, [x0, #8]
+  mov w1, w3
+  movz w4, #1
+  movk w4, w4, #32768, LSL #16
+  add x3, x4, x3, UXTW
+  subs xzr, x3, x0
+  b.hi #trap=user2
+  movn x4, #39
+  movk x4, x4, #65534, LSL #16
+  ldr x2, [x2, x4]
+  movz x4, #0
+  subs xzr, x3, x0
+  csel x0, x4, x1, hi
+  add x0, x2, x0
+  movz x1, #32768, LSL #16
+  ldrb w2, [x0, x1]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; size
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  movn x5, #47
+  movk x5, x5, #65534, LSL #16
+  ldr x8, [x2, x5]
+  ldr x6, [x8, #8]
+  b label1
+block1:
+  lsr x2, x6, #16
+  ldp fp, lr, [sp], #16
+  ret
+
+;; wasmc.native_entry (i32) -> (i32)
+;; wasmc.array_entry (i32) -> (i32)
+;; wasmc.native_entry () -> (i32)
+;; wasmc.array_entry () -> (i32)

@@ -1,0 +1,56 @@
+;; load
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movq %rsi, %r8
+  movq -0x10028(%rdi), %rsi
+  movq %r8, %rdi
+  movl %edi, %edi
+  movl (%rsi, %rdi), %eax
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; far
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movq -0x10030(%rdi), %rax
+  movq 8(%rax), %rax
+  movl %esi, %r8d
+  movl $0x80000001, %ecx
+  leaq (%r8, %rcx), %rcx
+  cmpq %rax, %rcx
+  jnbe #trap=user2
+  uninit  %rdx
+  xorq %rdx, %rdx
+  cmpq %rax, %rcx
+  cmovaq %rdx, %r8
+  addq -0x10028(%rdi), %r8
+  movl $0x80000000, %eax
+  movzbq (%r8, %rax), %rax
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; size
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movq -0x10030(%rdi), %rsi
+  movq 8(%rsi), %rax
+  jmp     label1
+block1:
+  shrq $0x10, %rax
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; wasmc.native_entry (i32) -> (i32)
+;; wasmc.array_entry (i32) -> (i32)
+;; wasmc.native_entry () -> (i32)
+;; wasmc.array_entry () -> (i32)

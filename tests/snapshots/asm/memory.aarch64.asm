@@ -1,0 +1,126 @@
+;; load
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  ldr w2, [x2, w3, UXTW]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; load_offset
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  add x4, x2, #100
+  ldr x2, [x4, w3, UXTW]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; far
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  movn x13, #39
+  movk x13, x13, #65534, LSL #16
+  ldr x0, [x2, x13]
+  mov w14, w3
+  movz w15, #1
+  movk w15, w15, #32768, LSL #16
+  add x15, x15, x3, UXTW
+  subs xzr, x15, x0
+  b.hi #trap=user2
+  movz x1, #0
+  subs xzr, x15, x0
+  csel x0, x1, x14, hi
+  add x0, x2, x0
+  movz x1, #32768, LSL #16
+  ldrb w2, [x0, x1]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; store
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  str d0, [x2, w3, UXTW]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; sum
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  mov x12, x2
+  movz w2, #0
+  mov x14, x12
+  b label1
+block1:
+  ldr w12, [x14, w3, UXTW]
+  sub w4, w4, #1
+  add w2, w2, w12
+  add w3, w3, #4
+  cbnz w4, label2 ; b label3
+block2:
+  b label1
+block3:
+  b label4
+block4:
+  b label5
+block5:
+  ldp fp, lr, [sp], #16
+  ret
+
+;; size
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  movn x4, #39
+  movk x4, x4, #65534, LSL #16
+  ldr x7, [x2, x4]
+  b label1
+block1:
+  lsr x2, x7, #16
+  ldp fp, lr, [sp], #16
+  ret
+
+;; grow
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  add x16, x16, #16
+  subs xzr, sp, x16, UXTX
+  b.lo #trap=stk_ovf
+block0:
+  movn x11, #15
+  movk x11, x11, #65534, LSL #16
+  ldr x14, [x2, x11]
+  ldr x12, [x14]
+  movn x13, #31
+  movk x13, x13, #65534, LSL #16
+  add x0, x2, x13
+  movz w1, #0
+  mov w2, w3
+  blr x12
+  b label1
+block1:
+  mov x2, x0
+  ldp fp, lr, [sp], #16
+  ret
+
+;; wasmc.native_entry (i32) -> (i32)
+;; wasmc.array_entry (i32) -> (i32)
+;; wasmc.native_entry (i32) -> (i64)
+;; wasmc.array_entry (i32) -> (i64)
+;; wasmc.native_entry (i32, f64) -> ()
+;; wasmc.array_entry (i32, f64) -> ()
+;; wasmc.native_entry (i32, i32) -> (i32)
+;; wasmc.array_entry (i32, i32) -> (i32)
+;; wasmc.native_entry () -> (i32)
+;; wasmc.array_entry () -> (i32)

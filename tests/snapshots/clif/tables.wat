@@ -1,0 +1,18 @@
+;; Tables: in the context, allocated, imported; of functions and host values.
+(module
+  (import "host" "table" (table $imported 1 10 funcref))
+  (table $fixed 4 4 funcref)
+  (table $growing 1 10 externref)
+  (elem $segment funcref (ref.func $set) (ref.null func))
+  (func $set (export "set") (param i32)
+    (table.set $fixed (local.get 0) (table.get $imported (local.get 0))))
+  (func $keep (export "keep") (param externref) (result i32)
+    (table.grow $growing (local.get 0) (i32.const 1)))
+  (func $size (export "size") (result i32)
+    (i32.add (table.size $fixed) (i32.add (table.size $growing) (table.size $imported))))
+  (func $init (export "init")
+    (table.init $fixed $segment (i32.const 0) (i32.const 0) (i32.const 2))
+    (elem.drop $segment)
+    (table.copy $fixed $imported (i32.const 0) (i32.const 0) (i32.const 1))
+    (table.fill $fixed (i32.const 1) (ref.null func) (i32.const 2)))
+)
