@@ -310,8 +310,11 @@ mod tests {
     #[test]
     fn a_standard_error_made_from_it_has_its_sources() {
         let boxed: Box<dyn StdError + Send + Sync> = error().into();
-        let chain: Vec<String> =
-            std::iter::successors(Some(&*boxed as &dyn StdError), |e| e.source()).map(ToString::to_string).collect();
+        let (mut chain, mut next) = (Vec::new(), Some(&*boxed as &dyn StdError));
+        while let Some(error) = next {
+            chain.push(error.to_string());
+            next = error.source();
+        }
         assert_eq!(chain, ["second", "first", "outer", "invalid digit found in string"]);
     }
 }

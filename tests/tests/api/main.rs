@@ -2,6 +2,10 @@
 //! format, compiled in memory, loaded and run.
 
 mod calls;
+mod entities;
+mod linking;
+mod loading;
+mod process;
 mod traps;
 
 use wasmc_loader::{Engine, Instance, Linker, Module, Store};
