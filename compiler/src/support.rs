@@ -208,7 +208,7 @@ fn shuffle_bytes(b: &mut FunctionBuilder<'_>, x: Value, indices: Value) -> Value
         }
     }
     let [Some(low), Some(high)] = halves else { unreachable!("each half has eight bytes") };
-    let low = b.ins().splat(types::I64X2, low);
+    let low = b.ins().scalar_to_vector(types::I64X2, low);
     let both = b.ins().insertlane(low, high, 1);
     let both = cast(b, types::I8X16, both);
     let zero = vector(b, types::I8X16, &[0]);

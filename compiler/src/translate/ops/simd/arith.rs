@@ -114,8 +114,6 @@ forward! {
         visit_i64x2_extmul_high_i32x4_s(types::I32X4, HighSigned),
         visit_i64x2_extmul_high_i32x4_u(types::I32X4, HighUnsigned);
     extended_pairwise_add:
-        visit_i16x8_extadd_pairwise_i8x16_s(types::I8X16, LowSigned, HighSigned),
-        visit_i16x8_extadd_pairwise_i8x16_u(types::I8X16, LowUnsigned, HighUnsigned),
         visit_i32x4_extadd_pairwise_i16x8_s(types::I16X8, LowSigned, HighSigned),
         visit_i32x4_extadd_pairwise_i16x8_u(types::I16X8, LowUnsigned, HighUnsigned);
 }
@@ -214,6 +212,46 @@ impl Translator<'_> {
         let (x, y) = self.pop2_vector(from);
         let result = self.multiply_halves(x, y, half);
         self.push(result);
+    }
+
+    pub(in crate::translate) fn visit_i16x8_extadd_pairwise_i8x16_s(&mut self) {
+        if self.splits_bytes_by_shifts() {
+            let x = self.pop_vector(types::I8X16);
+            let (even, odd) = self.split_bytes(x);
+            let result = self.b.ins().iadd(even, odd);
+            self.push(result);
+        } else {
+            self.extended_pairwise_add(types::I8X16, LowSigned, HighSigned);
+        }
+    }
+
+    pub(in crate::translate) fn visit_i16x8_extadd_pairwise_i8x16_u(&mut self) {
+        if self.splits_bytes_by_shifts() {
+            let x = self.pop_vector(types::I16X8);
+            let low_bytes =
+                self.bytes_vector(types::I16X8, &std::array::from_fn(|i| if i % 2 == 0 { 0xff } else { 0 }));
+            let even = self.b.ins().band(x, low_bytes);
+            let eight = self.b.ins().iconst(types::I32, 8);
+            let odd = self.b.ins().ushr(x, eight);
+            let result = self.b.ins().iadd(even, odd);
+            self.push(result);
+        } else {
+            self.extended_pairwise_add(types::I8X16, LowUnsigned, HighUnsigned);
+        }
+    }
+
+    /// Whether `pmaddubsw`, which adds pairs of bytes, is missing, and shifts
+    /// within 16-bit lanes are the shortest way to bring them together.
+    pub(super) fn splits_bytes_by_shifts(&self) -> bool {
+        self.is_x86() && !self.env.isa.has_x86_pmaddubsw_lowering()
+    }
+
+    /// The bytes of even and of odd index as signed 16-bit lanes.
+    pub(super) fn split_bytes(&mut self, x: Value) -> (Value, Value) {
+        let x = self.cast_vector(x, types::I16X8);
+        let eight = self.b.ins().iconst(types::I32, 8);
+        let even = self.b.ins().ishl(x, eight);
+        (self.b.ins().sshr(even, eight), self.b.ins().sshr(x, eight))
     }
 
     /// Adds pairs of neighbours in twice their width.

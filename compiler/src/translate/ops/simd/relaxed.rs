@@ -143,6 +143,10 @@ impl Translator<'_> {
         let (x, y) = self.pop2_vector(types::I8X16);
         let result = if self.env.isa.has_x86_pmaddubsw_lowering() {
             self.b.ins().x86_pmaddubsw(x, y)
+        } else if self.splits_bytes_by_shifts() {
+            let ((x_even, x_odd), (y_even, y_odd)) = (self.split_bytes(x), self.split_bytes(y));
+            let (even, odd) = (self.b.ins().imul(x_even, y_even), self.b.ins().imul(x_odd, y_odd));
+            self.b.ins().iadd(even, odd)
         } else {
             let low = self.multiply_halves(x, y, LowSigned);
             let high = self.multiply_halves(x, y, HighSigned);
@@ -158,11 +162,10 @@ impl Translator<'_> {
             let pairs = self.b.ins().x86_pmaddubsw(x, y);
             let (low, high) = (self.b.ins().swiden_low(pairs), self.b.ins().swiden_high(pairs));
             self.b.ins().iadd_pairwise(low, high)
-        } else if self.is_x86() {
-            let (x_low, x_high) = (self.widen(x, LowSigned), self.widen(x, HighSigned));
-            let (y_low, y_high) = (self.widen(y, LowSigned), self.widen(y, HighSigned));
-            let (low, high) = (self.dot_i16x8(x_low, y_low), self.dot_i16x8(x_high, y_high));
-            self.b.ins().iadd_pairwise(low, high)
+        } else if self.splits_bytes_by_shifts() {
+            let ((x_even, x_odd), (y_even, y_odd)) = (self.split_bytes(x), self.split_bytes(y));
+            let (even, odd) = (self.dot_i16x8(x_even, y_even), self.dot_i16x8(x_odd, y_odd));
+            self.b.ins().iadd(even, odd)
         } else {
             // In this form it is one `sdot` on an arm64 that has it.
             let low = self.multiply_halves(x, y, LowSigned);

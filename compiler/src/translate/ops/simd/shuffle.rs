@@ -8,7 +8,8 @@
 
 use crate::translate::Translator;
 use cranelift_codegen::ir::{
-    InstBuilder, InstructionData, MemFlagsData, Opcode, StackSlotData, StackSlotKind, Value, types,
+    InstBuilder, InstructionData, MemFlagsData, Opcode, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Value,
+    types,
 };
 
 /// Whether one SSE2 instruction does it: one that moves lanes of 16, 32 or 64
@@ -102,6 +103,9 @@ impl Translator<'_> {
             let mask = self.b.func.dfg.immediates.push(swapped.as_slice().into());
             return Some(self.b.ins().shuffle(y, x, mask));
         }
+        if let Some(vector) = self.repeat_lane(x, y, lanes) {
+            return Some(vector);
+        }
         if (0..16).all(|i| lanes[usize::from(i)] % 16 == i) {
             let mask = lanes.map(|lane| if lane < 16 { 0xff } else { 0 });
             let mask = self.bytes_vector(types::I8X16, &mask);
@@ -109,7 +113,7 @@ impl Translator<'_> {
         }
         let zero = self.is_zero(y);
         let flags = MemFlagsData::trusted();
-        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 32, 4));
+        let slot = self.shuffle_slot();
         let operands = self.b.ins().stack_addr(types::I64, slot, 0);
         self.b.ins().store(flags, x, operands, 0);
         if !zero {
@@ -117,8 +121,33 @@ impl Translator<'_> {
         }
         let low = self.gather(operands, &pieces(&lanes[..8], zero));
         let high = self.gather(operands, &pieces(&lanes[8..], zero));
-        let low = self.b.ins().splat(types::I64X2, low);
+        let low = self.b.ins().scalar_to_vector(types::I64X2, low);
         Some(self.b.ins().insertlane(low, high, 1))
+    }
+
+    /// Room for two operands. All shuffles of a function share it: what is in
+    /// it is needed for the length of one shuffle only.
+    fn shuffle_slot(&mut self) -> StackSlot {
+        let key = StackSlotKey::new(u64::from_le_bytes(*b"shuffle\0"));
+        let slots = &self.b.func.sized_stack_slots;
+        if let Some((slot, _)) = slots.iter().find(|(_, data)| data.key == Some(key)) {
+            return slot;
+        }
+        self.b.create_sized_stack_slot(StackSlotData::new_with_key(StackSlotKind::ExplicitSlot, 32, 4, key))
+    }
+
+    /// A shuffle that repeats one lane.
+    fn repeat_lane(&mut self, x: Value, y: Value, lanes: &[u8; 16]) -> Option<Value> {
+        let (ty, lane) = if lanes.iter().all(|lane| *lane == lanes[0]) {
+            (types::I8X16, lanes[0])
+        } else {
+            let wide = wide_lanes::<8>(lanes, 2)?;
+            (wide.iter().all(|lane| *lane == wide[0])).then_some((types::I16X8, wide[0]))?
+        };
+        let count = ty.lane_count() as u8;
+        let vector = self.cast_vector(if lane < count { x } else { y }, ty);
+        let lane = self.b.ins().extractlane(vector, lane % count);
+        Some(self.b.ins().splat(ty, lane))
     }
 
     /// Puts the pieces together.
