@@ -98,7 +98,14 @@ impl Error {
     pub(crate) fn from_parser(error: &wasmparser::Error) -> Self {
         let offset = error.offset();
         let message = error.message().to_owned();
-        match error.missing_wasm_feature().and_then(crate::proposals::by_feature) {
+        // The number of memories and tables is a limit to the validator, which
+        // therefore does not name the proposal that raises it.
+        let missing = error.missing_wasm_feature().or(match error.message() {
+            "multiple memories" => Some(wasmparser::WasmFeatures::MULTI_MEMORY),
+            "multiple tables" => Some(wasmparser::WasmFeatures::REFERENCE_TYPES),
+            _ => None,
+        });
+        match missing.and_then(crate::proposals::by_feature) {
             Some(proposal) => Error::Unsupported { proposal, offset, message },
             None => Error::Invalid { offset, message },
         }

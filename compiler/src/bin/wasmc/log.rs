@@ -37,7 +37,7 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut last = String::new();
     for cause in error.chain() {
-        let message = one_line(&cause.to_string());
+        let message = message(&cause.to_string());
         if text.is_empty() {
             text.clone_from(&message);
         } else if !last.contains(&message) {
@@ -49,17 +49,19 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     text
 }
 
-/// A message in one line. The text format's parser also draws the place that
-/// it speaks of; of that the position is kept.
-fn one_line(message: &str) -> String {
-    let mut lines = message.lines().map(str::trim);
-    let first = lines.next().unwrap_or_default().to_owned();
-    let place = lines.find_map(|line| line.strip_prefix("-->")).and_then(|place| {
+/// A message as it is printed. The text format's parser draws the place that
+/// it speaks of, of which only the position is kept; other messages of several
+/// lines are lists.
+fn message(text: &str) -> String {
+    let text = text.trim_end();
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    let position = lines.find_map(|line| line.strip_prefix("-->")).and_then(|place| {
         let mut parts = place.rsplitn(3, ':');
         let (column, line) = (parts.next()?, parts.next()?);
-        Some(format!(", at line {line}, column {column}"))
+        Some(format!("{first}, at line {line}, column {column}"))
     });
-    first + &place.unwrap_or_default()
+    position.unwrap_or_else(|| text.replace('\n', "\n    "))
 }
 
 /// A duration for people.
@@ -100,7 +102,7 @@ mod tests {
     #[test]
     fn a_drawing_becomes_a_position() {
         let drawn = "expected `(`\n     --> <anon>:1:10\n      |\n    1 | (module foo)\n      |         ^";
-        assert_eq!(one_line(drawn), "expected `(`, at line 1, column 10");
+        assert_eq!(message(drawn), "expected `(`, at line 1, column 10");
     }
 
     #[test]

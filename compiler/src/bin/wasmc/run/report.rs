@@ -3,7 +3,7 @@
 use crate::log;
 use std::fmt::Write;
 use std::process::ExitCode;
-use wasmc_loader::{Error, FrameInfo, Trap, WasmBacktrace};
+use wasmc_loader::{Error, FrameInfo, LinkError, Trap, UnknownImportError, WasmBacktrace};
 use wasmc_wasi::I32Exit;
 
 /// What a shell reports of a program that was aborted by a signal.
@@ -25,12 +25,18 @@ pub(super) fn guest_error(found: Error, doing: &str) -> anyhow::Result<ExitCode>
         // The system keeps the low eight bits of what a program exits with.
         return Ok(ExitCode::from(*code as u8));
     }
-    let trapped = found.is::<Trap>();
+    let trapped = found.is::<Trap>() || found.is::<UnknownImportError>();
+    let could_trap = found.downcast_ref::<LinkError>().is_some_and(|error| {
+        error.problems().iter().any(|problem| problem.found().is_none() && problem.expected().func().is_some())
+    });
     let frames = found.downcast_ref::<WasmBacktrace>().map(|backtrace| frames(backtrace.frames()));
     let found = error(found).context(doing.to_owned());
     let code = log::failure(&found);
     if let Some(frames) = frames {
         anstream::eprint!("{frames}");
+    }
+    if could_trap {
+        anstream::eprintln!("  to let missing functions trap only when they are called, use `--trap-unknown-imports`");
     }
     Ok(if trapped { ExitCode::from(ABORTED) } else { code })
 }
