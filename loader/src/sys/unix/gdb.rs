@@ -145,7 +145,8 @@ mod listed {
             let mut lengths = Vec::new();
             // SAFETY: the lock is held, and all entries are alive.
             unsafe {
-                let mut entry = (*&raw const __jit_debug_descriptor).first;
+                let list = &raw const __jit_debug_descriptor;
+                let mut entry = (*list).first;
                 while !entry.is_null() {
                     lengths.push((*entry).length);
                     entry = (*entry).next;
