@@ -172,6 +172,13 @@ fn shuffles() -> Vec<[u8; 16]> {
                 lane * width + i % width
             }));
         }
+        // Lanes rotated, and the order of their bytes reversed.
+        for first in 0..width {
+            let rotated = |i: u8| i - i % width + (i + first) % width;
+            shuffles.push(std::array::from_fn(|i| rotated(i as u8)));
+            shuffles.push(std::array::from_fn(|i| 16 + rotated(i as u8)));
+        }
+        shuffles.push(std::array::from_fn(|i| i as u8 ^ (width - 1)));
         for (half, swap) in [(0, 0), (8, 0), (0, 16), (8, 16)] {
             let interleaved = |i: u8| (half + i / width / 2 * width + i % width) + ((i / width % 2 * 16) ^ swap);
             shuffles.push(std::array::from_fn(|i| interleaved(i as u8)));
@@ -184,6 +191,9 @@ fn shuffles() -> Vec<[u8; 16]> {
         let halves = |i: u8, half: u8| {
             if i / 8 == half { 8 * half + permuted[usize::from(i % 8 / 2)] + i % 2 } else { i }
         };
+        let both = |i: u8| halves(halves(i, 0), 1);
+        shuffles.push(std::array::from_fn(|i| both(i as u8)));
+        shuffles.push(std::array::from_fn(|i| both(i as u8) ^ 1));
         for half in [0, 1] {
             shuffles.push(std::array::from_fn(|i| halves(i as u8, half)));
             shuffles.push(std::array::from_fn(|i| 16 + halves(i as u8, half)));

@@ -63,6 +63,18 @@ fn is_interleaving(lanes: &[u8; 16]) -> bool {
     })
 }
 
+/// How many bytes the lanes of some width are rotated by, if all are alike:
+/// the width, and the index of the byte that comes first.
+fn rotation(lanes: &[u8; 16]) -> Option<(u8, u8)> {
+    let rotated = |width: u8, first: u8| (0..16).all(|i| lanes[usize::from(i)] == i - i % width + (i + first) % width);
+    [2, 4, 8].into_iter().map(|width| (width, lanes[0])).find(|(width, first)| *first > 0 && rotated(*width, *first))
+}
+
+/// 16-bit lanes that stay in their half of the vector.
+fn words_within_halves(lanes: &[u8; 16]) -> Option<[u8; 8]> {
+    wide_lanes::<8>(lanes, 2).filter(|words| (0..8).all(|i| words[usize::from(i)] / 4 == i / 4))
+}
+
 /// Bytes that stay beside each other: where they are in the two operands, and
 /// where they go in their half of the result.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +115,7 @@ impl Translator<'_> {
             let mask = self.b.func.dfg.immediates.push(swapped.as_slice().into());
             return Some(self.b.ins().shuffle(y, x, mask));
         }
-        if let Some(vector) = self.repeat_lane(x, y, lanes) {
+        if let Some(vector) = self.repeat_lane(x, y, lanes).or_else(|| self.permute_words(x, y, lanes)) {
             return Some(vector);
         }
         if (0..16).all(|i| lanes[usize::from(i)] % 16 == i) {
@@ -148,6 +160,49 @@ impl Translator<'_> {
         let vector = self.cast_vector(if lane < count { x } else { y }, ty);
         let lane = self.b.ins().extractlane(vector, lane % count);
         Some(self.b.ins().splat(ty, lane))
+    }
+
+    /// A shuffle of one operand that rotates lanes, or permutes the 16-bit
+    /// lanes of each half after it has swapped their bytes, or has not.
+    fn permute_words(&mut self, x: Value, y: Value, lanes: &[u8; 16]) -> Option<Value> {
+        let operand = lanes[0] / 16;
+        if x != y && lanes.iter().any(|lane| lane / 16 != operand) {
+            return None;
+        }
+        let vector = if operand == 0 { x } else { y };
+        let lanes = lanes.map(|lane| lane % 16);
+        if let Some((width, first)) = rotation(&lanes) {
+            return Some(self.rotate_lanes(vector, width, first));
+        }
+        let (vector, words) = match words_within_halves(&lanes) {
+            Some(words) => (vector, words),
+            None => {
+                let words = words_within_halves(&lanes.map(|lane| lane ^ 1))?;
+                (self.rotate_lanes(vector, 2, 1), words)
+            }
+        };
+        let mut vector = self.cast_vector(vector, types::I8X16);
+        for half in [0, 4] {
+            let step: [u8; 8] = std::array::from_fn(|i| if i / 4 * 4 == half { words[i] } else { i as u8 });
+            let bytes: [u8; 16] = std::array::from_fn(|i| 2 * step[i / 2] + (i % 2) as u8);
+            let mask = self.b.func.dfg.immediates.push(bytes.as_slice().into());
+            vector = self.b.ins().shuffle(vector, vector, mask);
+        }
+        Some(vector)
+    }
+
+    /// Rotates lanes of `width` bytes so that byte `first` comes first.
+    fn rotate_lanes(&mut self, vector: Value, width: u8, first: u8) -> Value {
+        let ty = match width {
+            2 => types::I16X8,
+            4 => types::I32X4,
+            _ => types::I64X2,
+        };
+        let vector = self.cast_vector(vector, ty);
+        let right = self.b.ins().iconst(types::I32, 8 * i64::from(first));
+        let left = self.b.ins().iconst(types::I32, 8 * i64::from(width - first));
+        let (low, high) = (self.b.ins().ushr(vector, right), self.b.ins().ishl(vector, left));
+        self.b.ins().bor(low, high)
     }
 
     /// Puts the pieces together.
@@ -220,6 +275,15 @@ mod tests {
         ] {
             assert!(!has_instruction(&lanes), "{lanes:?}");
         }
+    }
+
+    #[test]
+    fn rotations_of_lanes_are_known() {
+        assert_eq!(rotation(&[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14]), Some((2, 1)));
+        assert_eq!(rotation(&[3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14]), Some((4, 3)));
+        assert_eq!(rotation(&[5, 6, 7, 0, 1, 2, 3, 4, 13, 14, 15, 8, 9, 10, 11, 12]), Some((8, 5)));
+        assert_eq!(rotation(&[3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12]), None);
+        assert_eq!(rotation(&std::array::from_fn(|i| i as u8)), None);
     }
 
     #[test]
