@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "the loader cannot check machine code, so whoever loads it has to vouch for it")]
 
+#[cfg(feature = "run")]
 use std::path::Path;
 #[cfg(feature = "wast")]
 use wasmc::wast::Compiled;
