@@ -151,12 +151,15 @@ impl StubBuilder<'_> {
         let handler = self.b.func.dfg.block_call(unwound, &[]);
         let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(handler)]);
         let table = self.b.func.dfg.exception_tables.push(table);
+        // The block with the call is referred to, which an entry block cannot be.
+        let block = self.b.create_block();
+        self.b.ins().jump(block, &[]);
+        self.b.switch_to_block(block);
         let fp = self.b.ins().get_frame_pointer(types::I64);
         self.store(fp, store, vm_store_context::entry_fp);
         let sp = self.b.ins().get_stack_pointer(types::I64);
         self.store(sp, store, vm_store_context::entry_sp);
         // The address of the handler is that of this block's exception edge.
-        let block = self.b.current_block().unwrap_or_else(|| unreachable!("a block is being filled"));
         let pc = self.b.ins().get_exception_handler_address(types::I64, block, 0);
         self.store(pc, store, vm_store_context::entry_pc);
         let mut args = vec![ctx];
