@@ -1,7 +1,7 @@
 //! WASI preview 1 for [`wasmc_loader`]: what lets a guest see arguments,
 //! variables, standard streams, folders, clocks and random numbers.
 //!
-//! ```ignore
+//! ```no_run
 //! use wasmc_loader::{Engine, Linker, Module, Store};
 //! use wasmc_wasi::{I32Exit, WasiCtx, WasiCtxBuilder};
 //!
@@ -47,6 +47,7 @@ mod dir;
 mod error;
 mod file;
 mod functions;
+mod link;
 mod permissions;
 pub mod pipe;
 mod sched;
@@ -56,5 +57,6 @@ mod tests;
 
 pub use ctx::{WasiCtx, WasiCtxBuilder};
 pub use error::{Error, Fault};
+pub use link::add_to_linker;
 pub use permissions::{DirPerms, FilePerms};
 pub use wasi_common::{I32Exit, WasiFile};

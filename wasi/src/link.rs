@@ -63,6 +63,9 @@ for_each_function!(define_adders);
 /// The memory that the guest's pointers are meant for.
 fn guest_memory<T>(caller: &mut Caller<'_, T>) -> Result<Memory, Error> {
     caller.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| {
-        Error::msg("the module calls WASI but exports no memory named \"memory\": export its memory under that name")
+        Error::msg(
+            "WASI finds no memory named \"memory\" among the calling module's exports: export its memory under that \
+             name, and call WASI's functions as imports, not through a table",
+        )
     })
 }
