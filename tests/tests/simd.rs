@@ -23,7 +23,7 @@ impl Program {
     }
 
     fn new(wat: &str, cpu: &'static str) -> Program {
-        let options = Options { target: Target::default().cpu(cpu).unwrap(), verify: false, ..Options::new() };
+        let options = Options { target: Target::default().cpu(cpu).unwrap(), verify: true, ..Options::new() };
         let artifact = wasmc::compile(wat.as_bytes(), &options).unwrap();
         let engine = Engine::default();
         // SAFETY: the artifact comes straight from the compiler.
