@@ -65,7 +65,7 @@ fn guest_memory<T>(caller: &mut Caller<'_, T>) -> Result<Memory, Error> {
     caller.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| {
         Error::msg(
             "WASI finds no memory named \"memory\" among the calling module's exports: export its memory under that \
-             name, and call WASI's functions as imports, not through a table",
+             name, and let the module call WASI's functions, not the host",
         )
     })
 }
