@@ -28,6 +28,18 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     read().with_context(|| format!("cannot read {}", name(path)))
 }
 
+/// The first bytes of a regular file; none of anything else, which can be read
+/// only once.
+#[cfg(feature = "run")]
+pub(crate) fn head(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path.is_file() {
+        let read = std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut bytes));
+        read.with_context(|| format!("cannot read {}", name(path)))?;
+    }
+    Ok(bytes)
+}
+
 /// Whether the bytes are an artifact rather than something to compile.
 pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
     Container::of(bytes).is_some()

@@ -27,6 +27,10 @@ pub(crate) fn demangled(name: &str) -> String {
     if let Ok(name) = rustc_demangle::try_demangle(name) {
         return format!("{name:#}");
     }
+    // Without its prefix a mangled name is that of a type, such as `f`.
+    if !name.starts_with("_Z") {
+        return name.to_owned();
+    }
     let cpp = cpp_demangle::Symbol::new(name).ok().and_then(|symbol| symbol.demangle().ok());
     cpp.unwrap_or_else(|| name.to_owned())
 }
@@ -109,7 +113,7 @@ mod tests {
     fn names_are_demangled() {
         assert_eq!(demangled("_ZN4core3fmt5write17h0123456789abcdefE"), "core::fmt::write");
         assert_eq!(demangled("_ZNSt6vectorIiE4sizeEv"), "std::vector<int>::size()");
-        assert_eq!(demangled("main"), "main");
+        assert_eq!((demangled("main"), demangled("f")), ("main".to_owned(), "f".to_owned()));
     }
 
     #[test]

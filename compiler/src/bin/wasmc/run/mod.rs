@@ -16,7 +16,9 @@ use wasmc_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
 /// Runs the program; its exit code is this one's.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let ctx = context(args)?;
-    let engine = Engine::new(Config::new().debugger(args.code.debug || traced())).map_err(report::error)?;
+    let mut config = Config::new();
+    config.wasm_backtrace_max_frames(report::MAX_FRAMES).debugger(args.code.debug || traced());
+    let engine = Engine::new(&config).map_err(report::error)?;
     let module = module(args, &engine)?;
     let mut linker: Linker<WasiCtx> = Linker::new(&engine);
     wasmc_wasi::add_to_linker(&mut linker, |ctx| ctx).map_err(report::error)?;
@@ -30,7 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .and_then(|instance| start(args, &module, &mut store, instance));
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Stop::Guest(error, what)) => report::guest_error(error, &format!("{what} {}", input::name(&args.input))),
+        Err(Stop::Guest(error, what)) => report::guest_error(error, what, &input::name(&args.input)),
         Err(Stop::Command(error)) => Err(error),
     }
 }
@@ -52,19 +54,20 @@ enum Stop {
 
 /// Loads an artifact, or compiles and loads anything else.
 fn module(args: &RunArgs, engine: &Engine) -> anyhow::Result<Module> {
-    let cannot_load = || format!("cannot load {}", input::name(&args.input));
-    let bytes = input::read(&args.input)?;
-    if input::is_artifact(&bytes) {
-        // An artifact in a file is mapped and shared, not copied.
-        let loaded = match input::is_dash(&args.input) {
-            true => load::from_bytes(engine, &bytes),
-            false => load::open(engine, &args.input),
-        };
-        return loaded.map_err(report::error).with_context(cannot_load);
-    }
     let options = args.code.options(Target::default(), &args.cpu)?;
-    let artifact = compile::build(&args.input, &bytes, options, Emit::Cwasm, &args.log)?;
-    load::from_bytes(engine, &artifact).map_err(report::error).with_context(cannot_load)
+    let loaded = if input::is_artifact(&input::head(&args.input)?) {
+        // An artifact in a file is mapped and shared, not read.
+        load::open(engine, &args.input)
+    } else {
+        let bytes = input::read(&args.input)?;
+        if input::is_artifact(&bytes) {
+            load::from_bytes(engine, &bytes)
+        } else {
+            let artifact = compile::build(&args.input, &bytes, options, Emit::Cwasm, &args.log)?;
+            load::from_bytes(engine, &artifact)
+        }
+    };
+    loaded.map_err(report::error).with_context(|| format!("cannot load {}", input::name(&args.input)))
 }
 
 /// What the program may see of the system.

@@ -9,6 +9,9 @@ use wasmc_wasi::I32Exit;
 /// What a shell reports of a program that was aborted by a signal.
 const ABORTED: u8 = 134;
 
+/// Frames taken note of: more than fit into the stack of a guest.
+pub(super) const MAX_FRAMES: usize = 1 << 17;
+
 /// Frames shown at each end of a long backtrace.
 const FRAMES: usize = 20;
 
@@ -20,7 +23,7 @@ pub(super) fn error(error: Error) -> anyhow::Error {
 /// The exit code of a guest that ended with an error: its own if it asked to
 /// exit, and otherwise one that says that it failed, after the reason and the
 /// backtrace were printed.
-pub(super) fn guest_error(found: Error, doing: &str) -> anyhow::Result<ExitCode> {
+pub(super) fn guest_error(found: Error, doing: &str, name: &str) -> anyhow::Result<ExitCode> {
     if let Some(I32Exit(code)) = found.downcast_ref::<I32Exit>() {
         // The system keeps the low eight bits of what a program exits with.
         return Ok(ExitCode::from(*code as u8));
@@ -30,7 +33,7 @@ pub(super) fn guest_error(found: Error, doing: &str) -> anyhow::Result<ExitCode>
         error.problems().iter().any(|problem| problem.found().is_none() && problem.expected().func().is_some())
     });
     let frames = found.downcast_ref::<WasmBacktrace>().map(|backtrace| frames(backtrace.frames()));
-    let found = error(found).context(doing.to_owned());
+    let found = error(found).context(if trapped { format!("{name} trapped") } else { format!("{doing} {name}") });
     let code = log::failure(&found);
     if let Some(frames) = frames {
         anstream::eprint!("{frames}");
