@@ -45,7 +45,6 @@ pub trait Runtime: Sized {
 pub enum CompileError {
     /// The module needs a proposal the compiler does not know yet; the text is
     /// the compiler's own.
-    #[allow(dead_code)]
     Unsupported(String),
     /// Anything else: the run has failed.
     Failed(anyhow::Error),
