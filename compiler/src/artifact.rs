@@ -9,9 +9,12 @@ use crate::container::{self, DebugSection, Image, Placement, SymbolKind, Unwind}
 use crate::debuginfo;
 use crate::error::Error;
 use crate::link::LinkedImage;
+use crate::options::Options;
 use crate::parse::{ConstBinary, ConstOp, ImportKind, ParsedModule, TypeIndex};
 use crate::translate::ModuleEnv;
 use crate::translate::stubs::Stub;
+use cranelift_object::object::write::Object;
+use cranelift_object::{ObjectBuilder, ObjectModule};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use wasmc_artifacts::abi::ValType;
@@ -73,7 +76,17 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
         return Ok(artifact);
     }
     let name = options.name.as_deref().or(env.module.name).unwrap_or("module").trim_end_matches(".wasm");
-    container::relocatable(&image, &placement, &artifact, name, &debug).map_err(|e| Error::Object(e.to_string()))
+    let object = empty_object(options, name)?;
+    container::relocatable(&image, &placement, &artifact, name, &debug, object)
+        .map_err(|e| Error::Object(e.to_string()))
+}
+
+/// An object file for the target with nothing in it yet.
+fn empty_object(options: &Options, name: &str) -> Result<Object<'static>, Error> {
+    let isa = options.target.isa(options)?;
+    let builder = ObjectBuilder::new(isa, name, cranelift_module::default_libcall_names())
+        .map_err(|e| Error::Object(e.to_string()))?;
+    Ok(ObjectModule::new(builder).finish().object)
 }
 
 /// Debug information, if asked for. It would bring the names back that

@@ -199,7 +199,13 @@ impl Target {
         ] {
             flags.set(name, value).map_err(|e| internal(&e))?;
         }
-        let mut builder = isa::lookup(self.triple.clone()).map_err(|e| internal(&e))?;
+        // Object files have the format of the triple.
+        let mut triple = self.triple.clone();
+        triple.binary_format = match self.container {
+            Container::Elf => BinaryFormat::Elf,
+            Container::MachO => BinaryFormat::Macho,
+        };
+        let mut builder = isa::lookup(triple).map_err(|e| internal(&e))?;
         for feature in self.cpu.iter().filter(|f| f.arch == self.arch) {
             builder.enable(feature.setting).map_err(|e| internal(&e))?;
         }

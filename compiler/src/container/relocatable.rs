@@ -15,19 +15,21 @@
 //! the host as they do in an artifact.
 
 use super::{DebugSection, Error, Image, Placement, Symbol, SymbolKind};
-use object::write::{Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection};
-use object::{
-    Architecture, BinaryFormat, Endianness, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind,
-    SymbolFlags, SymbolKind as ObjectSymbolKind, SymbolScope,
+use cranelift_object::object::write::{
+    Error as WriteError, Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId,
+    SymbolSection,
+};
+use cranelift_object::object::{
+    BinaryFormat, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags,
+    SymbolKind as ObjectSymbolKind, SymbolScope,
 };
 use std::collections::HashMap;
-use wasmc_artifacts::abi::Arch;
-use wasmc_artifacts::container::Container;
 
 /// Wraps `artifact`, which [`write`](super::write()) made from `image` and
 /// `placement`, into an object file.
 ///
-/// `name` becomes part of the symbols; what cannot stand in an identifier of C
+/// `object` is an empty object file for the target, as `cranelift-object` makes
+/// it. `name` becomes part of the symbols; what cannot stand in an identifier of C
 /// is replaced by `_`. `debug` are the debug sections, of which the artifact
 /// itself should have none.
 ///
@@ -39,8 +41,9 @@ pub fn relocatable(
     artifact: &[u8],
     name: &str,
     debug: &[DebugSection],
+    object: Object<'static>,
 ) -> Result<Vec<u8>, Error> {
-    let mut object = Builder::new(image, artifact);
+    let mut object = Builder::new(image, artifact, object);
     object.add_bounds(name, artifact.len() as u64);
     if !image.strip {
         for symbol in image.symbols.iter().filter(|symbol| !symbol.name.is_empty()) {
@@ -51,35 +54,22 @@ pub fn relocatable(
     made.and_then(|()| object.object.write()).map_err(|error| Error::Object(error.to_string()))
 }
 
-struct Builder<'a> {
-    object: Object<'a>,
+struct Builder {
+    object: Object<'static>,
     /// The section with the artifact.
     code: SectionId,
     /// Its symbol, to which all references are relative.
     start: SymbolId,
 }
 
-impl<'a> Builder<'a> {
-    fn new(image: &Image<'_>, artifact: &'a [u8]) -> Builder<'a> {
-        let format = match image.container {
-            Container::Elf => BinaryFormat::Elf,
-            Container::MachO => BinaryFormat::MachO,
-        };
-        let arch = match image.arch {
-            Arch::X86_64 => Architecture::X86_64,
-            Arch::Aarch64 => Architecture::Aarch64,
-        };
-        let mut object = Object::new(format, arch, Endianness::Little);
-        let (segment, name) = match image.container {
-            Container::Elf => ("", ".text.wasmc"),
-            Container::MachO => ("__TEXT", "__wasmc_code"),
+impl Builder {
+    fn new(image: &Image<'_>, artifact: &[u8], mut object: Object<'static>) -> Builder {
+        let (segment, name) = match object.format() {
+            BinaryFormat::MachO => ("__TEXT", "__wasmc_code"),
+            _ => ("", ".text.wasmc"),
         };
         let code = object.add_section(segment.into(), name.into(), SectionKind::Text);
-        object.set_section_data(code, artifact, 1 << image.page_shift);
-        if image.container == Container::Elf {
-            // Without this section linkers make the host's stack executable.
-            object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
-        }
+        object.set_section_data(code, artifact.to_vec(), 1 << image.page_shift);
         let start = object.section_symbol(code);
         Builder { object, code, start }
     }
@@ -117,13 +107,13 @@ impl<'a> Builder<'a> {
     /// Adds unwind information, in ELF only: linkers for Mach-O want every
     /// function in a part of its section of its own, and tools there follow
     /// the frame pointers, which our code keeps.
-    fn add_unwind(&mut self, placement: &Placement) -> Result<(), object::write::Error> {
+    fn add_unwind(&mut self, placement: &Placement) -> Result<(), WriteError> {
         let (bytes, fields) = placement.parts.frames.unplaced();
         if fields.is_empty() || self.object.format() != BinaryFormat::Elf {
             return Ok(());
         }
         let section = self.object.section_id(StandardSection::EhFrame);
-        self.object.set_section_data(section, bytes, 8);
+        self.object.set_section_data(section, bytes.to_vec(), 8);
         for (field, function) in fields {
             let addend = (placement.text.offset + u64::from(function)) as i64;
             let flags = generic(RelocationKind::Relative, 32);
@@ -133,7 +123,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn add_debug(&mut self, debug: &[DebugSection], text: u64) -> Result<(), object::write::Error> {
+    fn add_debug(&mut self, debug: &[DebugSection], text: u64) -> Result<(), WriteError> {
         let elf = self.object.format() == BinaryFormat::Elf;
         let mut sections = HashMap::new();
         for content in debug {
