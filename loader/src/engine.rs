@@ -13,6 +13,7 @@ pub struct Config {
     max_wasm_stack: usize,
     wasm_backtrace: bool,
     wasm_backtrace_max_frames: usize,
+    spare_slots: usize,
     debugger: bool,
 }
 
@@ -23,9 +24,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults: 512 KiB of stack, backtraces of up to 20 frames.
+    /// The defaults: 512 KiB of stack, backtraces of up to 20 frames, 8 spare
+    /// slots.
     pub fn new() -> Config {
-        Config { max_wasm_stack: 512 << 10, wasm_backtrace: true, wasm_backtrace_max_frames: 20, debugger: false }
+        Config {
+            max_wasm_stack: 512 << 10,
+            wasm_backtrace: true,
+            wasm_backtrace_max_frames: 20,
+            spare_slots: 8,
+            debugger: false,
+        }
     }
 
     /// Bytes of stack that wasm code may use, from where the outermost call
@@ -51,6 +59,15 @@ impl Config {
     /// so the default is no. Profilers need none of this.
     pub fn debugger(&mut self, enable: bool) -> &mut Self {
         self.debugger = enable;
+        self
+    }
+
+    /// Of how many dropped instances of each module the address space is kept
+    /// for the next ones, with the pages of the context filled with zeros.
+    /// What the instances wrote to their memories is freed at once in any
+    /// case. Works on Linux; elsewhere all is freed. Default: 8.
+    pub fn spare_slots(&mut self, slots: usize) -> &mut Self {
+        self.spare_slots = slots;
         self
     }
 
@@ -153,6 +170,10 @@ impl Engine {
     /// Whether both are the same engine.
     pub fn same(a: &Engine, b: &Engine) -> bool {
         Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    pub(crate) fn spare_slots(&self) -> usize {
+        self.0.config.spare_slots
     }
 
     pub(crate) fn stack_size(&self) -> usize {

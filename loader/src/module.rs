@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::sys;
 use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType};
 use crate::vm::code::Code;
-use crate::vm::slot::{MemoryPlan, SlotLayout};
+use crate::vm::slot::{MemoryPlan, SlotLayout, Slots};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct Inner {
     _announced: Option<sys::Announced>,
     engine: Engine,
     code: Code,
-    slot: SlotLayout,
+    slots: Slots,
 }
 
 /// Why an artifact does not run here.
@@ -88,12 +88,13 @@ impl Module {
     pub(crate) fn of_code(engine: &Engine, code: Code) -> Result<Module> {
         check_machine(code.artifact())?;
         let slot = slot_layout(code.artifact()).ok_or(IncompatibleError::AddressSpace)?;
+        let slots = Slots::new(slot, engine.spare_slots());
         let artifact = code.artifact();
         let types = artifact.tables().types;
         engine.register_types(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
         let announced = if engine.config().announces_modules() { debugger::announce(&code) } else { None };
-        Ok(Module(Arc::new(Inner { _announced: announced, engine: engine.clone(), code, slot })))
+        Ok(Module(Arc::new(Inner { _announced: announced, engine: engine.clone(), code, slots })))
     }
 
     /// The engine it was loaded with.
@@ -158,8 +159,8 @@ impl Module {
         self.0.code.file()
     }
 
-    pub(crate) fn slot_layout(&self) -> &SlotLayout {
-        &self.0.slot
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.0.slots
     }
 
     /// The address space for a memory that the module defines.

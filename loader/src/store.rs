@@ -207,11 +207,11 @@ macro_rules! contexts {
 }
 
 contexts! {
-    StoreContext of &'a Store<T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a Store<T>, |store| AsContext::as_context(store);
     StoreContext of &'a mut Store<T>, |store| AsContext::as_context(&*store);
-    StoreContext of &'a StoreContextMut<'_, T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a StoreContextMut<'_, T>, |store| AsContext::as_context(store);
     StoreContext of &'a mut StoreContextMut<'_, T>, |store| AsContext::as_context(&*store);
-    StoreContext of &'a Caller<'_, T>, |store| AsContext::as_context(&*store);
+    StoreContext of &'a Caller<'_, T>, |store| AsContext::as_context(store);
     StoreContext of &'a mut Caller<'_, T>, |store| AsContext::as_context(&*store);
     StoreContextMut of &'a mut Store<T>, |store| AsContextMut::as_context_mut(&mut *store);
     StoreContextMut of &'a mut StoreContextMut<'_, T>, |store| AsContextMut::as_context_mut(&mut *store);

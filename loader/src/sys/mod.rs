@@ -11,4 +11,6 @@
 
 mod unix;
 
-pub(crate) use unix::{Access, Announced, Region, anonymous_file, make_accessible, page_size, signals, stack_bounds};
+pub(crate) use unix::{
+    Access, Announced, Region, anonymous_file, can_discard, make_accessible, page_size, signals, stack_bounds,
+};

@@ -18,6 +18,7 @@ use crate::types::{MemoryType, TableType};
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout};
@@ -36,9 +37,10 @@ pub(crate) struct InstanceData {
     keep: OnceCell<Arc<dyn Any + Send + Sync>>,
     /// The next instance of another module; see `StoreState::code`.
     pub(super) next_code: Cell<*const InstanceData>,
-    /// Last, since it is freed last: definitions that memories and tables
-    /// point to are in it.
-    slot: Slot,
+    /// Given back after memories and tables, whose definitions are in it.
+    slot: ManuallyDrop<Slot>,
+    /// Whether the slot's memory has its first content.
+    mapped: Cell<bool>,
 }
 
 macro_rules! fields {
@@ -187,9 +189,8 @@ impl InstanceData {
     /// Makes an instance of `module` in a store, with its memories, tables
     /// and images, but without imports, and gives it to the store.
     pub(crate) fn allocate<'a>(state: &'a StoreState, module: &Module) -> Result<&'a InstanceData, Error> {
-        let layout = module.slot_layout();
         let failed = |what: &'static str| move |e: io::Error| Error::new(AllocationError::new(what, e));
-        let slot = Slot::allocate(layout).map_err(failed("the slot"))?;
+        let (slot, mapped) = module.slots().allocate().map_err(failed("the slot"))?;
         let mut instance = Box::new(InstanceData {
             vmctx: slot.vmctx(),
             index: state.instance_count(),
@@ -199,7 +200,8 @@ impl InstanceData {
             imported_memories: OnceCell::new(),
             keep: OnceCell::new(),
             next_code: Cell::new(ptr::null()),
-            slot,
+            slot: ManuallyDrop::new(slot),
+            mapped: Cell::new(mapped),
         });
         instance.memories = instance.make_memories().map_err(failed("a memory"))?;
         instance.tables = instance.make_tables().map_err(failed("a table"))?;
@@ -225,14 +227,19 @@ impl InstanceData {
                 let ty = MemoryType::of_row(&row.ok_or(io::ErrorKind::InvalidData)?);
                 let plan = self.module.memory_plan(&ty).ok_or(io::ErrorKind::OutOfMemory)?;
                 let def = NonNull::from(self.memory_def(defined));
-                let memory = match (defined, self.slot.region()) {
-                    // SAFETY: the slot was laid out with this memory at vmctx,
-                    // and lives as long as the instance.
-                    (0, Some(_)) => unsafe { MemoryData::new(def, self.vmctx, ty, plan, None) },
+                if defined > 0 {
                     // SAFETY: the definition is in the instance's slot.
-                    _ => unsafe { MemoryData::alone(def, ty, plan) }?,
-                };
-                self.map_images(defined, &memory)?;
+                    let memory = unsafe { MemoryData::alone(def, ty, plan) }?;
+                    self.map_images(defined, &memory)?;
+                    return Ok(memory);
+                }
+                // SAFETY: the slot was laid out with this memory at vmctx, and
+                // lives as long as the instance.
+                let memory = unsafe { MemoryData::new(def, self.vmctx, ty, plan, None) };
+                if !self.mapped.get() {
+                    self.map_images(defined, &memory)?;
+                    self.mapped.set(true);
+                }
                 Ok(memory)
             })
             .collect()
@@ -387,6 +394,21 @@ impl InstanceData {
         // SAFETY: the lifetimes of `get` leave it nothing to return but parts
         // of the instance, which the store owns.
         get(self).map(|value| unsafe { state.handle(value) })
+    }
+}
+
+impl Drop for InstanceData {
+    fn drop(&mut self) {
+        let accessible = self.memories.first().map(MemoryData::accessible);
+        self.memories = Box::default();
+        self.tables = Box::default();
+        // SAFETY: taken once, here.
+        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        if let (Some(accessible), true) = (accessible, self.mapped.get()) {
+            // SAFETY: an instance is dropped with its store, when no code of
+            // it runs and no handle can be used any more.
+            unsafe { self.module.slots().release(slot, accessible) };
+        }
     }
 }
 

@@ -92,6 +92,11 @@ impl MemoryData {
         self.def().length.get() as usize
     }
 
+    /// Bytes that can be accessed.
+    pub(super) fn accessible(&self) -> usize {
+        self.accessible.get()
+    }
+
     /// The memory's own address space, unless it lies in a slot.
     pub(super) fn region(&self) -> Option<&Region> {
         self.region.as_ref()

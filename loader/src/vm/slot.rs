@@ -6,16 +6,23 @@
 //! | RW      | none                | RW, images | none             | none    |
 //! ```
 //!
-//! [`SlotLayout`] is arithmetic only; [`Slot`] makes it real. Each slot here
-//! is allocated when asked for and freed on drop. A module that defines no
-//! memory has only the context, which then comes from the heap; its `vmctx` is
-//! an address that nothing is read from.
+//! [`SlotLayout`] is arithmetic only; [`Slot`] makes it real, and [`Slots`]
+//! is where slots come from and go back to. A module that defines no memory
+//! has only the context, which then comes from the heap; its `vmctx` is an
+//! address that nothing is read from.
+//!
+//! Slots are allocated when asked for, and what an instance wrote is given
+//! back to the system when it is dropped. What is kept of a few slots of each
+//! module is the address space with its page tables, and the context's pages
+//! as zeros: the kernel needs longer to set these up and to tear them down
+//! than for all the rest.
 
-use crate::sys::Region;
+use crate::sys::{self, Region};
 use std::alloc::{self, Layout};
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 use wasmc_artifacts::abi::ContextLayout;
 
 /// A memory in numbers of bytes.
@@ -128,6 +135,85 @@ impl Slot {
             Backing::Mapped(region) => Some((region, self.vmctx.as_ptr() as usize - region.start().as_ptr() as usize)),
             Backing::Heap(..) => None,
         }
+    }
+}
+
+/// A context larger than this is given back to the system rather than filled
+/// with zeros, which then takes longer than a system call.
+const CONTEXT_KEPT: usize = 64 << 10;
+
+/// The slots of one module.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    layout: SlotLayout,
+    /// Slots as good as new, except that their memories' first content is
+    /// mapped already.
+    spare: Mutex<Vec<Slot>>,
+    /// How many of them are kept.
+    limit: usize,
+}
+
+impl Slots {
+    /// The slots of a module, `limit` of which are kept for reuse.
+    pub(crate) fn new(layout: SlotLayout, limit: usize) -> Slots {
+        let limit = if layout.memory.is_some() && sys::can_discard() { limit } else { 0 };
+        Slots { layout, spare: Mutex::default(), limit }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A slot whose context is zeros, and whether its memory has its first
+    /// content already; otherwise the memory is inaccessible.
+    pub(super) fn allocate(&self) -> io::Result<(Slot, bool)> {
+        if self.limit > 0
+            && let Some(slot) = self.spare().pop()
+        {
+            return Ok((slot, true));
+        }
+        Slot::allocate(&self.layout).map(|slot| (slot, false))
+    }
+
+    /// Takes a slot back, of whose memory `accessible` bytes are accessible.
+    ///
+    /// # Safety
+    /// The slot came from `allocate`, its memory got its first content, and
+    /// nobody uses either any more.
+    pub(super) unsafe fn release(&self, slot: Slot, accessible: usize) {
+        if self.limit == 0 || self.spare().len() >= self.limit {
+            return;
+        }
+        // SAFETY: the caller's.
+        if unsafe { self.reset(&slot, accessible) }.is_ok() {
+            let mut spare = self.spare();
+            if spare.len() < self.limit {
+                spare.push(slot);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `release`.
+    unsafe fn reset(&self, slot: &Slot, accessible: usize) -> io::Result<()> {
+        let (Some((region, vmctx)), Some(memory)) = (slot.region(), self.layout.memory) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let initial = memory.initial.next_multiple_of(sys::page_size());
+        let context = &self.layout.context;
+        // SAFETY: nobody uses the slot, says the caller, and all ranges are in it.
+        unsafe {
+            if accessible > initial {
+                region.make_inaccessible(vmctx + initial..vmctx + accessible)?;
+            }
+            region.discard(vmctx..vmctx + initial)?;
+            if context.len() > CONTEXT_KEPT {
+                region.discard(context.clone())?;
+            } else {
+                region.start().add(context.start).write_bytes(0, context.len());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -195,3 +195,46 @@ fn objects_of_one_store_panic_in_another() {
     }
     assert!(Memory::new(&mut store, MemoryType::new(3, Some(2))).is_err());
 }
+
+#[test]
+fn an_instance_in_a_used_slot_is_as_good_as_new() {
+    let text = r#"(module
+        (memory (export "memory") 3 10) (data (i32.const 65540) "image")
+        (table 8 funcref) (table $big (export "big") 10 funcref)
+        (global $g (mut i64) (i64.const 5))
+        (func $f (result i32) i32.const 1)
+        (elem (i32.const 2) $f) (elem $p func $f) (data $d "passive")
+        (func (export "dirty")
+            (i32.store (i32.const 65540) (i32.const 0)) (i32.store (i32.const 8) (i32.const 1))
+            (drop (memory.grow (i32.const 4))) (i32.store (i32.const 400000) (i32.const 1))
+            (memory.init $d (i32.const 131072) (i32.const 0) (i32.const 7))
+            (global.set $g (i64.const 0)) (table.set 0 (i32.const 2) (ref.null func))
+            (table.set 0 (i32.const 3) (ref.func $f)) (table.set $big (i32.const 9) (ref.func $f))
+            (drop (table.grow $big (ref.func $f) (i32.const 100)))
+            (data.drop $d) (elem.drop $p))
+        (func (export "state") (result i64 i32 i32 i32 i32)
+            (memory.init $d (i32.const 0) (i32.const 0) (i32.const 1))
+            (table.init 0 $p (i32.const 7) (i32.const 0) (i32.const 1))
+            (global.get $g) (ref.is_null (table.get 0 (i32.const 2))) (ref.is_null (table.get 0 (i32.const 3)))
+            (ref.is_null (table.get $big (i32.const 9))) (table.size $big))
+        (func (export "beyond") (result i32) (i32.load (i32.const 400000))))"#;
+    for spare in [0, 1, 8] {
+        let engine = Engine::new(wasmc_loader::Config::new().spare_slots(spare)).unwrap();
+        let module = module(&engine, text);
+        let linker = Linker::new(&engine);
+        for round in 0..5 {
+            let mut store = Store::new(&engine, ());
+            let instance = linker.instantiate(&mut store, &module).unwrap();
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            let mut expected = vec![0; 3 * 65536];
+            expected[65540..65545].copy_from_slice(b"image");
+            assert!(memory.data(&store) == expected, "memory differs in round {round} with {spare} spare slots");
+            let beyond = instance.get_typed_func::<(), i32>(&mut store, "beyond").unwrap();
+            assert_eq!(beyond.call(&mut store, ()).unwrap_err().downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+            let state = instance.get_typed_func::<(), (i64, i32, i32, i32, i32)>(&mut store, "state").unwrap();
+            assert_eq!(state.call(&mut store, ()).unwrap(), (5, 0, 1, 1, 10));
+            instance.get_typed_func::<(), ()>(&mut store, "dirty").unwrap().call(&mut store, ()).unwrap();
+            beyond.call(&mut store, ()).unwrap();
+        }
+    }
+}

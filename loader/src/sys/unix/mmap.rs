@@ -53,6 +53,34 @@ pub(crate) unsafe fn make_accessible(at: *mut u8, length: usize) -> io::Result<(
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Whether `madvise` brings back what a private mapping showed at first: so
+/// it is on Linux, but not elsewhere, nor under some emulators of Linux. Tried
+/// out once: of two changed pages, the one that is discarded has to read as
+/// the file again, and the other one has to keep its change.
+pub(crate) fn can_discard() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| cfg!(target_os = "linux") && try_discard().unwrap_or(false))
+}
+
+fn try_discard() -> io::Result<bool> {
+    let page = page_size();
+    let file = super::anonymous_file(&vec![1; 2 * page])?;
+    let region = Region::reserve(3 * page)?;
+    // SAFETY: nobody else knows the region; all accesses are within its three
+    // pages, which are accessible by then.
+    unsafe {
+        region.overlay(0..2 * page, &file, 0, Access::Write)?;
+        region.make_accessible(2 * page..3 * page)?;
+        let at = |index: usize| region.start().add(index * page);
+        for index in 0..3 {
+            at(index).write_volatile(2);
+        }
+        region.discard(0..page)?;
+        region.discard(2 * page..3 * page)?;
+        Ok([0, 1, 2].map(|index| at(index).read_volatile()) == [1, 2, 0])
+    }
+}
+
 /// A range of address space that belongs to nobody else, unmapped on drop.
 ///
 /// All positions are in bytes from its start and must be multiples of the
@@ -128,6 +156,35 @@ impl Region {
         let at = self.at(&range);
         // SAFETY: the range is this region's, and the caller answers for the rest.
         unsafe { make_accessible(at, range.len()) }
+    }
+
+    /// Makes a part inaccessible and forgets its content.
+    ///
+    /// # Safety
+    /// Nobody uses what is in `range`.
+    pub(crate) unsafe fn make_inaccessible(&self, range: Range<usize>) -> io::Result<()> {
+        let at = self.at(&range);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE | libc::MAP_FIXED;
+        // SAFETY: the range is this region's, and the caller answers for its
+        // users. The returned value must not unmap the part on its own.
+        let part = unsafe { Self::map(at, range.len(), libc::PROT_NONE, flags, -1, 0) }?;
+        std::mem::forget(part);
+        Ok(())
+    }
+
+    /// Forgets what was written to a part since it was mapped. To be used
+    /// only where [`can_discard`] says so.
+    ///
+    /// # Safety
+    /// Nobody uses what is in `range`.
+    pub(crate) unsafe fn discard(&self, range: Range<usize>) -> io::Result<()> {
+        let at = self.at(&range);
+        if range.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the range is this region's, and the caller answers for its users.
+        let failed = unsafe { libc::madvise(at.cast(), range.len(), libc::MADV_DONTNEED) };
+        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Replaces a part by a private view of `file` from byte `offset` on.
