@@ -63,6 +63,7 @@ impl Group {
         let mut options = self.options.clone();
         // Files run in parallel, and their modules are small.
         options.jobs = NonZeroUsize::new(1);
+        options.verify = true;
         let runner = Runner::new(options, |engine, compiled| {
             // SAFETY: a `Compiled` comes straight from the compiler.
             unsafe { Module::from_bytes(engine, compiled.bytes()) }
