@@ -1,5 +1,17 @@
 //! Random numbers that are the same in every run.
 
+/// How often to repeat what has no natural end: `usual` times, or as many
+/// times that as the environment variable `WASMC_ROUNDS` says.
+///
+/// # Panics
+/// If the variable is not a number.
+pub fn rounds(usual: usize) -> usize {
+    match std::env::var("WASMC_ROUNDS") {
+        Ok(times) => usual * times.parse::<usize>().expect("WASMC_ROUNDS is a number"),
+        Err(_) => usual,
+    }
+}
+
 /// A generator (SplitMix64: Steele, Lea and Flood, "Fast splittable
 /// pseudorandom number generators", 2014).
 #[derive(Debug, Clone)]

@@ -142,11 +142,12 @@ impl<'a> Artifact<'a> {
             let kind =
                 ExternKind::from_code(import.kind).ok_or(FormatError::corrupt("an import has an unknown kind"))?;
             let count = &mut counts[kind as usize];
-            let rows = if kind == ExternKind::Func { t.types.len() } else { usize::MAX };
-            check(
-                if kind == ExternKind::Func { (import.index as usize) < rows } else { import.index == *count },
-                "an import has no type",
-            )?;
+            let known = match kind {
+                // The host may implement it, which takes an adapter.
+                ExternKind::Func => t.types.get(import.index as usize).is_some_and(|row| row.array_host != NONE),
+                ExternKind::Table | ExternKind::Memory | ExternKind::Global => import.index == *count,
+            };
+            check(known, "an import has no type")?;
             *count += 1;
             check(
                 self.str(import.module).is_some() && self.str(import.name).is_some(),

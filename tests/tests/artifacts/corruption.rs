@@ -5,7 +5,7 @@ use crate::damage::{Specimen, accepted};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_artifacts::format::{Artifact, Header, Memory};
 use wasmc_artifacts::rows::Row;
-use wasmc_tests::rng::Rng;
+use wasmc_tests::rng::{Rng, rounds};
 
 /// Fails unless `file` is read without a panic.
 fn read(specimen: &Specimen, damage: &str, file: &[u8]) -> Result<(), String> {
@@ -155,7 +155,7 @@ fn a_memory_that_ends_with_the_address_space_is_read_without_a_panic() {
 fn garbled_metadata_is_read_without_a_panic() {
     let mut rng = Rng::new(2);
     for specimen in Specimen::all() {
-        for _ in 0..3000 {
+        for _ in 0..rounds(3000) {
             let (damage, file) = specimen.garbled(&mut rng);
             let _ = read(&specimen, &damage, &file);
         }

@@ -41,6 +41,7 @@ impl Specimen {
         vec![
             Specimen::new("everything", EVERYTHING, "", true),
             Specimen::new("borrower", BORROWER, "", false),
+            Specimen::new("borrower that does not start", &BORROWER.replace("(start $start)", ""), "", false),
             Specimen::small(),
         ]
     }

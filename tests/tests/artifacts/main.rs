@@ -6,4 +6,5 @@ mod damage;
 mod dependency_rule;
 mod determinism;
 mod disassembly;
+mod loading;
 mod snapshots;
