@@ -98,11 +98,11 @@ impl Error {
     pub(crate) fn from_parser(error: &wasmparser::Error) -> Self {
         let offset = error.offset();
         let message = error.message().to_owned();
-        // The number of memories and tables is a limit to the validator, which
-        // therefore does not name the proposal that raises it.
+        // Errors that come without the proposal which would avoid them.
         let missing = error.missing_wasm_feature().or(match error.message() {
             "multiple memories" => Some(wasmparser::WasmFeatures::MULTI_MEMORY),
             "multiple tables" => Some(wasmparser::WasmFeatures::REFERENCE_TYPES),
+            "gc proposal must be enabled to use subtypes" => Some(wasmparser::WasmFeatures::GC),
             _ => None,
         });
         match missing.and_then(crate::proposals::by_feature) {

@@ -40,7 +40,9 @@ fn inspect_shows_what_was_compiled() {
     assert_eq!(report["object"]["relocations"], 0);
 
     let text = folder.wasmc(["inspect", "a.cwasm", "--functions", "1"]).ok();
-    for line in ["target          x86_64-unknown-linux-gnu", "largest functions (1 of 2)", "env.f: (i64) -> ()", ".wasmc"] {
+    for line in
+        ["target          x86_64-unknown-linux-gnu", "largest functions (1 of 2)", "env.f: (i64) -> ()", ".wasmc"]
+    {
         assert!(text.text().contains(line), "no {line:?} in {}", text.text());
     }
 }

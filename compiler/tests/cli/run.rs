@@ -100,10 +100,9 @@ fn missing_imports_are_all_named_and_may_be_traps() {
             (import "wasi_snapshot_preview1" "proc_exit" (func (param i64)))
             (func (export "_start") (call $f (i32.const 1))))"#,
     );
-    folder.wasmc(["run", "a.wat"]).failed(
-        1,
-        &["first", "second", "(i32) -> ()", "() -> (f64)", "proc_exit", "(i64) -> ()"],
-    );
+    folder
+        .wasmc(["run", "a.wat"])
+        .failed(1, &["first", "second", "(i32) -> ()", "() -> (f64)", "proc_exit", "(i64) -> ()"]);
     folder.write(
         "b.wat",
         r#"(module (import "env" "first" (func $f (param i32))) (import "env" "second" (func))
@@ -136,6 +135,9 @@ fn arguments_and_variables_reach_the_guest() {
     let folder = Folder::new();
     folder.write("a.wat", LISTS);
     assert_eq!(folder.wasmc(["run", "a.wat", "-x", "--env", "y z"]).ok().text(), "a.wat\0-x\0--env\0y z\0");
+    let mine = ["run", "a.wat", "-O", "9", "--dir", "-v", "--", "--help"];
+    assert_eq!(folder.wasmc(mine).ok().text(), "a.wat\0-O\x009\0--dir\0-v\0--\0--help\0");
+    folder.wasmc(["run", "--no-such-flag", "a.wat"]).failed(2, &["--no-such-flag"]);
     let mut command = folder.command();
     command.args(["run", "--argv0", "me", "--env", "A=1=2", "--env", "B", "a.wat"]).env("B", "two");
     assert_eq!(command.output().unwrap().stdout, b"me\0A=1=2\0B=two\0");

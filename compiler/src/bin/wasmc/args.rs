@@ -93,12 +93,10 @@ pub(crate) struct LogArgs {
 #[cfg(feature = "run")]
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The program: wasm, its text format, or an artifact; `-` reads standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) input: PathBuf,
-    /// Arguments of the program, or of the function called with --invoke
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<std::ffi::OsString>,
+    /// The program (wasm, its text format, or an artifact; `-` reads standard input) and, after it, what goes to
+    /// the program or to the function called with --invoke
+    #[arg(value_names = ["FILE", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]
+    pub(crate) program: Vec<std::ffi::OsString>,
     /// Let the program reach the folder HOST, named GUEST; with `::ro`, only to read
     #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]")]
     pub(crate) dirs: Vec<String>,
@@ -229,6 +227,19 @@ impl CodeArgs {
         options.strip = self.strip;
         options.jobs = self.jobs;
         Ok(options)
+    }
+}
+
+#[cfg(feature = "run")]
+impl RunArgs {
+    /// The program's file.
+    pub(crate) fn input(&self) -> &std::path::Path {
+        self.program.first().map_or("-".as_ref(), |input| input.as_ref())
+    }
+
+    /// What comes after it.
+    pub(crate) fn arguments(&self) -> &[std::ffi::OsString] {
+        self.program.get(1..).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,6 @@ use crate::args::{Emit, RunArgs, usage};
 use crate::{compile, input, load, output::print};
 use anyhow::{Context, bail};
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 use wasmc::Target;
 use wasmc_loader::{Config, Engine, ExternType, Instance, Linker, Module, Store, Val};
@@ -32,7 +31,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .and_then(|instance| start(args, &module, &mut store, instance));
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Stop::Guest(error, what)) => report::guest_error(error, what, &input::name(&args.input)),
+        Err(Stop::Guest(error, what)) => report::guest_error(error, what, &input::name(args.input())),
         Err(Stop::Command(error)) => Err(error),
     }
 }
@@ -55,29 +54,29 @@ enum Stop {
 /// Loads an artifact, or compiles and loads anything else.
 fn module(args: &RunArgs, engine: &Engine) -> anyhow::Result<Module> {
     let options = args.code.options(Target::default(), &args.cpu)?;
-    let loaded = if input::is_artifact(&input::head(&args.input)?) {
+    let loaded = if input::is_artifact(&input::head(args.input())?) {
         // An artifact in a file is mapped and shared, not read.
-        load::open(engine, &args.input)
+        load::open(engine, args.input())
     } else {
-        let bytes = input::read(&args.input)?;
+        let bytes = input::read(args.input())?;
         if input::is_artifact(&bytes) {
             load::from_bytes(engine, &bytes)
         } else {
-            let artifact = compile::build(&args.input, &bytes, options, Emit::Cwasm, &args.log)?;
+            let artifact = compile::build(args.input(), &bytes, options, Emit::Cwasm, &args.log)?;
             load::from_bytes(engine, &artifact)
         }
     };
-    loaded.map_err(report::error).with_context(|| format!("cannot load {}", input::name(&args.input)))
+    loaded.map_err(report::error).with_context(|| format!("cannot load {}", input::name(args.input())))
 }
 
 /// What the program may see of the system.
 fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
     let mut builder = WasiCtxBuilder::new();
     builder.inherit_stdio();
-    let name = Path::new(&args.input).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = args.input().file_name().map(|name| name.to_string_lossy().into_owned());
     builder.arg(args.argv0.clone().or(name).unwrap_or_default())?;
     if args.invoke.is_none() {
-        for argument in &args.arguments {
+        for argument in args.arguments() {
             builder.arg(text(argument)?)?;
         }
     }
@@ -143,7 +142,7 @@ fn functions(module: &Module) -> Vec<String> {
 fn no_function(name: &str, args: &RunArgs, module: &Module) -> anyhow::Error {
     let there = functions(module);
     let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-    let file = input::name(&args.input);
+    let file = input::name(args.input());
     anyhow::anyhow!("{file} exports no function `{name}`; name another with `--invoke NAME`; there are: {there}")
 }
 
@@ -167,12 +166,12 @@ fn invoke(
 }
 
 fn arguments(args: &RunArgs, name: &str, ty: &wasmc_loader::FuncType) -> anyhow::Result<Vec<Val>> {
-    let (given, wanted) = (args.arguments.len(), ty.params().len());
+    let (given, wanted) = (args.arguments().len(), ty.params().len());
     if given != wanted {
         bail!("`{name}` is a function {ty}: it takes {wanted} arguments, and {given} are given");
     }
     let mut values = Vec::with_capacity(given);
-    for (i, (argument, ty)) in args.arguments.iter().zip(ty.params()).enumerate() {
+    for (i, (argument, ty)) in args.arguments().iter().zip(ty.params()).enumerate() {
         let parsed = value::parse(text(argument)?, *ty);
         values.push(
             parsed.with_context(|| format!("argument {} of `{name}`, {argument:?}, is not of type {ty}", i + 1))?,
