@@ -1,13 +1,13 @@
 //! Support routines: what the code generator calls for instructions that a
 //! CPU lacks.
 //!
-//! On an x86-64 CPU without SSE4.1 there is no instruction for `ceil` and its
-//! like, and without SSSE3 none that looks bytes up in a vector. Cranelift
-//! calls a library there; an artifact imports nothing, so the routines are
-//! compiled into it, those that are called. They are leaves with a few dozen
-//! bytes of stack, use SSE2 only, and get no context.
+//! On an x86-64 CPU without SSSE3 no instruction looks bytes up in a vector.
+//! Cranelift calls a library there; an artifact imports nothing, so the
+//! routine is compiled into it if it is called. It is a leaf with a few dozen
+//! bytes of stack, uses SSE2 only, and gets no context.
 //!
-//! [`round`] is also used in place, where it costs less than a call.
+//! Without SSE4.1 there is no instruction for `ceil` and its like either;
+//! [`round`] does that in place, which takes half the time of a call.
 
 use crate::translate::Symbol;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -31,37 +31,13 @@ pub(crate) enum Rounding {
     Nearest,
 }
 
-/// What a routine does.
-#[derive(Debug, Clone, Copy)]
-enum Body {
-    Round(Rounding),
-    Shuffle,
-}
-
 struct Routine {
     call: LibCall,
     name: &'static str,
-    body: Body,
 }
 
-macro_rules! routines {
-    ($($call:ident $name:literal $body:expr;)*) => {
-        /// All routines. A routine's number is its position.
-        const ROUTINES: &[Routine] = &[$(Routine { call: LibCall::$call, name: $name, body: $body },)*];
-    };
-}
-
-routines! {
-    CeilF32 "support.ceil_f32" Body::Round(Rounding::Ceil);
-    CeilF64 "support.ceil_f64" Body::Round(Rounding::Ceil);
-    FloorF32 "support.floor_f32" Body::Round(Rounding::Floor);
-    FloorF64 "support.floor_f64" Body::Round(Rounding::Floor);
-    TruncF32 "support.trunc_f32" Body::Round(Rounding::Trunc);
-    TruncF64 "support.trunc_f64" Body::Round(Rounding::Trunc);
-    NearestF32 "support.nearest_f32" Body::Round(Rounding::Nearest);
-    NearestF64 "support.nearest_f64" Body::Round(Rounding::Nearest);
-    X86Pshufb "support.shuffle_bytes" Body::Shuffle;
-}
+/// All routines. A routine's number is its position.
+const ROUTINES: &[Routine] = &[Routine { call: LibCall::X86Pshufb, name: "support.shuffle_bytes" }];
 
 /// The number of the routine for a call of the code generator. Calls without
 /// one come from instructions that translation does not emit.
@@ -85,10 +61,7 @@ pub(crate) fn build(number: u32, isa: &dyn TargetIsa, func: &mut ir::Function, c
     b.switch_to_block(entry);
     b.seal_block(entry);
     let params = b.block_params(entry).to_vec();
-    let result = match routine.body {
-        Body::Round(rounding) => round(&mut b, rounding, params[0]),
-        Body::Shuffle => shuffle_bytes(&mut b, params[0], params[1]),
-    };
+    let result = shuffle_bytes(&mut b, params[0], params[1]);
     b.ins().return_(&[result]);
     b.finalize(isa.frontend_config());
 }

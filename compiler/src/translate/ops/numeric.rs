@@ -1,5 +1,6 @@
 //! Constants, arithmetic and comparison of numbers.
 
+use crate::support::Rounding;
 use crate::translate::Translator;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
@@ -51,18 +52,33 @@ unary! {
     visit_i64_popcnt popcnt;
     visit_f32_abs fabs;
     visit_f32_neg fneg;
-    visit_f32_ceil ceil;
-    visit_f32_floor floor;
-    visit_f32_trunc trunc;
-    visit_f32_nearest nearest;
     visit_f32_sqrt sqrt;
     visit_f64_abs fabs;
     visit_f64_neg fneg;
-    visit_f64_ceil ceil;
-    visit_f64_floor floor;
-    visit_f64_trunc trunc;
-    visit_f64_nearest nearest;
     visit_f64_sqrt sqrt;
+}
+
+macro_rules! round {
+    ($($visit:ident $rounding:ident;)*) => {
+        impl Translator<'_> {$(
+            pub(in crate::translate) fn $visit(&mut self) {
+                let a = self.pop();
+                let result = self.rounded(Rounding::$rounding, a);
+                self.push(result);
+            }
+        )*}
+    };
+}
+
+round! {
+    visit_f32_ceil Ceil;
+    visit_f32_floor Floor;
+    visit_f32_trunc Trunc;
+    visit_f32_nearest Nearest;
+    visit_f64_ceil Ceil;
+    visit_f64_floor Floor;
+    visit_f64_trunc Trunc;
+    visit_f64_nearest Nearest;
 }
 
 // Division traps by itself: Cranelift's instructions do so where wasm's do.
