@@ -62,8 +62,8 @@ proposals! { $
     simd SIMD "simd" on;
     extended_const EXTENDED_CONST "extended-const" on;
     relaxed_simd RELAXED_SIMD "relaxed-simd" on;
-    tail_call TAIL_CALL "tail-call" no;
-    multi_memory MULTI_MEMORY "multi-memory" no;
+    tail_call TAIL_CALL "tail-call" on;
+    multi_memory MULTI_MEMORY "multi-memory" on;
     memory64 MEMORY64 "memory64" no;
     threads THREADS "threads" no;
     exceptions EXCEPTIONS "exceptions" no;

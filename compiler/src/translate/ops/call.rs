@@ -51,6 +51,22 @@ impl Translator<'_> {
         self.push_results(call);
     }
 
+    pub(in crate::translate) fn visit_return_call(&mut self, function: u32) {
+        self.makes_calls = true;
+        let ty = self.env.module.functions[function as usize];
+        if self.env.module.is_imported_function(function) {
+            let callee = self.imported_callee(function);
+            let args = self.call_args(ty, callee.ctx);
+            let sig = self.signature(ty);
+            self.b.ins().return_call_indirect(sig, callee.code, &args);
+        } else {
+            let args = self.call_args(ty, self.vmctx);
+            let callee = self.function(function);
+            self.b.ins().return_call(callee, &args);
+        }
+        self.set_unreachable();
+    }
+
     fn imported_callee(&mut self, function: u32) -> Callee {
         let import = self.env.facts.layout.func_import(function);
         let flags = self.constant_flags();
@@ -60,25 +76,39 @@ impl Translator<'_> {
     }
 
     pub(in crate::translate) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
-        self.makes_calls = true;
         let ty = self.env.module.type_indices[ty as usize];
-        let index = self.pop();
-        let callee = if self.env.facts.tables[table as usize] == TableFact::ReadOnly {
-            self.read_only_callee(ty, table, index)
-        } else {
-            self.table_callee(ty, table, index)
-        };
+        let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);
         let sig = self.signature(ty);
         let call = self.b.ins().call_indirect(sig, callee.code, &args);
         self.push_results(call);
     }
 
+    pub(in crate::translate) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {
+        let ty = self.env.module.type_indices[ty as usize];
+        let callee = self.indirect_callee(ty, table);
+        let args = self.call_args(ty, callee.ctx);
+        let sig = self.signature(ty);
+        self.b.ins().return_call_indirect(sig, callee.code, &args);
+        self.set_unreachable();
+    }
+
+    /// Pops an index; the function of type `ty` there.
+    fn indirect_callee(&mut self, ty: TypeIndex, table: u32) -> Callee {
+        self.makes_calls = true;
+        let index = self.pop();
+        if self.env.facts.tables[table as usize] == TableFact::ReadOnly {
+            self.read_only_callee(ty, table, index)
+        } else {
+            self.table_callee(ty, table, index)
+        }
+    }
+
     /// The callee in an element of a table in read-only data: a function of
     /// this module (or the stand-in for an import), so it gets our context.
     fn read_only_callee(&mut self, ty: TypeIndex, table: u32, index: Value) -> Callee {
         let length = self.env.module.tables[table as usize].ty.initial;
-        let length = self.b.ins().iconst(types::I32, length as u32 as i32 as i64 & 0xffff_ffff);
+        let length = self.b.ins().iconst(types::I32, i64::from(length as u32));
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
         self.trap_if(outside, Trap::UndefinedElement);
         let index = self.wide(index);
