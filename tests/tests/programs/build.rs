@@ -1,0 +1,74 @@
+//! From a file of wasm to a module, for this machine, with the artifact
+//! checked on the way.
+
+use std::path::Path;
+use wasmc::{Options, Target};
+use wasmc_artifacts::format::Artifact;
+use wasmc_loader::{Engine, Module};
+
+/// What a program of the corpus can come to.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// It uses a proposal that the compiler does not support yet.
+    Unsupported(&'static str),
+    /// It does not do what it should.
+    Failed(String),
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Problem {
+        Problem::Failed(message)
+    }
+}
+
+/// Compiles wasm for this machine's own processor.
+pub(crate) fn compile(wasm: &[u8]) -> Result<Vec<u8>, Problem> {
+    let target = Target::default().cpu("native").map_err(|e| e.to_string())?;
+    match wasmc::compile(wasm, &Options { target, ..Options::new() }) {
+        Ok(artifact) => Ok(artifact),
+        Err(wasmc::Error::Unsupported { proposal, .. }) if !proposal.supported => {
+            Err(Problem::Unsupported(proposal.name))
+        }
+        Err(error) => Err(Problem::Failed(format!("does not compile: {error}"))),
+    }
+}
+
+/// Reads an artifact back, in both ways there are.
+pub(crate) fn check(artifact: &[u8]) -> Result<(), String> {
+    let read = Artifact::parse(artifact).map_err(|e| e.to_string())?;
+    read.verify().map_err(|e| e.to_string())?;
+    wasmc::inspect::verify(artifact).map_err(|e| e.to_string())
+}
+
+/// Compiles, checks and loads the module in a file.
+pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, Problem> {
+    let wasm = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let artifact = compile(&wasm)?;
+    check(&artifact)?;
+    // SAFETY: the artifact is the compiler's.
+    let module = unsafe { Module::from_bytes(engine, &artifact) };
+    Ok(module.map_err(|e| format!("cannot load the artifact: {e:#}"))?)
+}
+
+/// Calls `work` with each item, on as many threads as there are cores, and
+/// returns the results in the order of the items.
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    let worker = || {
+        while let (number, Some(item)) = {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            (n, items.get(n))
+        } {
+            let result = work(item);
+            results.lock().unwrap().push((number, result));
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(worker))));
+    let mut results = results.into_inner().unwrap();
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,10 @@
+//! Programs: real ones with the output they are known for, large ones that
+//! only have to compile and to be instantiated, and generated ones that an
+
+mod build;
+mod cases;
+mod corpus_modules;
+mod corpus_programs;
+mod libraries;
+mod sightglass;
+mod wasi;
