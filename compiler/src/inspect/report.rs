@@ -1,9 +1,9 @@
 //! What an artifact contains, gathered for people and programs.
 
-use super::object::{ObjectView, hex};
 use super::Error;
+use super::object::{ObjectView, hex};
 use crate::proposals::Features;
-use wasmc_artifacts::abi::{CpuFeatures, Os, Arch, ValType};
+use wasmc_artifacts::abi::{Arch, CpuFeatures, Os, ValType};
 use wasmc_artifacts::format::{Artifact, ExternKind, FORMAT_VERSION, Function, Import};
 
 /// What an artifact contains.

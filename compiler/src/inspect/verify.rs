@@ -33,10 +33,7 @@ fn metadata_is_a_section(artifact: &Artifact<'_>, view: &ObjectView) -> Result<(
     let section = view.section(&name).ok_or_else(|| Error::Disagree(format!("there is no section `{name}`")))?;
     let (at, length) = (artifact.metadata_offset() as u64, u64::from(artifact.header().metadata_length));
     agree(section.offset == at && section.size == length, || {
-        format!(
-            "`{name}` is {} bytes at {:#x}, the metadata {length} bytes at {at:#x}",
-            section.size, section.offset
-        )
+        format!("`{name}` is {} bytes at {:#x}, the metadata {length} bytes at {at:#x}", section.size, section.offset)
     })?;
     let machine = match Arch::from_code(artifact.header().arch) {
         Some(Arch::X86_64) => ["X86_64"].as_slice(),

@@ -57,9 +57,7 @@ fn matches(store: &Store<()>, found: &Val, expected: &WastRetCore<'_>) -> bool {
         (Val::ExternRef(None), WastRetCore::RefNull(Some(ty))) => is_extern(ty),
         (Val::FuncRef(Some(_)), WastRetCore::RefFunc(_)) => true,
         (Val::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
-        (Val::ExternRef(Some(a)), WastRetCore::RefExtern(Some(b))) => {
-            a.data(store).downcast_ref::<u32>() == Some(b)
-        }
+        (Val::ExternRef(Some(a)), WastRetCore::RefExtern(Some(b))) => a.data(store).downcast_ref::<u32>() == Some(b),
         _ => false,
     }
 }
