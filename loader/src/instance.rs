@@ -6,7 +6,7 @@ use crate::func::{Func, TypedFunc};
 use crate::linking::{self, Item, Items};
 use crate::memory::Memory;
 use crate::module::{Module, ModuleExport};
-use crate::store::{AsContextMut, StoreContext, StoreInner, StoreOpaque};
+use crate::store::{AsContextMut, StoreContext, StoreContextMut, StoreInner, StoreOpaque};
 use crate::table::Table;
 use crate::vm::global::Global;
 use crate::vm::handle::Stored;
@@ -57,8 +57,9 @@ impl Instance {
     /// The exports, in the module's order.
     pub fn exports<'a, T: 'static>(
         &self,
-        store: impl Into<StoreContext<'a, T>>,
+        store: impl Into<StoreContextMut<'a, T>>,
     ) -> impl ExactSizeIterator<Item = Export<'a>> {
+        // Exclusive, since function values are made when they are asked for.
         let opaque = &store.into().0.opaque;
         let instance = self.data(opaque);
         let artifact = instance.module().artifact();

@@ -176,10 +176,11 @@ impl<T: 'static> Linker<T> {
         module: &str,
         instance: Instance,
     ) -> Result<&mut Self> {
-        let context = store.as_context_mut();
-        for export in instance.exports(&context) {
-            let name = export.name();
-            self.define_in(&context.0.opaque, module, name, export.into_extern())?;
+        let exporting = instance.module(&store.as_context_mut()).clone();
+        for export in exporting.exports() {
+            if let Some(item) = instance.get_export(&mut store, export.name()) {
+                self.define_in(&store.as_context().0.opaque, module, export.name(), item)?;
+            }
         }
         Ok(self)
     }

@@ -191,7 +191,10 @@ impl StoreState {
         // SAFETY: as in `new_memory`; the table reads `def` once more when it
         // is dropped, and the arena drops what came last first.
         let table = unsafe { TableData::allocated(def, ty, (0, 0)) }?;
-        table.fill(0, value, table.length()).ok()?;
+        // Zeros are there already, and mean null in tables of both kinds.
+        if value != 0 {
+            table.fill(0, value, table.length()).ok()?;
+        }
         Some(self.keep(table))
     }
 }

@@ -196,7 +196,11 @@ impl TableData {
             self.capacity.set(Some(larger));
         }
         self.def().length.set(new);
-        self.fill(old, value, delta).ok()?;
+        // Zeros are there already, and mean null: an element of functions
+        // that is not computed yet and has no initial value is null.
+        if value != 0 {
+            self.fill(old, value, delta).ok()?;
+        }
         Some(old)
     }
 }

@@ -170,18 +170,19 @@ fn objects_of_one_store_panic_in_another() {
     let table = instance.get_table(&mut store, "t").unwrap();
     let value = wasmc_loader::ExternRef::new(&mut store, ());
     let engine = Engine::default();
-    let uses: [(&str, Box<dyn Fn(&mut Store<()>)>); 8] = [
-        ("call", Box::new(move |other| drop(func.call(other, &[], &mut [])))),
-        ("typed call", Box::new(move |other| drop(typed.call(other, ())))),
-        ("memory", Box::new(move |other| drop(memory.size(other)))),
-        ("global", Box::new(move |other| drop(global.get(other)))),
-        ("table", Box::new(move |other| drop(table.get(other, 0)))),
-        ("instance", Box::new(move |other| drop(instance.get_func(other, "f")))),
-        ("reference", Box::new(move |other| drop(value.to_arc(other)))),
+    type Use = Box<dyn Fn(&mut Store<()>)>;
+    let uses: [(&str, Use); 8] = [
+        ("call", Box::new(move |other| func.call(other, &[], &mut []).unwrap())),
+        ("typed call", Box::new(move |other| typed.call(other, ()).unwrap())),
+        ("memory", Box::new(move |other| assert_eq!(memory.size(other), 1))),
+        ("global", Box::new(move |other| assert!(global.get(other).i32().is_some()))),
+        ("table", Box::new(move |other| assert!(table.get(other, 0).is_some()))),
+        ("instance", Box::new(move |other| assert!(instance.get_func(other, "f").is_some()))),
+        ("reference", Box::new(move |other| assert!(value.to_arc(other).is::<()>()))),
         (
             "element",
             Box::new(move |other| {
-                drop(Table::new(other, TableType::new(ValType::FuncRef, 1, None), func.into()));
+                Table::new(other, TableType::new(ValType::FuncRef, 1, None), func.into()).unwrap();
             }),
         ),
     ];

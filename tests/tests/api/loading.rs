@@ -136,3 +136,62 @@ fn a_thousand_instances_in_one_store_are_freed_with_it() {
         check(&engine, &module);
     }
 }
+
+#[test]
+fn damaged_metadata_is_refused_or_harmless() {
+    let text = r#"(module $damaged
+        (import "a" "f" (func (param i32) (result i64)))
+        (import "a" "g" (global $g i32))
+        (import "a" "t" (table 1 funcref))
+        (memory (export "memory") 1 3) (memory 1)
+        (table (export "table") 4 8 funcref) (table 3 funcref) (table externref (elem (ref.null extern)))
+        (global (export "global") (mut i32) (i32.add (global.get $g) (i32.const 4)))
+        (global (mut funcref) (ref.func $h))
+        (func $h (export "h") (param i32) (result i32) (call_indirect 2 (result i32) (local.get 0)))
+        (elem (table 1) (global.get $g) func $h 0) (elem $p func $h)
+        (elem (table 2) (i32.const 1) func $h)
+        (data (global.get $g) "active") (data (i32.const 70) "static") (data "passive"))"#;
+    let artifact = compile(text, None);
+    let parsed = wasmc_artifacts::format::Artifact::parse(&artifact).unwrap();
+    let metadata = parsed.metadata_offset()..parsed.metadata_offset() + parsed.header().metadata_length as usize;
+    let engine = Engine::default();
+    let (mut loaded, mut made) = (0, 0);
+    let mut attempt = |bytes: &[u8]| {
+        // SAFETY: no function of the module is called.
+        let Ok(module) = (unsafe { Module::from_bytes(&engine, bytes) }) else { return };
+        loaded += 1;
+        let exports: Vec<String> = module.exports().map(|e| format!("{}{}", e.name(), e.ty())).collect();
+        let _ = (exports, module.name(), module.get_export("h"));
+        let mut store = Store::new(&engine, ());
+        let mut linker = Linker::new(&engine);
+        if linker.define_unknown_imports_as_default_values(&mut store, &module).is_err() {
+            return;
+        }
+        if module_starts(bytes) {
+            return;
+        }
+        let Ok(instance) = linker.instantiate(&mut store, &module) else { return };
+        made += 1;
+        for export in instance.exports(&mut store) {
+            let _ = export.into_extern();
+        }
+        if let Some(table) = instance.get_table(&mut store, "table") {
+            for index in 0..table.size(&store).min(100) {
+                let _ = table.get(&mut store, index);
+            }
+        }
+    };
+    attempt(&artifact);
+    for at in metadata {
+        let mut bytes = artifact.clone();
+        bytes[at] ^= [0xff, 0x01, 0x80][at % 3];
+        attempt(&bytes);
+    }
+    assert!(loaded > 100 && made > 100, "{loaded} loaded, {made} instantiated: the test tests nothing");
+}
+
+/// Whether instantiating would call a start function.
+fn module_starts(bytes: &[u8]) -> bool {
+    let parsed = wasmc_artifacts::format::Artifact::parse(bytes);
+    parsed.is_ok_and(|artifact| artifact.header().start != wasmc_artifacts::format::NONE)
+}

@@ -1,7 +1,7 @@
 //! How wasm code stops early: traps, errors and panics of the host.
 
 use super::{alone, with_data};
-use wasmc_loader::{Caller, Error, Result, Trap, WasmBacktrace};
+use wasmc_loader::{Caller, Config, Engine, Error, Instance, Linker, Result, Store, Trap, WasmBacktrace};
 
 #[test]
 fn every_trap_of_the_language_is_told_apart() {
@@ -216,4 +216,126 @@ fn a_trap_below_a_host_function_comes_out_above_it() {
     assert_eq!(frames, [1, 2, 2, 2]);
     go.call(&mut store, 3).unwrap();
     go.call(&mut store, 0).unwrap_err();
+}
+
+const DEEP: &str = r#"(module
+    (import "host" "deeper" (func $deeper (param i32) (result i32)))
+    (func $sum (export "sum") (param i32) (result i32)
+        (if (result i32) (i32.eqz (local.get 0))
+            (then (i32.const 0))
+            (else (i32.add (i32.const 1) (call $sum (i32.sub (local.get 0) (i32.const 1)))))))
+    (func (export "zigzag") (param i32) (result i32) (call $deeper (i32.add (local.get 0) (i32.const 1)))))"#;
+
+fn deep(max_wasm_stack: usize) -> (Store<()>, Instance) {
+    let engine = Engine::new(Config::new().max_wasm_stack(max_wasm_stack)).unwrap();
+    let mut linker = Linker::new(&engine);
+    let deeper = |mut caller: Caller<'_, ()>, depth: i32| -> Result<i32> {
+        let zigzag = caller.get_export("zigzag").unwrap().into_func().unwrap().typed::<i32, i32>(&caller)?;
+        zigzag.call(&mut caller, depth)
+    };
+    linker.func_wrap("host", "deeper", deeper).unwrap();
+    let module = super::module(&engine, DEEP);
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    (store, instance)
+}
+
+#[test]
+fn the_configured_stack_is_what_recursion_gets() {
+    let depth_of = |max_wasm_stack: usize| {
+        let work = move || {
+            let (mut store, instance) = deep(max_wasm_stack);
+            let sum = instance.get_typed_func::<i32, i32>(&mut store, "sum").unwrap();
+            let (mut fits, mut too_much) = (0, 1 << 24);
+            while fits + 1 < too_much {
+                let middle = (fits + too_much) / 2;
+                match sum.call(&mut store, middle) {
+                    Ok(result) => {
+                        assert_eq!(result, middle);
+                        fits = middle;
+                    }
+                    Err(error) => {
+                        assert_eq!(error.downcast_ref(), Some(&Trap::StackOverflow));
+                        too_much = middle;
+                    }
+                }
+            }
+            fits as usize
+        };
+        std::thread::Builder::new().stack_size(12 << 20).spawn(work).unwrap().join().unwrap()
+    };
+    let (small, medium, large) = (depth_of(128 << 10), depth_of(1 << 20), depth_of(8 << 20));
+    // Frames of one size, so depths are as the stacks, up to the tolerance.
+    let frame = (8 << 20) / large;
+    assert!((16..=256).contains(&frame), "frames of {frame} bytes");
+    assert!((medium * frame).abs_diff(1 << 20) < 32 << 10, "{medium} frames of {frame} bytes");
+    assert!((small * frame).abs_diff(128 << 10) < 32 << 10, "{small} frames of {frame} bytes");
+    // More than the thread has is not given.
+    assert!(depth_of(1 << 40) * frame < 12 << 20);
+}
+
+#[test]
+fn endless_recursion_through_the_host_is_a_stack_overflow() {
+    for max in [64 << 10, 512 << 10] {
+        let (mut store, instance) = deep(max);
+        let zigzag = instance.get_typed_func::<i32, i32>(&mut store, "zigzag").unwrap();
+        for _ in 0..3 {
+            let error = zigzag.call(&mut store, 0).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Trap::StackOverflow), "{error:?}");
+            assert_eq!(error.downcast_ref::<WasmBacktrace>().unwrap().frames().len(), 20);
+        }
+    }
+}
+
+#[test]
+fn a_host_function_can_use_another_store() {
+    let text = r#"(module (import "host" "other" (func $other (param i32) (result i32)))
+        (memory 1)
+        (func (export "run") (param i32) (result i32)
+            (drop (call $other (local.get 0))) (i32.load (i32.mul (local.get 0) (i32.const 65536)))))"#;
+    let inner = std::sync::Mutex::new(alone(
+        r#"(module (memory 1) (func (export "load") (param i32) (result i32) (i32.load (local.get 0))))"#,
+    ));
+    let (mut store, instance) = with_data((), text, move |linker| {
+        let other = move |at: i32| -> Result<i32> {
+            let (store, instance) = &mut *inner.lock().unwrap();
+            let load = instance.get_typed_func::<i32, i32>(&mut *store, "load")?;
+            assert!(load.call(&mut *store, 65536).unwrap_err().is::<Trap>());
+            load.call(&mut *store, if at == 2 { 65536 } else { 0 }).map_err(|e| e.context("inner"))
+        };
+        linker.func_wrap("host", "other", other).unwrap();
+    });
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 0).unwrap(), 0);
+    let outer = run.call(&mut store, 1).unwrap_err();
+    assert_eq!(outer.to_string(), "out of bounds memory access");
+    let inner = run.call(&mut store, 2).unwrap_err();
+    assert_eq!(format!("{inner:#}"), "inner: out of bounds memory access");
+    assert_eq!(run.call(&mut store, 0).unwrap(), 0);
+}
+
+#[test]
+fn threads_trap_independently() {
+    let engine = Engine::default();
+    let text = r#"(module (memory 1) (func (export "at") (param i32) (result i32) (i32.load8_u (local.get 0)))
+        (func (export "div") (param i32) (result i32) (i32.div_u (i32.const 100) (local.get 0))))"#;
+    let module = super::module(&engine, text);
+    let linker = Linker::new(&engine);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for i in 0..300 {
+                    let mut store = Store::new(&engine, ());
+                    let instance = linker.instantiate(&mut store, &module).unwrap();
+                    let at = instance.get_typed_func::<i32, i32>(&mut store, "at").unwrap();
+                    let div = instance.get_typed_func::<i32, i32>(&mut store, "div").unwrap();
+                    assert_eq!(at.call(&mut store, 65535).unwrap(), 0);
+                    assert!(at.call(&mut store, 65536 + i).unwrap_err().is::<Trap>());
+                    assert_eq!(div.call(&mut store, 7).unwrap(), 14);
+                    let error = div.call(&mut store, 0).unwrap_err();
+                    assert_eq!(error.downcast_ref(), Some(&Trap::IntegerDivisionByZero));
+                }
+            });
+        }
+    });
 }
