@@ -62,8 +62,8 @@ pub struct Outcome {
     pub passed: usize,
     /// What failed: assertions, and other directives that did not work.
     pub failures: Vec<Failure>,
-    /// Proposals that modules of the script need and that the compiler does
-    /// not translate. Each use is among the failures, too.
+    /// Proposals that modules of the script need and that are switched off or
+    /// not supported. Each use is among the failures, too.
     pub unsupported: BTreeSet<&'static str>,
 }
 

@@ -10,14 +10,12 @@ use wast::QuoteWat;
 /// proposal gives them a meaning.
 const UNTIL_LATER: &[&str] = &["multiple memories", "malformed mutability", "invalid mutability"];
 
-/// Proposals that were met and that the compiler does not translate.
+/// Proposals that were met and that are switched off or not supported.
 pub(super) type Unsupported = BTreeSet<&'static str>;
 
 /// Notes the proposal if it is the reason for an error.
 pub(super) fn note(unsupported: &mut Unsupported, error: &Error) {
-    if let Error::Unsupported { proposal, .. } = error
-        && !proposal.supported
-    {
+    if let Error::Unsupported { proposal, .. } = error {
         unsupported.insert(proposal.name);
     }
 }
