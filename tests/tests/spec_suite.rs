@@ -45,7 +45,7 @@ impl Group {
         let only = std::env::var("WASMC_SPEC_FILE").ok();
         let files: Vec<_> = files.filter(|file| only.as_deref().is_none_or(|name| file.name() == name)).collect();
         assert!(!files.is_empty() || only.is_some(), "the test suite has no files for {name}");
-        Group { name, options: Options::new(), files }.features("all")
+        Group { name, options: Options { verify: true, ..Options::new() }, files }.features("all")
     }
 
     fn version(name: &'static str, version: SpecVersion) -> Group {

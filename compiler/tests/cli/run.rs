@@ -1,6 +1,7 @@
 //! `wasmc run`.
 
 use super::{ADD, Folder};
+use wasmc_artifacts::abi::CPU_FEATURES;
 
 /// A WASI program that prints `line` and exits with `code`.
 fn prints_and_exits(line: &str, code: u8) -> String {
@@ -194,6 +195,24 @@ fn an_artifact_that_does_not_fit_says_why_and_what_to_do() {
     with(16, &[1, 0, 0, 0, 0, 0, 0, 0]).failed(1, &["ABI fingerprint 0000000000000001", "recompile"]);
     folder.write("a.cwasm", &good[..good.len() / 2]);
     run().failed(1, &["a.cwasm"]);
+}
+
+#[test]
+fn an_artifact_that_needs_more_cpu_features_names_them() {
+    let folder = Folder::new();
+    folder.write("a.wat", ADD);
+    let every = |target: &wasmc::Target| CPU_FEATURES.iter().filter(|f| f.arch == target.arch()).collect::<Vec<_>>();
+    let native = wasmc::Target::native();
+    let names = every(&native).iter().map(|feature| feature.name).collect::<Vec<_>>().join(",");
+    folder.wasmc(["a.wat", "--cpu", &names]).ok();
+    let all = wasmc::Target::default().cpu(&names).unwrap().cpu_features();
+    let missing: Vec<_> = all.without(native.cpu_features()).iter().map(|feature| feature.name).collect();
+    let done = folder.wasmc(["run", "--invoke", "add", "a.cwasm", "1", "2"]);
+    if missing.is_empty() {
+        done.ok();
+    } else {
+        done.failed(1, &[&missing, ["--cpu"].as_slice()].concat());
+    }
 }
 
 #[test]

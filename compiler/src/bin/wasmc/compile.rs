@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use wasmc::Options;
+use wasmc_artifacts::format::Artifact;
 
 /// Compiles the input and writes the result.
 pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<ExitCode> {
@@ -23,9 +24,18 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<ExitCode> {
     let made = build(path, &bytes, options, args.emit, &args.log)?;
     destination.write(&made)?;
     if args.log.verbose {
-        anstream::eprintln!("wrote {} to {destination}", count(made.len() as u64, "byte"));
+        anstream::eprintln!("wrote {} to {destination}{}", count(made.len() as u64, "byte"), parts(&made));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What takes room in an artifact.
+fn parts(made: &[u8]) -> String {
+    let Ok(artifact) = Artifact::parse(made) else { return String::new() };
+    let code = count(artifact.header().text.length, "byte");
+    let metadata = count(artifact.header().metadata_length.into(), "byte");
+    let images = artifact.tables().extents.iter().map(|extent| extent.content.length).sum();
+    format!(": {code} of machine code, {metadata} of metadata, {} of memory images", count(images, "byte"))
 }
 
 fn destination(args: &CompileArgs, path: &Path) -> anyhow::Result<Destination> {
