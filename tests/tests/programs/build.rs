@@ -67,7 +67,13 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R 
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(worker))));
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            // Guests may use more of the stack than threads usually have.
+            let thread = std::thread::Builder::new().stack_size(32 << 20);
+            thread.spawn_scoped(scope, worker).expect("a thread can be started");
+        }
+    });
     let mut results = results.into_inner().unwrap();
     results.sort_by_key(|(number, _)| *number);
     results.into_iter().map(|(_, result)| result).collect()
