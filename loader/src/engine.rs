@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys;
-use crate::types::FuncType;
+use crate::types::{FuncType, ValType};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
@@ -203,6 +203,12 @@ impl Engine {
         FuncType::decode(known.encodings.get(&id)?).ok()
     }
 
+    /// Whether this is the id of the type with these parameters and results.
+    pub(crate) fn is_type(&self, id: u64, params: &[ValType], results: &[ValType]) -> bool {
+        let known = self.0.types.lock().unwrap_or_else(PoisonError::into_inner);
+        known.encodings.get(&id).is_some_and(|encoding| FuncType::is_encoding(encoding, params, results))
+    }
+
     /// The id of a type of the host's.
     ///
     /// # Errors
@@ -258,7 +264,6 @@ fn detect() -> CpuFeatures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ValType;
     use wasmc_artifacts::abi::CPU_FEATURES;
 
     #[test]

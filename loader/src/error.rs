@@ -189,6 +189,69 @@ impl Error {
     }
 }
 
+/// `.context("…")` on results and options.
+///
+/// ```
+/// use wasmc_loader::{Context, Result};
+///
+/// fn first(list: &[u32]) -> Result<u32> {
+///     list.first().copied().context("the list is empty")
+/// }
+/// assert_eq!(first(&[]).unwrap_err().to_string(), "the list is empty");
+/// ```
+pub trait Context<T> {
+    /// A message before the error, or the error where there is nothing.
+    ///
+    /// # Errors
+    /// If there is no value.
+    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T>;
+
+    /// The same with a message that is made only where it is needed.
+    ///
+    /// # Errors
+    /// If there is no value.
+    fn with_context<C: Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T> {
+        self.map_err(|error| error.into().context(context))
+    }
+
+    fn with_context<C: Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T> {
+        self.map_err(|error| error.into().context(context()))
+    }
+}
+
+impl<T> Context<T> for Option<T> {
+    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T> {
+        self.ok_or_else(|| Error::msg(context))
+    }
+
+    fn with_context<C: Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T> {
+        self.ok_or_else(|| Error::msg(context()))
+    }
+}
+
+/// An [`Error`] from a format string and its arguments.
+#[macro_export]
+macro_rules! format_err {
+    ($($arg:tt)*) => { $crate::Error::msg(::std::format!($($arg)*)) };
+}
+
+/// Returns an [`Error`] from a format string and its arguments.
+#[macro_export]
+macro_rules! bail {
+    ($($arg:tt)*) => { return ::std::result::Result::Err($crate::format_err!($($arg)*)) };
+}
+
+/// Returns an [`Error`] from a format string and its arguments, unless a
+/// condition holds.
+#[macro_export]
+macro_rules! ensure {
+    ($condition:expr, $($arg:tt)*) => { if !$condition { $crate::bail!($($arg)*) } };
+}
+
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
         Error::new(error)

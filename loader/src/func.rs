@@ -85,7 +85,7 @@ impl Func {
     ) -> Result<TypedFunc<Params, Results>> {
         let opaque = &store.as_context().0.opaque;
         TypedFunc::checked(opaque, *self).ok_or_else(|| {
-            let expected = FuncType::new(Params::types(), Results::types());
+            let expected = FuncType::new(Params::TYPES.iter().copied(), Results::TYPES.iter().copied());
             Error::msg(format!("the function has type {}, and is asked for as {expected}", self.ty_in(opaque)))
         })
     }

@@ -48,7 +48,7 @@ mod vm;
 pub use backtrace::{FrameInfo, WasmBacktrace};
 pub use caller::Caller;
 pub use engine::{Config, Engine};
-pub use error::{Error, Result};
+pub use error::{Context, Error, Result};
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
 pub use instance::Instance;

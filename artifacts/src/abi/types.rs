@@ -133,6 +133,19 @@ impl FuncType {
         if rest.is_empty() { Ok(FuncType { params, results }) } else { Err(TypeError) }
     }
 
+    /// Whether `bytes` are the encoding of the type with these parameters and
+    /// results; allocates nothing.
+    pub fn is_encoding(bytes: &[u8], params: &[ValType], results: &[ValType]) -> bool {
+        let mut rest = bytes;
+        let mut next = || rest.split_off_first().copied();
+        next() == Some(0x60)
+            && [params, results].into_iter().all(|list| {
+                (list.len() as u32).to_le_bytes().into_iter().all(|byte| next() == Some(byte))
+                    && list.iter().all(|ty| next() == Some(ty.code()))
+            })
+            && next().is_none()
+    }
+
     /// The structural identity.
     pub fn id(&self) -> TypeId {
         let digest: [u8; 32] = Sha256::digest(self.encode()).into();
@@ -172,8 +185,12 @@ mod tests {
         assert_eq!(FuncType::decode(&ty.encode()), Ok(ty.clone()));
         assert_eq!(ty.to_string(), "(i32, v128) -> (externref)");
         let encoded = ty.encode();
+        assert!(FuncType::is_encoding(&encoded, ty.params(), ty.results()));
+        assert!(!FuncType::is_encoding(&encoded, ty.params(), &[]));
+        assert!(!FuncType::is_encoding(&encoded, &[ValType::I32, ValType::I64], ty.results()));
         for cut in 0..encoded.len() {
             assert_eq!(FuncType::decode(&encoded[..cut]), Err(TypeError));
+            assert!(!FuncType::is_encoding(&encoded[..cut], ty.params(), ty.results()));
         }
     }
 

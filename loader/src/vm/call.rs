@@ -41,9 +41,8 @@ impl<Params, Results> std::fmt::Debug for TypedFunc<Params, Results> {
 impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     /// The function, if it has this type.
     pub(crate) fn checked(store: &StoreOpaque, func: Func) -> Option<Self> {
-        let ty = FuncType::new(Params::types(), Results::types());
-        let id = store.engine.type_id(&ty).ok()?;
-        (func.0.get(store).type_id.get() == id).then_some(TypedFunc { func, ty: PhantomData })
+        let id = func.0.get(store).type_id.get();
+        store.engine.is_type(id, Params::TYPES, Results::TYPES).then_some(TypedFunc { func, ty: PhantomData })
     }
 
     /// The function without its type.
@@ -169,7 +168,7 @@ unsafe fn without_entry<P: WasmParams, R: WasmResults>(
         // SAFETY: the function was made for this type and record.
         return Ok(activation::direct(&opaque.state, host, || unsafe { R::call::<P>(native, func.ctx.get(), params) }));
     }
-    let mut values = vec![ValRaw::default(); P::types().len().max(R::COUNT)];
+    let mut values = vec![ValRaw::default(); P::TYPES.len().max(R::TYPES.len())];
     P::to_raw(params, &mut values);
     // SAFETY: the array is long enough for parameters and results.
     unsafe { array(opaque, host, func, values.as_mut_ptr()) }?;

@@ -278,13 +278,13 @@ pub struct Definition(pub(crate) HostFuncDef);
 
 fn define<F: Any + Send + Sync>(
     closure: F,
-    params: Vec<ValType>,
-    results: Vec<ValType>,
+    params: &[ValType],
+    results: &[ValType],
     native: *mut u8,
     array: ArrayFn,
     intern: &mut dyn FnMut(&FuncType) -> u64,
 ) -> Definition {
-    let ty = FuncType::new(params, results);
+    let ty = FuncType::new(params.iter().copied(), results.iter().copied());
     let id = intern(&ty);
     Definition(HostFuncDef::new((ty, id), NonNull::new(native), array, closure))
 }
@@ -366,12 +366,12 @@ macro_rules! into_func {
                     }
                 }
 
-                let native = if R::Results::COUNT > 1 {
+                let native = if R::Results::TYPES.len() > 1 {
                     indirect::<T, F, R, $($a),*> as *mut u8
                 } else {
                     direct::<T, F, R, $($a),*> as *mut u8
                 };
-                define(self, vec![$($a::TYPE),*], R::Results::types(), native, array::<T, F, R, $($a),*>, intern)
+                define(self, &[$($a::TYPE),*], R::Results::TYPES, native, array::<T, F, R, $($a),*>, intern)
             }
         }
     };

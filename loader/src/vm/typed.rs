@@ -197,7 +197,7 @@ pub unsafe trait WasmParams: Send + 'static {
     #[doc(hidden)]
     type Abi: Copy;
     #[doc(hidden)]
-    fn types() -> Vec<ValType>;
+    const TYPES: &'static [ValType];
     #[doc(hidden)]
     fn into_abi(self, store: &StoreOpaque) -> Self::Abi;
     /// # Safety
@@ -228,9 +228,7 @@ pub unsafe trait WasmResults: Send + Sized + 'static {
     #[doc(hidden)]
     type Out: Copy;
     #[doc(hidden)]
-    const COUNT: usize;
-    #[doc(hidden)]
-    fn types() -> Vec<ValType>;
+    const TYPES: &'static [ValType];
     /// # Safety
     /// As for `WasmParams::call`.
     #[doc(hidden)]
@@ -256,9 +254,7 @@ pub unsafe trait WasmResults: Send + Sized + 'static {
 // SAFETY: one parameter.
 unsafe impl<T: WasmTy> WasmParams for T {
     type Abi = (T::Abi,);
-    fn types() -> Vec<ValType> {
-        <(T,) as WasmParams>::types()
-    }
+    const TYPES: &'static [ValType] = &[T::TYPE];
     #[inline(always)]
     fn into_abi(self, store: &StoreOpaque) -> Self::Abi {
         (WasmTy::into_abi(self, store),)
@@ -284,9 +280,7 @@ macro_rules! params {
         #[allow(unused_variables, unused_mut, non_snake_case, clippy::unused_unit, reason = "for the empty tuple")]
         unsafe impl<$($t: WasmTy),*> WasmParams for ($($t,)*) {
             type Abi = ($($t::Abi,)*);
-            fn types() -> Vec<ValType> {
-                vec![$($t::TYPE),*]
-            }
+            const TYPES: &'static [ValType] = &[$($t::TYPE),*];
             #[inline(always)]
             fn into_abi(self, store: &StoreOpaque) -> Self::Abi {
                 ($(WasmTy::into_abi(self.$n, store),)*)
@@ -320,10 +314,7 @@ macro_rules! params {
 unsafe impl WasmResults for () {
     type Ret = ();
     type Out = ();
-    const COUNT: usize = 0;
-    fn types() -> Vec<ValType> {
-        Vec::new()
-    }
+    const TYPES: &'static [ValType] = &[];
     #[inline(always)]
     unsafe fn call<P: WasmParams>(code: *const u8, ctx: *mut u8, params: P::Abi) {
         // SAFETY: the caller's.
@@ -341,10 +332,7 @@ unsafe impl WasmResults for () {
 unsafe impl<T: WasmTy> WasmResults for T {
     type Ret = T::Abi;
     type Out = T::Abi;
-    const COUNT: usize = 1;
-    fn types() -> Vec<ValType> {
-        vec![T::TYPE]
-    }
+    const TYPES: &'static [ValType] = &[T::TYPE];
     #[inline(always)]
     unsafe fn call<P: WasmParams>(code: *const u8, ctx: *mut u8, params: P::Abi) -> T::Abi {
         // SAFETY: the caller's.
@@ -372,10 +360,7 @@ unsafe impl<T: WasmTy> WasmResults for T {
 unsafe impl<T: WasmTy> WasmResults for (T,) {
     type Ret = T::Abi;
     type Out = T::Abi;
-    const COUNT: usize = 1;
-    fn types() -> Vec<ValType> {
-        vec![T::TYPE]
-    }
+    const TYPES: &'static [ValType] = &[T::TYPE];
     #[inline(always)]
     unsafe fn call<P: WasmParams>(code: *const u8, ctx: *mut u8, params: P::Abi) -> T::Abi {
         // SAFETY: the caller's.
@@ -405,10 +390,7 @@ macro_rules! results {
         unsafe impl<$($t: WasmTy),*> WasmResults for ($($t,)*) {
             type Ret = ();
             type Out = [ValRaw; $count];
-            const COUNT: usize = $count;
-            fn types() -> Vec<ValType> {
-                vec![$($t::TYPE),*]
-            }
+            const TYPES: &'static [ValType] = &[$($t::TYPE),*];
             #[inline(always)]
             unsafe fn call<P: WasmParams>(code: *const u8, ctx: *mut u8, params: P::Abi) -> Self::Out {
                 let mut out = [ValRaw::of(0); $count];
