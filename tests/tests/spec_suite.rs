@@ -146,7 +146,7 @@ fn version_1_passes() {
     Group::version("v1", SpecVersion::V1).features(VERSION_2).passes();
 }
 
-/// Version 2, for a machine of this kind.
+/// Version 2, and nothing later.
 fn version_2() -> Group {
     Group::version("v2", SpecVersion::V2).features(VERSION_2)
 }

@@ -1,6 +1,6 @@
 //! Arguments and results: scripts' notation and the loader's values.
 
-use wasmc_loader::{ExternRef, Ref, Store, Val};
+use wasmc_loader::{ExternRef, Store, Val};
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
@@ -113,12 +113,6 @@ fn show_expected(expected: &WastRetCore<'_>) -> String {
         WastRetCore::Either(cases) => cases.iter().map(show_expected).collect::<Vec<_>>().join(" or "),
         other => format!("{other:?}"),
     }
-}
-
-/// The null reference of a table's elements and such, in the other shape that
-/// references have.
-pub(super) fn null_func() -> Ref {
-    Ref::Func(None)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn traced() -> bool {
 
 /// Why a program did not return.
 enum Stop {
-    /// It stopped, which may be an exit, and while what was done.
+    /// It stopped, which may be an exit; and what could not be done.
     Guest(wasmc_loader::Error, &'static str),
     /// It could not be asked to do what the command line says.
     Command(anyhow::Error),
