@@ -85,11 +85,11 @@ impl InstanceData {
         unsafe { self.vmctx.byte_offset(self.layout().header() as isize).cast::<VMHeader>().as_ref() }
     }
 
-    /// The instance that a context pointer belongs to.
+    /// The instance that a header belongs to.
     ///
     /// # Safety
-    /// `vmctx` is the context pointer of an instance of the store that the
-    /// caller has, and `layout` is its layout's header offset.
+    /// `header` is what compiled code passes to a builtin: the header of a
+    /// living instance.
     pub(super) unsafe fn of_header<'a>(header: *const VMHeader) -> &'a InstanceData {
         // SAFETY: the header was filled in by `allocate`; the instance lives
         // as long as the store.
@@ -393,8 +393,8 @@ impl InstanceData {
         get: impl FnOnce(&InstanceData) -> Option<&T>,
     ) -> Option<Stored<T>> {
         debug_assert!(self.belongs_to(state), "an instance of another store");
-        // SAFETY: the lifetimes of `get` leave it nothing to return but parts
-        // of the instance, which the store owns.
+        // SAFETY: the lifetimes of `get` leave it nothing to return but what
+        // lives as long as the instance, which the store owns, or longer.
         get(self).map(|value| unsafe { state.handle(value) })
     }
 }

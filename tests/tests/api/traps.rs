@@ -339,3 +339,21 @@ fn threads_trap_independently() {
         }
     });
 }
+
+#[test]
+fn backtraces_can_be_switched_off_and_limited() {
+    let frames = |config: &Config| {
+        let engine = Engine::new(config).unwrap();
+        let text = r#"(module (func $f (export "f") (param i32)
+            (if (i32.eqz (local.get 0)) (then unreachable)) (call $f (i32.sub (local.get 0) (i32.const 1)))))"#;
+        let module = super::module(&engine, text);
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let error = instance.get_typed_func::<i32, ()>(&mut store, "f").unwrap().call(&mut store, 99).unwrap_err();
+        assert!(error.is::<Trap>());
+        error.downcast_ref::<WasmBacktrace>().map(|backtrace| backtrace.frames().len())
+    };
+    assert_eq!(frames(Config::new().wasm_backtrace(false)), None);
+    assert_eq!(frames(Config::new().wasm_backtrace_max_frames(3)), Some(3));
+    assert_eq!(frames(Config::new().wasm_backtrace_max_frames(1000)), Some(100));
+}
