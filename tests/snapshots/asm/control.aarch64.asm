@@ -4,17 +4,19 @@
 block0:
   emit_island 44
   subs wzr, w3, #2
-  mov x9, #2 ; csel x9, x3, x9, lo ; csdb ; adr x8, pc+16 ; ldrsw x9, [x8, x9, uxtw #2] ; add x8, x8, x9 ; br x8 ; jt_entries [MachLabel(2), MachLabel(1)] ; default label3
+  mov x8, #2 ; csel x8, x3, x8, lo ; csdb ; adr x7, pc+16 ; ldrsw x8, [x7, x8, uxtw #2] ; add x7, x7, x8 ; br x7 ; jt_entries [MachLabel(2), MachLabel(1)] ; default label3
 block1:
   movz w2, #20
-  b label4
+  ldp fp, lr, [sp], #16
+  ret
 block2:
   movz w2, #10
-  b label4
+  ldp fp, lr, [sp], #16
+  ret
 block3:
-  movz w2, #30
   b label4
 block4:
+  movz w2, #30
   ldp fp, lr, [sp], #16
   ret
 

@@ -2,21 +2,25 @@
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movl $0x2, %r8d
-  movl %esi, %r9d
-  cmpl %r8d, %r9d
-  cmovbl %r9d, %r8d
-  br_table %r8, %rcx, %rax
+  movl $0x2, %edi
+  movl %esi, %r8d
+  cmpl %edi, %r8d
+  cmovbl %r8d, %edi
+  br_table %rdi, %rcx, %rax
 block1:
   movl $0x14, %eax
-  jmp     label4
+  movq %rbp, %rsp
+  popq %rbp
+  retq
 block2:
   movl $0xa, %eax
-  jmp     label4
+  movq %rbp, %rsp
+  popq %rbp
+  retq
 block3:
-  movl $0x1e, %eax
   jmp     label4
 block4:
+  movl $0x1e, %eax
   movq %rbp, %rsp
   popq %rbp
   retq

@@ -39,7 +39,7 @@ block0:
   movn x6, #47
   movk x6, x6, #65534, LSL #16
   ldr q16, [x2, x6]
-  tbl v7.16b, { v16.16b }, v16.16b
+  add v7.4s, v16.4s, v16.4s
   movn x7, #47
   movk x7, x7, #65534, LSL #16
   str q7, [x2, x7]

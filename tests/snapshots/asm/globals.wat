@@ -10,5 +10,5 @@
     (global.get $own))
   (func $imported (export "imported") (global.set $shared (global.get $given)))
   (func $rotate (export "rotate")
-    (global.set $vector (i8x16.swizzle (global.get $vector) (global.get $vector))))
+    (global.set $vector (i32x4.add (global.get $vector) (global.get $vector))))
 )

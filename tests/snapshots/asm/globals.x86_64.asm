@@ -29,20 +29,12 @@ block1:
 ;; rotate
   pushq %rbp
   movq %rsp, %rbp
-  subq $0x10, %rsp
-  movq %r12, (%rsp)
 block0:
-  movdqu -0x10030(%rdi), %xmm0
-  movq %rdi, %r12
-  movdqa %xmm0, %xmm1
-  paddusb (%rip), %xmm1
-  call    LibCall(X86Pshufb)
-  movq %r12, %rdi
-  movdqu %xmm0, -0x10030(%rdi)
+  movdqu -0x10030(%rdi), %xmm2
+  paddd %xmm2, %xmm2
+  movdqu %xmm2, -0x10030(%rdi)
   jmp     label1
 block1:
-  movq (%rsp), %r12
-  addq $0x10, %rsp
   movq %rbp, %rsp
   popq %rbp
   retq
@@ -51,103 +43,3 @@ block1:
 ;; wasmc.array_entry () -> (i64)
 ;; wasmc.native_entry () -> ()
 ;; wasmc.array_entry () -> ()
-;; support.shuffle_bytes
-  pushq %rbp
-  movq %rsp, %rbp
-  subq $0x70, %rsp
-  movq %rbx, 0x40(%rsp)
-  movq %r12, 0x48(%rsp)
-  movq %r13, 0x50(%rsp)
-  movq %r14, 0x58(%rsp)
-  movq %r15, 0x60(%rsp)
-block0:
-  leaq <offset:1>+(%rsp), %r10
-  movdqu %xmm0, <offset:1>+(%rsp)
-  movdqu (%rip), %xmm0
-  movdqa %xmm1, %xmm2
-  pand %xmm0, %xmm2
-  movdqu %xmm2, <offset:1>+0x10(%rsp)
-  movzbq <offset:1>+0x10(%rsp), %rax
-  movzbq (%r10, %rax), %rax
-  movzbq <offset:1>+0x11(%rsp), %rcx
-  movzbq (%r10, %rcx), %rsi
-  movq %rsi, <offset:1>+0x30(%rsp)
-  movzbq <offset:1>+0x12(%rsp), %rcx
-  movzbq (%r10, %rcx), %rsi
-  movzbq <offset:1>+0x13(%rsp), %rcx
-  movzbq (%r10, %rcx), %rdi
-  movzbq <offset:1>+0x14(%rsp), %rcx
-  movzbq (%r10, %rcx), %r8
-  movzbq <offset:1>+0x15(%rsp), %rcx
-  movzbq (%r10, %rcx), %r9
-  movzbq <offset:1>+0x16(%rsp), %rcx
-  movzbq (%r10, %rcx), %r11
-  movzbq <offset:1>+0x17(%rsp), %rcx
-  movzbq (%r10, %rcx), %rbx
-  movzbq <offset:1>+0x18(%rsp), %rcx
-  movzbq (%r10, %rcx), %rcx
-  movzbq <offset:1>+0x19(%rsp), %r12
-  movzbq (%r10, %r12), %r12
-  movzbq <offset:1>+0x1a(%rsp), %r13
-  movzbq (%r10, %r13), %r13
-  movzbq <offset:1>+0x1b(%rsp), %r14
-  movzbq (%r10, %r14), %r14
-  movzbq <offset:1>+0x1c(%rsp), %r15
-  movzbq (%r10, %r15), %r15
-  movzbq <offset:1>+0x1d(%rsp), %rdx
-  movzbq (%r10, %rdx), %rdx
-  movq %rdx, <offset:1>+0x28(%rsp)
-  movzbq <offset:1>+0x1e(%rsp), %rdx
-  movzbq (%r10, %rdx), %rdx
-  movq %rdx, <offset:1>+0x20(%rsp)
-  movzbq <offset:1>+0x1f(%rsp), %rdx
-  movzbq (%r10, %rdx), %r10
-  movq <offset:1>+0x30(%rsp), %rdx
-  shlq $0x8, %rdx
-  orq %rdx, %rax
-  shlq $0x10, %rsi
-  orq %rsi, %rax
-  shlq $0x18, %rdi
-  orq %rdi, %rax
-  shlq $0x20, %r8
-  orq %r8, %rax
-  shlq $0x28, %r9
-  orq %r9, %rax
-  shlq $0x30, %r11
-  orq %r11, %rax
-  shlq $0x38, %rbx
-  orq %rbx, %rax
-  movq %rax, %xmm0
-  pshufd $0x44, %xmm0, %xmm2
-  shlq $0x8, %r12
-  orq %r12, %rcx
-  shlq $0x10, %r13
-  orq %r13, %rcx
-  shlq $0x18, %r14
-  orq %r14, %rcx
-  shlq $0x20, %r15
-  orq %r15, %rcx
-  movq <offset:1>+0x28(%rsp), %rdx
-  shlq $0x28, %rdx
-  orq %rdx, %rcx
-  movq <offset:1>+0x20(%rsp), %rdx
-  shlq $0x30, %rdx
-  orq %rdx, %rcx
-  shlq $0x38, %r10
-  orq %r10, %rcx
-  movq %rcx, %xmm0
-  punpcklqdq %xmm0, %xmm2
-  uninit  %xmm0
-  pxor %xmm0, %xmm0
-  pcmpgtb %xmm1, %xmm0
-  pandn %xmm2, %xmm0
-  movq 0x40(%rsp), %rbx
-  movq 0x48(%rsp), %r12
-  movq 0x50(%rsp), %r13
-  movq 0x58(%rsp), %r14
-  movq 0x60(%rsp), %r15
-  addq $0x70, %rsp
-  movq %rbp, %rsp
-  popq %rbp
-  retq
-

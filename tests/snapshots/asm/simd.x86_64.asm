@@ -92,64 +92,65 @@ block1:
   movq %r14, 0x58(%rsp)
   movq %r15, 0x60(%rsp)
 block0:
-  leaq <offset:1>+(%rsp), %r10
+  leaq <offset:1>+(%rsp), %r9
   movdqu %xmm0, <offset:1>+(%rsp)
   movdqu (%rip), %xmm0
   movdqa %xmm1, %xmm2
   pand %xmm0, %xmm2
   movdqu %xmm2, <offset:1>+0x10(%rsp)
-  movzbq <offset:1>+0x10(%rsp), %rax
-  movzbq (%r10, %rax), %rax
-  movzbq <offset:1>+0x11(%rsp), %rcx
-  movzbq (%r10, %rcx), %rsi
+  movzbq <offset:1>+0x10(%rsp), %r11
+  movzbq (%r9, %r11), %rax
+  movzbq <offset:1>+0x11(%rsp), %r11
+  movzbq (%r9, %r11), %rsi
   movq %rsi, <offset:1>+0x30(%rsp)
-  movzbq <offset:1>+0x12(%rsp), %rcx
-  movzbq (%r10, %rcx), %rsi
-  movzbq <offset:1>+0x13(%rsp), %rcx
-  movzbq (%r10, %rcx), %rdi
-  movzbq <offset:1>+0x14(%rsp), %rcx
-  movzbq (%r10, %rcx), %r8
-  movzbq <offset:1>+0x15(%rsp), %rcx
-  movzbq (%r10, %rcx), %r9
-  movzbq <offset:1>+0x16(%rsp), %rcx
-  movzbq (%r10, %rcx), %r11
+  movzbq <offset:1>+0x12(%rsp), %r11
+  movzbq (%r9, %r11), %rdi
+  movq %rdi, <offset:1>+0x28(%rsp)
+  movzbq <offset:1>+0x13(%rsp), %r11
+  movzbq (%r9, %r11), %r8
+  movq %r8, <offset:1>+0x20(%rsp)
+  movzbq <offset:1>+0x14(%rsp), %r11
+  movzbq (%r9, %r11), %r8
+  movzbq <offset:1>+0x15(%rsp), %r11
+  movzbq (%r9, %r11), %r10
+  movzbq <offset:1>+0x16(%rsp), %r11
+  movzbq (%r9, %r11), %r11
   movzbq <offset:1>+0x17(%rsp), %rcx
-  movzbq (%r10, %rcx), %rbx
+  movzbq (%r9, %rcx), %rbx
   movzbq <offset:1>+0x18(%rsp), %rcx
-  movzbq (%r10, %rcx), %rcx
-  movzbq <offset:1>+0x19(%rsp), %r12
-  movzbq (%r10, %r12), %r12
-  movzbq <offset:1>+0x1a(%rsp), %r13
-  movzbq (%r10, %r13), %r13
-  movzbq <offset:1>+0x1b(%rsp), %r14
-  movzbq (%r10, %r14), %r14
-  movzbq <offset:1>+0x1c(%rsp), %r15
-  movzbq (%r10, %r15), %r15
+  movzbq (%r9, %rcx), %rcx
+  movzbq <offset:1>+0x19(%rsp), %rdx
+  movzbq (%r9, %rdx), %r12
+  movzbq <offset:1>+0x1a(%rsp), %rdx
+  movzbq (%r9, %rdx), %r13
+  movzbq <offset:1>+0x1b(%rsp), %rdx
+  movzbq (%r9, %rdx), %r14
+  movzbq <offset:1>+0x1c(%rsp), %rdx
+  movzbq (%r9, %rdx), %r15
   movzbq <offset:1>+0x1d(%rsp), %rdx
-  movzbq (%r10, %rdx), %rdx
-  movq %rdx, <offset:1>+0x28(%rsp)
-  movzbq <offset:1>+0x1e(%rsp), %rdx
-  movzbq (%r10, %rdx), %rdx
-  movq %rdx, <offset:1>+0x20(%rsp)
-  movzbq <offset:1>+0x1f(%rsp), %rdx
-  movzbq (%r10, %rdx), %r10
-  movq <offset:1>+0x30(%rsp), %rdx
-  shlq $0x8, %rdx
-  orq %rdx, %rax
-  shlq $0x10, %rsi
-  orq %rsi, %rax
+  movzbq (%r9, %rdx), %rdx
+  movzbq <offset:1>+0x1e(%rsp), %rsi
+  movzbq (%r9, %rsi), %rsi
+  movzbq <offset:1>+0x1f(%rsp), %rdi
+  movzbq (%r9, %rdi), %r9
+  movq <offset:1>+0x30(%rsp), %rdi
+  shlq $0x8, %rdi
+  orq %rdi, %rax
+  movq <offset:1>+0x28(%rsp), %rdi
+  shlq $0x10, %rdi
+  orq %rdi, %rax
+  movq <offset:1>+0x20(%rsp), %rdi
   shlq $0x18, %rdi
   orq %rdi, %rax
   shlq $0x20, %r8
   orq %r8, %rax
-  shlq $0x28, %r9
-  orq %r9, %rax
+  shlq $0x28, %r10
+  orq %r10, %rax
   shlq $0x30, %r11
   orq %r11, %rax
   shlq $0x38, %rbx
   orq %rbx, %rax
-  movq %rax, %xmm0
-  pshufd $0x44, %xmm0, %xmm2
+  movq %rax, %xmm2
   shlq $0x8, %r12
   orq %r12, %rcx
   shlq $0x10, %r13
@@ -158,14 +159,12 @@ block0:
   orq %r14, %rcx
   shlq $0x20, %r15
   orq %r15, %rcx
-  movq <offset:1>+0x28(%rsp), %rdx
   shlq $0x28, %rdx
   orq %rdx, %rcx
-  movq <offset:1>+0x20(%rsp), %rdx
-  shlq $0x30, %rdx
-  orq %rdx, %rcx
-  shlq $0x38, %r10
-  orq %r10, %rcx
+  shlq $0x30, %rsi
+  orq %rsi, %rcx
+  shlq $0x38, %r9
+  orq %r9, %rcx
   movq %rcx, %xmm0
   punpcklqdq %xmm0, %xmm2
   uninit  %xmm0

@@ -36,15 +36,17 @@ block0:
   movn x15, #23
   movk x15, x15, #65534, LSL #16
   ldr x3, [x2, x15]
+  b label1
+block1:
   mov x0, fp
   str x0, [x3]
   mov x0, sp
   str x0, [x3, #8]
-  label_address x0, MachLabel(2)
+  label_address x0, MachLabel(3)
   str x0, [x3, #16]
   mov x3, x1
-  blr x4; b MachLabel(1); catch [default: MachLabel(2)]
-block1:
+  blr x4; b MachLabel(2); catch [default: MachLabel(3)]
+block2:
   mov x0, x2
   ldp d8, d9, [sp], #16
   ldp d10, d11, [sp], #16
@@ -57,7 +59,7 @@ block1:
   ldp x27, x28, [sp], #16
   ldp fp, lr, [sp], #16
   ret
-block2:
+block3:
   movz x0, #0
   ldp d8, d9, [sp], #16
   ldp d10, d11, [sp], #16
@@ -93,14 +95,16 @@ block0:
   movn x15, #23
   movk x15, x15, #65534, LSL #16
   ldr x4, [x2, x15]
+  b label1
+block1:
   mov x0, fp
   str x0, [x4]
   mov x0, sp
   str x0, [x4, #8]
-  label_address x0, MachLabel(2)
+  label_address x0, MachLabel(3)
   str x0, [x4, #16]
-  blr x5; b MachLabel(1); catch [default: MachLabel(2)]
-block1:
+  blr x5; b MachLabel(2); catch [default: MachLabel(3)]
+block2:
   ldr x1, [sp]
   str x2, [x1]
   add sp, sp, #16
@@ -115,7 +119,7 @@ block1:
   ldp x27, x28, [sp], #16
   ldp fp, lr, [sp], #16
   ret
-block2:
+block3:
   add sp, sp, #16
   ldp d8, d9, [sp], #16
   ldp d10, d11, [sp], #16

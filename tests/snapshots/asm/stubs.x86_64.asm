@@ -28,14 +28,16 @@ block0:
   movq (%rdi), %rax
   movq 8(%rdi), %rdi
   movq -0x10018(%rdi), %rcx
+  jmp     label1
+block1:
   movq    %rbp, %rdx
   movq %rdx, (%rcx)
   movq    %rsp, %rdx
   movq %rdx, 8(%rcx)
-  label_address %rdx, MachLabel(2)
+  label_address %rdx, MachLabel(3)
   movq %rdx, 0x10(%rcx)
-  call    *%rax; jmp MachLabel(1); catch [default: MachLabel(2)]
-block1:
+  call    *%rax; jmp MachLabel(2); catch [default: MachLabel(3)]
+block2:
   movq (%rsp), %rbx
   movq 8(%rsp), %r12
   movq 0x10(%rsp), %r13
@@ -45,7 +47,7 @@ block1:
   movq %rbp, %rsp
   popq %rbp
   retq
-block2:
+block3:
   uninit  %rax
   xorq %rax, %rax
   movq (%rsp), %rbx
@@ -74,15 +76,17 @@ block0:
   movq (%rdi), %rax
   movq 8(%rdi), %rdi
   movq -0x10018(%rdi), %rcx
+  jmp     label1
+block1:
   movq    %rbp, %rsi
   movq %rsi, (%rcx)
   movq    %rsp, %rsi
   movq %rsi, 8(%rcx)
-  label_address %rsi, MachLabel(2)
+  label_address %rsi, MachLabel(3)
   movq %rsi, 0x10(%rcx)
   movq %rdx, %rsi
-  call    *%rax; jmp MachLabel(1); catch [default: MachLabel(2)]
-block1:
+  call    *%rax; jmp MachLabel(2); catch [default: MachLabel(3)]
+block2:
   movq <offset:1>+(%rsp), %rsi
   movq %rax, (%rsi)
   movq 0x10(%rsp), %rbx
@@ -94,7 +98,7 @@ block1:
   movq %rbp, %rsp
   popq %rbp
   retq
-block2:
+block3:
   movq 0x10(%rsp), %rbx
   movq 0x18(%rsp), %r12
   movq 0x20(%rsp), %r13
