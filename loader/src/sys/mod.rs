@@ -12,5 +12,5 @@
 mod unix;
 
 pub(crate) use unix::{
-    Access, Announced, Region, anonymous_file, can_discard, make_accessible, page_size, signals, stack_bounds,
+    Access, Announced, Region, anonymous_file, can_discard, make_accessible, overlay, page_size, signals, stack_bounds,
 };

@@ -1,7 +1,8 @@
 //! A mapped artifact: its bytes readable, its text executable, nothing of it
 //! ever writable.
 
-use crate::sys::{self, Access, Region};
+use crate::sys::{self, Access};
+use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -11,9 +12,10 @@ use wasmc_artifacts::format::Artifact;
 /// An artifact in memory and the file it came from.
 #[derive(Debug)]
 pub(crate) struct Code {
-    /// Borrows from `region`; see `artifact`.
+    /// Borrows from `view`; see `artifact`.
     artifact: Artifact<'static>,
-    region: Region,
+    /// The whole file, read-only but for the text.
+    view: Mmap,
     file: File,
 }
 
@@ -39,14 +41,16 @@ impl Code {
                 Ok(_) => CodeError::System(io::ErrorKind::UnexpectedEof.into()),
             });
         }
-        let region = Region::of_file(&file, length).map_err(CodeError::System)?;
-        // SAFETY: the region is a readable view of `length` bytes of the file,
-        // which by the caller's promise do not change. The 'static is not
-        // true, but `artifact` never leaves this struct with it: the accessor
-        // shortens it to the borrow of `self`, and `self` owns the region.
-        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(region.start().as_ptr(), length) };
+        // SAFETY: the caller answers for the file. A private view, because the
+        // text will be replaced by another one.
+        let view = unsafe { MmapOptions::new().len(length).map_copy_read_only(&file) }.map_err(CodeError::System)?;
+        // SAFETY: the view is readable, and by the caller's promise its bytes
+        // do not change. The 'static is not true, but `artifact` never leaves
+        // this struct with it: the accessor shortens it to the borrow of
+        // `self`, and `self` owns the view.
+        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(view.as_ptr(), length) };
         let artifact = Artifact::parse(bytes).map_err(CodeError::Format)?;
-        Ok(Code { artifact, region, file })
+        Ok(Code { artifact, view, file })
     }
 
     /// Makes the text executable. To be called once the artifact is known to
@@ -57,8 +61,13 @@ impl Code {
         let end = (start + text.length as usize).next_multiple_of(sys::page_size());
         // SAFETY: the overlay shows the same bytes of the same file, so shared
         // references into the range still see what they saw. `parse` checked
-        // that the text lies in the file.
-        unsafe { self.region.overlay(start..end, &self.file, text.offset, Access::Execute) }
+        // that the text lies in the file, whose view ends at a page boundary.
+        unsafe { sys::overlay(self.at(start).cast_mut(), end - start, &self.file, text.offset, Access::Execute) }
+    }
+
+    /// The address of byte `offset` of the file.
+    fn at(&self, offset: usize) -> *const u8 {
+        self.view.as_ptr().wrapping_add(offset)
     }
 
     /// The artifact.
@@ -76,7 +85,7 @@ impl Code {
     #[inline]
     pub(crate) fn text(&self) -> Range<usize> {
         let text = &self.artifact.header().text;
-        let start = self.region.start().as_ptr() as usize + text.offset as usize;
+        let start = self.at(text.offset as usize) as usize;
         start..start + text.length as usize
     }
 
@@ -87,6 +96,6 @@ impl Code {
         if u64::from(offset) >= text.length {
             return std::ptr::null_mut();
         }
-        self.region.start().as_ptr().wrapping_add(text.offset as usize + offset as usize)
+        self.at(text.offset as usize + offset as usize).cast_mut()
     }
 }

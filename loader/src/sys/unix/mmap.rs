@@ -106,13 +106,6 @@ impl Region {
         unsafe { Self::map(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) }
     }
 
-    /// Maps the first `length` bytes of `file`, rounded up to pages, read-only.
-    pub(crate) fn of_file(file: &File, length: usize) -> io::Result<Region> {
-        let length = length.next_multiple_of(page_size());
-        // SAFETY: a new mapping at an address that the kernel chooses.
-        unsafe { Self::map(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) }
-    }
-
     /// # Safety
     /// `flags` contains `MAP_FIXED` only if the range at `at` is the caller's.
     unsafe fn map(
@@ -198,17 +191,27 @@ impl Region {
         offset: u64,
         access: Access,
     ) -> io::Result<()> {
-        let at = self.at(&range);
-        if range.is_empty() {
-            return Ok(());
-        }
-        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
-        // SAFETY: the range is this region's, and the caller answers for its
-        // users. The returned value must not unmap the part on its own.
-        let part = unsafe { Self::map(at, range.len(), access.bits(), flags, file.as_raw_fd(), offset) }?;
-        std::mem::forget(part);
-        Ok(())
+        // SAFETY: the range is this region's, and the caller answers for its users.
+        unsafe { overlay(self.at(&range), range.len(), file, offset, access) }
     }
+}
+
+/// Replaces `length` bytes at `at` by a private view of `file` from byte
+/// `offset` on.
+///
+/// # Safety
+/// The caller owns the mapping there, and nobody holds a reference into it
+/// that would see a change, or relies on its protection.
+pub(crate) unsafe fn overlay(at: *mut u8, length: usize, file: &File, offset: u64, access: Access) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+    // SAFETY: the caller owns the range. The returned value must not unmap it
+    // on its own.
+    let part = unsafe { Region::map(at, length, access.bits(), flags, file.as_raw_fd(), offset) }?;
+    std::mem::forget(part);
+    Ok(())
 }
 
 impl Drop for Region {
@@ -239,9 +242,9 @@ mod tests {
             assert_eq!(*bytes.add(page), 7);
             *bytes.add(page) = 8;
         }
-        let view = Region::of_file(&file, 2 * page).unwrap();
-        // SAFETY: the view is readable and has two pages.
-        assert_eq!(unsafe { *view.start().as_ptr().add(page) }, 7, "a private write reached the file");
+        // SAFETY: nobody else has the file.
+        let view = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+        assert_eq!(view[page], 7, "a private write reached the file");
     }
 
     #[test]

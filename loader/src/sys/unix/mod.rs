@@ -9,5 +9,5 @@ mod ucontext;
 
 pub(crate) use anonymous::anonymous_file;
 pub(crate) use gdb::Announced;
-pub(crate) use mmap::{Access, Region, can_discard, make_accessible, page_size};
+pub(crate) use mmap::{Access, Region, can_discard, make_accessible, overlay, page_size};
 pub(crate) use stack::stack_bounds;
