@@ -4,3 +4,8 @@
 pub mod corpus;
 pub mod rng;
 pub mod samples;
+
+/// The host program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
