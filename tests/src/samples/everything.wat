@@ -9,6 +9,7 @@
   (import "host" "counter" (global $counter (mut i64)))
 
   (memory $memory (export "memory") 20 100)
+  (memory $second 2)
 
   ;; Only called through; written in place; grown; of host references.
   (table $read_only 4 4 funcref)
@@ -36,6 +37,7 @@
   (data (i32.const 16) "the first page")
   (data (i32.const 262144) "a page far behind it")
   (data (i32.const 1000000) "\00\01\02\03")
+  (data (memory $second) (i32.const 70000) "in another memory")
   (data (global.get $offset) "placed by the host")
   (data $passive "passive bytes")
 
@@ -57,10 +59,10 @@
     (memory.init $passive (local.get 0) (i32.const 0) (i32.const 13))
     (data.drop $passive)
     (memory.fill (local.get 0) (local.get 1) (i32.const 5))
-    (i32.div_s (i32.load offset=8 (local.get 0)) (local.get 1)))
+    (i32.div_s (i32.load offset=8 (local.get 0)) (i32.load $second (local.get 1))))
   (func $forward (export "forward")
     (param i32 i64 f32 f64 v128 funcref externref) (result v128 i32)
     (global.set $f32 (local.get 2))
     (global.set $externref (local.get 6))
-    (call $mix (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
+    (return_call $mix (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
 )

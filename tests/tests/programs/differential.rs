@@ -47,7 +47,7 @@ fn config(rng: &mut Rng) -> Config {
         max_funcs: 12,
         max_imports: rng.pick(&[0, 10]),
         max_instructions: rng.pick(&[20, 100, 1000]),
-        max_memories: 1,
+        max_memories: rng.pick(&[1, 1, 3]),
         max_memory32_bytes: 1 << 20,
         max_tables: rng.pick(&[1, 4]),
         max_table_elements: 500,
@@ -60,6 +60,7 @@ fn config(rng: &mut Rng) -> Config {
         min_memories: u32::from(rng.below(8) != 0),
         min_tables: u32::from(rng.below(4) != 0),
         min_types: 4,
+        tail_call_enabled: rng.below(2) == 0,
         // What one of the sides does not support, or leaves open.
         acquire_release_atomics_enabled: false,
         compact_imports_enabled: false,
@@ -69,7 +70,6 @@ fn config(rng: &mut Rng) -> Config {
         memory64_enabled: false,
         relaxed_simd_enabled: false,
         shared_everything_threads_enabled: false,
-        tail_call_enabled: false,
         threads_enabled: false,
         wide_arithmetic_enabled: false,
         ..Config::default()

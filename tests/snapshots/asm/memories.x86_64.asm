@@ -1,0 +1,62 @@
+;; load_first
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movl %esi, %esi
+  movl (%rdi, %rsi), %eax
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; load_second
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movq %rsi, %r8
+  movq -0x10030(%rdi), %rsi
+  movq %r8, %rdi
+  movl %edi, %edi
+  movl (%rsi, %rdi), %eax
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; across
+  pushq %rbp
+  movq %rsp, %rbp
+  movq -0x10008(%rdi), %r10
+  addq $0x10, %r10
+  cmpq %rsp, %r10
+  jnbe #trap=stk_ovf
+block0:
+  movq %rdi, %r8
+  movl %esi, %edi
+  movl %ecx, %ecx
+  leaq (%rdi, %rcx), %rax
+  cmpq $0x10000, %rax
+  jnbe #trap=user2
+  movl %edx, %eax
+  leaq (%rax, %rcx), %rdx
+  cmpq $0x10000, %rdx
+  jnbe #trap=user2
+  movq %r8, %rdx
+  movq -0x10010(%rdx), %rsi
+  movq 8(%rsi), %r8
+  addq -0x10030(%rdx), %rdi
+  leaq (%rdx, %rax), %rsi
+  movq %rcx, %rdx
+  call    *%r8
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
+;; wasmc.native_entry (i32) -> (i32)
+;; wasmc.array_entry (i32) -> (i32)
+;; wasmc.native_entry (i32, i32, i32) -> ()
+;; wasmc.array_entry (i32, i32, i32) -> ()
