@@ -34,10 +34,27 @@ thread_local! {
     };
 }
 
+/// What is noted about this thread.
+///
+/// Entering wasm code within a closure for [`LocalKey::with`] would leave it
+/// to the optimiser whether to pass the arguments of the call through memory
+/// and the address of the thread through a function pointer; this is one
+/// instruction.
+///
+/// [`LocalKey::with`]: std::thread::LocalKey::with
+#[inline(always)]
+fn thread() -> &'static Thread {
+    let at = THREAD.with(ptr::from_ref);
+    // SAFETY: nothing is dropped at the end of a thread, so that the value is
+    // there as long as the thread is; and the reference does not leave the
+    // thread, since cells cannot be shared.
+    unsafe { &*at }
+}
+
 /// The store whose code runs on this thread.
 #[inline]
 pub(super) fn current() -> Option<NonNull<StoreState>> {
-    THREAD.with(|thread| NonNull::new(thread.current.get().cast_mut()))
+    NonNull::new(thread().current.get().cast_mut())
 }
 
 #[inline(always)]
@@ -57,24 +74,23 @@ fn stack_pointer() -> usize {
 /// `host` is the store itself, exclusively borrowed.
 #[inline(always)]
 pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -> R) -> R {
-    THREAD.with(|thread| {
-        let sp = stack_pointer();
-        let previous = thread.current.get();
-        let limit = &state.limit;
-        let near = sp.wrapping_sub(limit.sp.get()).wrapping_add(HYSTERESIS) <= 2 * HYSTERESIS;
-        // A nested activation shares the stack that the outer one was given.
-        if (!near || limit.thread.get() != thread.number.get()) && previous != ptr::from_ref(state) {
-            state.renew_limit(thread, sp);
-        }
-        if !previous.is_null() {
-            return nested(thread, state, host, previous, call);
-        }
-        thread.current.set(state);
-        state.context.host.set(host);
-        let result = call();
-        thread.current.set(ptr::null());
-        result
-    })
+    let thread = thread();
+    let sp = stack_pointer();
+    let previous = thread.current.get();
+    let limit = &state.limit;
+    let near = sp.wrapping_sub(limit.sp.get()).wrapping_add(HYSTERESIS) <= 2 * HYSTERESIS;
+    // A nested activation shares the stack that the outer one was given.
+    if (!near || limit.thread.get() != thread.number.get()) && previous != ptr::from_ref(state) {
+        state.renew_limit(thread, sp);
+    }
+    if !previous.is_null() {
+        return nested(thread, state, host, previous, call);
+    }
+    thread.current.set(state);
+    state.context.host.set(host);
+    let result = call();
+    thread.current.set(ptr::null());
+    result
 }
 
 #[cold]
