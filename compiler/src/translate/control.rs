@@ -248,8 +248,13 @@ impl Translator<'_> {
         Ok(())
     }
 
+    /// Returns on the spot: an epilogue of its own is shorter than the way to
+    /// a shared one.
     pub(super) fn visit_return(&mut self) {
-        self.visit_br(self.frames.len() as u32 - 1);
+        let mut results = self.pop_many(self.frames[0].results);
+        self.canonical_all(&mut results);
+        self.b.ins().return_(&results);
+        self.set_unreachable();
     }
 
     pub(super) fn visit_unreachable(&mut self) {
