@@ -132,7 +132,11 @@ fn items(env: &ModuleEnv<'_>) -> Vec<Item> {
 }
 
 /// The support routines that compiled code calls.
-fn routines(env: &ModuleEnv<'_>, compiled: &[CompiledFunction], listing: Listing) -> Result<Vec<CompiledFunction>, Error> {
+fn routines(
+    env: &ModuleEnv<'_>,
+    compiled: &[CompiledFunction],
+    listing: Listing,
+) -> Result<Vec<CompiledFunction>, Error> {
     let mut numbers = BTreeSet::new();
     for relocation in compiled.iter().flat_map(|function| &function.relocations) {
         if let Symbol::Support(number) = relocation.target {
