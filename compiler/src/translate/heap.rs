@@ -47,13 +47,15 @@ impl Translator<'_> {
         // memory's, accessible below its length and faulting above it.
         let tunables = &self.env.options.tunables;
         let unchecked = tunables.memory_reservation >= INDEX_SPAN && end <= tunables.memory_guard;
-        let index = if unchecked { index } else { self.check_bounds(memory, index, end) };
-        let base = self.b.ins().iadd(base, index);
         let flags = MemFlagsData::new().with_endianness(Endianness::Little).with_alias_region(Some(self.regions.heap));
+        if !unchecked {
+            let base = self.checked_address(memory, base, index, memarg.offset, end);
+            return Access { base, displacement: 0, flags };
+        }
+        let base = self.b.ins().iadd(base, index);
         match i32::try_from(memarg.offset) {
             Ok(displacement) => Access { base, displacement, flags },
-            // The sum cannot wrap: a checked index plus `offset` is below the
-            // memory's length, and an unchecked offset is below the guard.
+            // The sum cannot wrap: the offset is below the guard.
             Err(_) => {
                 let offset = self.b.ins().iconst(types::I64, memarg.offset as i64);
                 Access { base: self.b.ins().iadd(base, offset), displacement: 0, flags }
@@ -62,17 +64,19 @@ impl Translator<'_> {
     }
 
     /// Traps unless `index + end` is at most the memory's length. The result
-    /// is the index, or 0 where a mispredicted branch got past the check.
+    /// is `base + index + offset`, or `base` where a mispredicted branch got
+    /// past the check.
     ///
-    /// The sum cannot wrap: `index` is below 2^32, and validation keeps a
+    /// The sums cannot wrap: `index` is below 2^32, and validation keeps a
     /// 32-bit memory's offset below 2^32.
-    fn check_bounds(&mut self, memory: u32, index: Value, end: u64) -> Value {
+    fn checked_address(&mut self, memory: u32, base: Value, index: Value, offset: u64, end: u64) -> Value {
         let length = self.memory_length(memory);
         let end = self.b.ins().iadd_imm_u(index, end as i64);
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
         self.trap_if(outside, Trap::MemoryOutOfBounds);
-        let zero = self.b.ins().iconst(types::I64, 0);
-        self.b.ins().select_spectre_guard(outside, zero, index)
+        let position = self.b.ins().iadd_imm_u(index, offset as i64);
+        let address = self.b.ins().iadd(base, position);
+        self.b.ins().select_spectre_guard(outside, base, address)
     }
 
     /// Traps unless the `length` bytes at `index`, both 64-bit values below

@@ -19,21 +19,20 @@ block0:
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   ldr x0, [x0, #8]
-  mov w1, w3
-  movz w4, #1
-  movk w4, w4, #32768, LSL #16
-  add x3, x4, x3, UXTW
-  subs xzr, x3, x0
+  movz w1, #1
+  movk w1, w1, #32768, LSL #16
+  add x1, x1, x3, UXTW
+  subs xzr, x1, x0
   b.hi #trap=user2
   movn x4, #39
   movk x4, x4, #65534, LSL #16
   ldr x2, [x2, x4]
-  movz x4, #0
-  subs xzr, x3, x0
-  csel x0, x4, x1, hi
-  add x0, x2, x0
-  movz x1, #32768, LSL #16
-  ldrb w2, [x0, x1]
+  movz x4, #32768, LSL #16
+  add x3, x4, x3, UXTW
+  add x3, x2, x3
+  subs xzr, x1, x0
+  csel x0, x2, x3, hi
+  ldrb w2, [x0]
   b label1
 block1:
   ldp fp, lr, [sp], #16

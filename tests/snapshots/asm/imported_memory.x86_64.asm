@@ -19,18 +19,18 @@ block1:
 block0:
   movq -0x10030(%rdi), %rax
   movq 8(%rax), %rax
-  movl %esi, %r8d
-  movl $0x80000001, %ecx
-  leaq (%r8, %rcx), %rcx
-  cmpq %rax, %rcx
+  movl %esi, %ecx
+  movl $0x80000001, %edx
+  leaq (%rcx, %rdx), %rdx
+  cmpq %rax, %rdx
   jnbe #trap=user2
-  uninit  %rdx
-  xorq %rdx, %rdx
-  cmpq %rax, %rcx
-  cmovaq %rdx, %r8
-  addq -0x10028(%rdi), %r8
-  movl $0x80000000, %eax
-  movzbq (%r8, %rax), %rax
+  movq -0x10028(%rdi), %rsi
+  movl $0x80000000, %edi
+  leaq (%rcx, %rdi), %rcx
+  leaq (%rsi, %rcx), %rcx
+  cmpq %rax, %rdx
+  cmovaq %rsi, %rcx
+  movzbq (%rcx), %rax
   jmp     label1
 block1:
   movq %rbp, %rsp

@@ -23,21 +23,20 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x13, #39
-  movk x13, x13, #65534, LSL #16
-  ldr x0, [x2, x13]
-  mov w14, w3
-  movz w15, #1
-  movk w15, w15, #32768, LSL #16
-  add x15, x15, x3, UXTW
-  subs xzr, x15, x0
+  movn x12, #39
+  movk x12, x12, #65534, LSL #16
+  ldr x15, [x2, x12]
+  movz w13, #1
+  movk w13, w13, #32768, LSL #16
+  add x13, x13, x3, UXTW
+  subs xzr, x13, x15
   b.hi #trap=user2
-  movz x1, #0
-  subs xzr, x15, x0
-  csel x0, x1, x14, hi
+  movz x0, #32768, LSL #16
+  add x0, x0, x3, UXTW
   add x0, x2, x0
-  movz x1, #32768, LSL #16
-  ldrb w2, [x0, x1]
+  subs xzr, x13, x15
+  csel x0, x2, x0, hi
+  ldrb w2, [x0]
   b label1
 block1:
   ldp fp, lr, [sp], #16

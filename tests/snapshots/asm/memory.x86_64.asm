@@ -26,19 +26,18 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10028(%rdi), %rax
-  movl %esi, %r8d
+  movq -0x10028(%rdi), %r11
+  movl %esi, %eax
   movl $0x80000001, %ecx
-  leaq (%r8, %rcx), %rcx
-  cmpq %rax, %rcx
+  leaq (%rax, %rcx), %rcx
+  cmpq %r11, %rcx
   jnbe #trap=user2
-  uninit  %rdx
-  xorq %rdx, %rdx
-  cmpq %rax, %rcx
-  cmovaq %rdx, %r8
-  leaq (%rdi, %r8), %rax
-  movl $0x80000000, %ecx
-  movzbq (%rax, %rcx), %rax
+  movl $0x80000000, %edx
+  leaq (%rax, %rdx), %rax
+  leaq (%rdi, %rax), %rax
+  cmpq %r11, %rcx
+  cmovaq %rdi, %rax
+  movzbq (%rax), %rax
   jmp     label1
 block1:
   movq %rbp, %rsp
