@@ -16,6 +16,7 @@ use cranelift_codegen::isa::unwind::UnwindInfo;
 use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
 use rayon::prelude::*;
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmc_artifacts::abi::{Trap, UNCHECKED_FRAME};
 
@@ -80,18 +81,37 @@ pub enum Listing {
 /// # Errors
 /// The first item's [`Error`] in that order.
 pub fn compile(env: &ModuleEnv<'_>, items: &[Item], listing: Listing) -> Result<Vec<CompiledFunction>, Error> {
-    let done = AtomicUsize::new(0);
-    let results: Vec<Result<CompiledFunction, Error>> = items
-        .par_iter()
-        .map_init(Worker::new, |worker, item| {
-            let result = worker.compile(env, *item, listing);
+    // Large functions first: one that is begun last would keep one thread busy
+    // while the others have nothing left to do.
+    let mut order: Vec<(usize, Item)> = items.iter().copied().enumerate().collect();
+    order.sort_by_key(|(_, item)| Reverse(body_length(env, *item)));
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = |_| {
+        let (mut worker, mut results) = (Worker::new(), Vec::new());
+        while let Some((index, item)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.push((*index, worker.compile(env, *item, listing)));
             if let Some(progress) = &env.options.progress {
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
             }
-            result
-        })
-        .collect();
-    results.into_iter().collect()
+        }
+        results
+    };
+    let threads = rayon::current_num_threads().min(items.len());
+    let parts: Vec<Vec<_>> = (0..threads).into_par_iter().with_max_len(1).map(work).collect();
+    let mut results: Vec<(usize, Result<CompiledFunction, Error>)> = parts.into_iter().flatten().collect();
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Bytes of wasm that an item is made from.
+fn body_length(env: &ModuleEnv<'_>, item: Item) -> u64 {
+    match item {
+        Item::Function(index) => {
+            let range = env.module.bodies[(index - env.module.imported_functions) as usize].body.range();
+            range.end - range.start
+        }
+        Item::Stub(_) | Item::Support(_) => 0,
+    }
 }
 
 /// The reusable memory of one thread.
