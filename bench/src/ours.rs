@@ -9,6 +9,7 @@ use wasmc_loader::{Engine, Module};
 use crate::runtime::{CompileError, Job, Outcome, Runtime};
 
 #[path = "embed.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod embed;
 
 /// The types `embed` is written against.
