@@ -23,7 +23,6 @@ use wasmc_artifacts::format::{
     FuncRefRow, Function, Global, Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span,
     Table, TableInit, TableKind, TypeRow,
 };
-use wasmparser::ExternalKind;
 
 /// Writes the artifact, or the object file that carries it into a host.
 ///
@@ -52,7 +51,8 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
         env.facts.images.iter().flat_map(|image| &image.runs).map(|run| run.bytes.as_slice()).collect();
     let data: Vec<&[u8]> = stored_data(env.module, env.facts);
     let debug = debug_sections(env, linked, &symbols)?;
-    let mut writer = Writer { env, linked, placement: None };
+    let source_hash = Sha256::digest(env.module.wasm).into();
+    let mut writer = Writer { env, linked, source_hash, placement: None };
     let options = env.options;
     let image = Image {
         arch: options.target.arch(),
@@ -62,7 +62,7 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
         text: &linked.text,
         symbols: &symbols,
         unwind: &unwind,
-        metadata_length: writer.metadata().len(),
+        metadata_length: writer.rows().0.length(),
         pages: &pages,
         data: &data,
         // A host's debugger reads what its linker has put together.
@@ -118,12 +118,20 @@ fn stored_data<'a>(module: &ParsedModule<'a>, facts: &ModuleFacts) -> Vec<&'a [u
 struct Writer<'a> {
     env: &'a ModuleEnv<'a>,
     linked: &'a LinkedImage,
+    source_hash: [u8; 32],
     /// Where things are in the file; zeros until known.
     placement: Option<&'a Placement>,
 }
 
 impl Writer<'_> {
     fn metadata(&self) -> Vec<u8> {
+        let (rows, header) = self.rows();
+        rows.finish(header)
+    }
+
+    /// All rows and the header; their number and length do not depend on
+    /// where things are.
+    fn rows(&self) -> (MetadataWriter, Header) {
         let mut w = MetadataWriter::new();
         let types = self.types(&mut w);
         self.imports(&mut w, &types);
@@ -142,7 +150,7 @@ impl Writer<'_> {
             w.source_locs(SourceLoc { code: *code, wasm: *wasm });
         }
         let header = self.header(&mut w);
-        w.finish(header)
+        (w, header)
     }
 
     fn header(&self, w: &mut MetadataWriter) -> Header {
@@ -154,7 +162,7 @@ impl Writer<'_> {
             metadata_length: 0,
             abi: 0,
             content_hash: [0; 32],
-            source_hash: Sha256::digest(module.wasm).into(),
+            source_hash: self.source_hash,
             arch: options.target.arch() as u8,
             os: options.target.os() as u8,
             page_shift: options.target.page_shift(),
@@ -210,15 +218,8 @@ impl Writer<'_> {
     fn exports(&self, w: &mut MetadataWriter) {
         let exports = &self.env.module.exports;
         for export in exports {
-            let kind = match export.kind {
-                ExternalKind::Func | ExternalKind::FuncExact => ExternKind::Func,
-                ExternalKind::Table => ExternKind::Table,
-                ExternalKind::Memory => ExternKind::Memory,
-                ExternalKind::Global => ExternKind::Global,
-                ExternalKind::Tag => continue,
-            };
             let name = w.blob(export.name);
-            w.exports(Export { name, kind: kind as u8, index: export.index });
+            w.exports(Export { name, kind: export.kind as u8, index: export.index });
         }
         let mut sorted: Vec<u32> = (0..exports.len() as u32).collect();
         sorted.sort_by_key(|i| exports[*i as usize].name);

@@ -6,8 +6,9 @@ use crate::error::Error;
 use crate::options::Options;
 use std::collections::HashMap;
 use wasmc_artifacts::abi::{FuncType, ValType};
+use wasmc_artifacts::format::ExternKind;
 use wasmparser::{
-    BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, Encoding, ExternalKind,
+    BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind,
     FuncToValidate, FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload,
     TableInit, TableType, TypeRef, ValidPayload, Validator, ValidatorResources,
 };
@@ -76,7 +77,7 @@ pub struct ParsedExport<'a> {
     /// Name.
     pub name: &'a str,
     /// Kind.
-    pub kind: ExternalKind,
+    pub kind: ExternKind,
     /// Index in the kind's index space.
     pub index: u32,
 }
@@ -147,6 +148,8 @@ pub struct ParsedModule<'a> {
     pub imports: Vec<ParsedImport<'a>>,
     /// Exports in order.
     pub exports: Vec<ParsedExport<'a>>,
+    /// The first name under which something is exported.
+    export_names: HashMap<(ExternKind, u32), &'a str>,
     /// The type of every function, imported ones first.
     pub functions: Vec<TypeIndex>,
     /// Number of imported functions.
@@ -186,12 +189,8 @@ pub struct ParsedModule<'a> {
 /// # Errors
 /// [`Error`] with the byte offset and reason.
 pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, Error> {
-    match wasm.get(..8) {
-        Some(head) if Parser::is_component(head) => return Err(Error::Component),
-        _ if !wasm.starts_with(b"\0asm") && wasm.len() >= 4 => {
-            return Err(Error::NotWasm("the input begins with neither wasm's magic number nor text".into()));
-        }
-        _ => {}
+    if wasm.get(..8).is_some_and(Parser::is_component) {
+        return Err(Error::Component);
     }
     let mut validator = Validator::new_with_features(options.features.wasm());
     let mut module = ParsedModule { wasm, ..Default::default() };
@@ -214,7 +213,6 @@ pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, 
 impl<'a> ParsedModule<'a> {
     fn section(&mut self, payload: Payload<'a>, options: &Options) -> Result<(), Error> {
         match payload {
-            Payload::Version { encoding: Encoding::Component, .. } => return Err(Error::Component),
             Payload::TypeSection(reader) => {
                 let mut distinct = HashMap::new();
                 for group in reader {
@@ -266,7 +264,7 @@ impl<'a> ParsedModule<'a> {
             Payload::ExportSection(reader) => {
                 for export in reader {
                     let export = export?;
-                    self.exports.push(ParsedExport { name: export.name, kind: export.kind, index: export.index });
+                    self.add_export(export)?;
                 }
             }
             Payload::StartSection { func, .. } => self.start = Some(func),
@@ -344,6 +342,19 @@ impl<'a> ParsedModule<'a> {
         Ok(())
     }
 
+    fn add_export(&mut self, export: wasmparser::Export<'a>) -> Result<(), Error> {
+        let kind = match export.kind {
+            ExternalKind::Func | ExternalKind::FuncExact => ExternKind::Func,
+            ExternalKind::Table => ExternKind::Table,
+            ExternalKind::Memory => ExternKind::Memory,
+            ExternalKind::Global => ExternKind::Global,
+            ExternalKind::Tag => return Err(Error::Options("tags are not supported yet".into())),
+        };
+        self.exports.push(ParsedExport { name: export.name, kind, index: export.index });
+        self.export_names.entry((kind, export.index)).or_insert(export.name);
+        Ok(())
+    }
+
     fn add_table(&mut self, ty: TableType) -> Result<(), Error> {
         let element = val_type(wasmparser::ValType::Ref(ty.element_type))?;
         self.tables.push(ParsedTable { ty, element });
@@ -371,6 +382,11 @@ impl<'a> ParsedModule<'a> {
         &self.types[self.functions[index as usize].0 as usize]
     }
 
+    /// Whether something is exported under any name.
+    pub fn is_exported(&self, kind: ExternKind, index: usize) -> bool {
+        self.export_names.contains_key(&(kind, index as u32))
+    }
+
     /// Whether function `index` is imported.
     pub fn is_imported_function(&self, index: u32) -> bool {
         index < self.imported_functions
@@ -381,8 +397,8 @@ impl<'a> ParsedModule<'a> {
         if let Some(name) = self.names.get(&index) {
             return (*name).to_owned();
         }
-        let export = self.exports.iter().find(|e| e.kind == ExternalKind::Func && e.index == index);
-        export.map_or_else(|| format!("wasm-function[{index}]"), |e| e.name.to_owned())
+        let export = self.export_names.get(&(ExternKind::Func, index));
+        export.map_or_else(|| format!("wasm-function[{index}]"), |name| (*name).to_owned())
     }
 }
 

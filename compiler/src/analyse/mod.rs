@@ -17,7 +17,7 @@ use crate::parse::{ConstBinary, ConstOp, Expr, ImportKind, ParsedModule, TypeInd
 use std::collections::BTreeSet;
 use usage::Usage;
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout, ValType};
-use wasmparser::ExternalKind;
+use wasmc_artifacts::format::ExternKind;
 
 /// A read-only table has at most this many elements.
 const READ_ONLY_ELEMENTS: u64 = 1 << 24;
@@ -98,9 +98,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let declared = module.elems.iter().map(|elem| elem.declared);
     let elems = SegmentRows::new(static_elems.iter().zip(declared).map(|(known, declared)| *known || declared));
     let data = SegmentRows::new(static_data);
-    let mut counts = counts(module, options, &tables, &func_refs);
-    counts.data_segments = data.count();
-    counts.elem_segments = elems.count();
+    let counts = counts(module, options, &tables, &func_refs, [data.count(), elems.count()]);
     let is_import = |function: &u32| module.is_imported_function(*function);
     let read_only = tables.iter().zip(&table_init).filter(|(fact, _)| **fact == TableFact::ReadOnly);
     let thunks: BTreeSet<u32> =
@@ -163,15 +161,11 @@ fn arithmetic(op: ConstBinary, a: u128, b: u128) -> u128 {
     }
 }
 
-fn is_exported(module: &ParsedModule<'_>, kind: ExternalKind, index: usize) -> bool {
-    module.exports.iter().any(|e| e.kind == kind && e.index as usize == index)
-}
-
 fn global_facts(module: &ParsedModule<'_>, usage: &Usage) -> Vec<GlobalFact> {
     let mut facts = Vec::with_capacity(module.globals.len());
     for (i, global) in module.globals.iter().enumerate() {
-        let visible = global.init.is_none() || is_exported(module, ExternalKind::Global, i);
-        let changes = global.mutable && (visible || usage.globals_set.contains(i));
+        let visible = global.init.is_none() || module.is_exported(ExternKind::Global, i);
+        let changes = global.mutable && (visible || usage.globals_set.contains(&(i as u32)));
         let fact = match &global.init {
             _ if changes => GlobalFact::Variable,
             Some(init) if !global.ty.is_ref() => evaluate(init, &facts).map_or(GlobalFact::Fixed, GlobalFact::Constant),
@@ -232,12 +226,12 @@ fn table_facts(module: &ParsedModule<'_>, usage: &Usage, static_elems: &[bool]) 
             .iter()
             .zip(static_elems)
             .all(|(elem, known)| *known || elem.active.as_ref().is_none_or(|(table, _)| *table as usize != i));
-        let private = !is_exported(module, ExternalKind::Table, i) && !usage.tables_grown.contains(i);
+        let private = !module.is_exported(ExternKind::Table, i) && !usage.tables_grown.contains(&(i as u32));
         facts.push(if i < module.imported_tables as usize {
             TableFact::Imported
         } else if private
             && complete
-            && !usage.tables_accessed.contains(i)
+            && !usage.tables_accessed.contains(&(i as u32))
             && table.element == ValType::FuncRef
             && size <= READ_ONLY_ELEMENTS
         {
@@ -255,7 +249,7 @@ fn table_facts(module: &ParsedModule<'_>, usage: &Usage, static_elems: &[bool]) 
 /// Defined functions that code or the host can get hold of as values.
 fn func_refs(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact], static_elems: &[bool]) -> Vec<u32> {
     let mut functions: BTreeSet<u32> = usage.ref_funcs.iter().copied().collect();
-    functions.extend(module.exports.iter().filter(|e| e.kind == ExternalKind::Func).map(|e| e.index));
+    functions.extend(module.exports.iter().filter(|e| e.kind == ExternKind::Func).map(|e| e.index));
     functions.extend(module.start);
     let mut exprs: Vec<&[ConstOp]> = module.globals.iter().filter_map(|g| g.init.as_deref()).collect();
     for (elem, known) in module.elems.iter().zip(static_elems) {
@@ -285,14 +279,21 @@ fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) ->
 
 fn fixed_lengths(module: &ParsedModule<'_>, usage: &Usage) -> Vec<Option<u64>> {
     let fixed = |(i, memory): (usize, &wasmparser::MemoryType)| {
-        let hidden = i >= module.imported_memories as usize && !is_exported(module, ExternalKind::Memory, i);
-        let constant = memory.maximum == Some(memory.initial) || (hidden && !usage.memories_grown.contains(i));
+        let hidden = i >= module.imported_memories as usize && !module.is_exported(ExternKind::Memory, i);
+        let constant =
+            memory.maximum == Some(memory.initial) || (hidden && !usage.memories_grown.contains(&(i as u32)));
         constant.then(|| memory.initial << memory.page_size_log2.unwrap_or(16))
     };
     module.memories.iter().enumerate().map(fixed).collect()
 }
 
-fn counts(module: &ParsedModule<'_>, options: &Options, tables: &[TableFact], func_refs: &[u32]) -> ContextCounts {
+fn counts(
+    module: &ParsedModule<'_>,
+    options: &Options,
+    tables: &[TableFact],
+    func_refs: &[u32],
+    [data_segments, elem_segments]: [u32; 2],
+) -> ContextCounts {
     let in_context = tables.iter().zip(&module.tables).filter(|(fact, _)| matches!(fact, TableFact::Context { .. }));
     ContextCounts {
         guard: options.tunables.context_guard,
@@ -304,8 +305,8 @@ fn counts(module: &ParsedModule<'_>, options: &Options, tables: &[TableFact], fu
         memories: module.memories.len() as u32 - module.imported_memories,
         tables: module.tables.len() as u32 - module.imported_tables,
         func_refs: func_refs.len() as u32,
-        data_segments: 0,
-        elem_segments: 0,
+        data_segments,
+        elem_segments,
         inline_elements: in_context.map(|(_, table)| table.ty.initial as u32).sum(),
     }
 }

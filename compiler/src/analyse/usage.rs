@@ -6,42 +6,17 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 use wasmparser::{FuncValidatorAllocations, Operator};
 
-/// A set of small indices.
-#[derive(Debug, Clone, Default)]
-pub(super) struct IndexSet(Vec<u64>);
-
-impl IndexSet {
-    fn insert(&mut self, index: u32) {
-        let word = index as usize / 64;
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << (index % 64);
-    }
-
-    pub(super) fn contains(&self, index: usize) -> bool {
-        self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 != 0)
-    }
-
-    fn union(&mut self, other: &IndexSet) {
-        self.0.resize(self.0.len().max(other.0.len()), 0);
-        for (word, more) in self.0.iter_mut().zip(&other.0) {
-            *word |= more;
-        }
-    }
-}
-
 /// What the bodies of a module use.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Usage {
     /// Globals that are set.
-    pub(super) globals_set: IndexSet,
+    pub(super) globals_set: BTreeSet<u32>,
     /// Tables that are read or written other than by `call_indirect`.
-    pub(super) tables_accessed: IndexSet,
+    pub(super) tables_accessed: BTreeSet<u32>,
     /// Tables that grow.
-    pub(super) tables_grown: IndexSet,
+    pub(super) tables_grown: BTreeSet<u32>,
     /// Memories that grow.
-    pub(super) memories_grown: IndexSet,
+    pub(super) memories_grown: BTreeSet<u32>,
     /// Functions that `ref.func` names.
     pub(super) ref_funcs: BTreeSet<u32>,
     /// Tables and types of `call_indirect`.
@@ -51,12 +26,16 @@ pub(super) struct Usage {
 impl Usage {
     fn note(&mut self, op: &Operator<'_>, types: &[TypeIndex]) {
         match *op {
-            Operator::GlobalSet { global_index } => self.globals_set.insert(global_index),
+            Operator::GlobalSet { global_index } => {
+                self.globals_set.insert(global_index);
+            }
             Operator::TableGet { table }
             | Operator::TableSet { table }
             | Operator::TableFill { table }
             | Operator::TableInit { table, .. }
-            | Operator::TableSize { table } => self.tables_accessed.insert(table),
+            | Operator::TableSize { table } => {
+                self.tables_accessed.insert(table);
+            }
             Operator::TableGrow { table } => {
                 self.tables_accessed.insert(table);
                 self.tables_grown.insert(table);
@@ -65,8 +44,12 @@ impl Usage {
                 self.tables_accessed.insert(dst_table);
                 self.tables_accessed.insert(src_table);
             }
-            Operator::MemoryGrow { mem } => self.memories_grown.insert(mem),
-            Operator::RefFunc { function_index } => drop(self.ref_funcs.insert(function_index)),
+            Operator::MemoryGrow { mem } => {
+                self.memories_grown.insert(mem);
+            }
+            Operator::RefFunc { function_index } => {
+                self.ref_funcs.insert(function_index);
+            }
             Operator::CallIndirect { type_index, table_index }
             | Operator::ReturnCallIndirect { type_index, table_index } => {
                 if let Some(ty) = types.get(type_index as usize) {
@@ -78,10 +61,10 @@ impl Usage {
     }
 
     fn union(mut self, other: Usage) -> Usage {
-        self.globals_set.union(&other.globals_set);
-        self.tables_accessed.union(&other.tables_accessed);
-        self.tables_grown.union(&other.tables_grown);
-        self.memories_grown.union(&other.memories_grown);
+        self.globals_set.extend(other.globals_set);
+        self.tables_accessed.extend(other.tables_accessed);
+        self.tables_grown.extend(other.tables_grown);
+        self.memories_grown.extend(other.memories_grown);
         self.ref_funcs.extend(other.ref_funcs);
         self.indirect_calls.extend(other.indirect_calls);
         self
@@ -123,8 +106,6 @@ fn validate(
     let mut validator = validate.into_validator(std::mem::take(allocations));
     let mut reader = body.body.get_binary_reader();
     validator.read_locals(&mut reader)?;
-    let features = reader.features();
-    reader.set_features(features);
     let mut operators = wasmparser::OperatorsReader::new(reader);
     while !operators.eof() {
         let position = operators.original_position();
