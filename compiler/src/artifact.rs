@@ -10,7 +10,7 @@ use crate::debuginfo;
 use crate::error::Error;
 use crate::link::LinkedImage;
 use crate::options::Options;
-use crate::parse::{ConstBinary, ConstOp, ImportKind, ParsedModule, TypeIndex};
+use crate::parse::{ConstOp, ImportKind, ParsedModule, TypeIndex};
 use crate::translate::ModuleEnv;
 use crate::translate::stubs::Stub;
 use cranelift_object::object::write::Object;
@@ -367,7 +367,7 @@ fn const_expr(w: &mut MetadataWriter, ops: &[ConstOp]) -> (u32, u32) {
             ConstOp::GlobalGet(index) => (ConstOpKind::GlobalGet, index.into(), 0),
             ConstOp::RefFunc(index) => (ConstOpKind::RefFunc, index.into(), 0),
             ConstOp::RefNull => (ConstOpKind::RefNull, 0, 0),
-            ConstOp::Binary(op) => (binary_kind(op), 0, 0),
+            ConstOp::Binary(op) => (op, 0, 0),
         };
         let row = w.const_ops(ConstRow { kind: kind as u8, low, high });
         if i == 0 {
@@ -375,15 +375,4 @@ fn const_expr(w: &mut MetadataWriter, ops: &[ConstOp]) -> (u32, u32) {
         }
     }
     (first, ops.len() as u32)
-}
-
-fn binary_kind(op: ConstBinary) -> ConstOpKind {
-    match op {
-        ConstBinary::I32Add => ConstOpKind::I32Add,
-        ConstBinary::I32Sub => ConstOpKind::I32Sub,
-        ConstBinary::I32Mul => ConstOpKind::I32Mul,
-        ConstBinary::I64Add => ConstOpKind::I64Add,
-        ConstBinary::I64Sub => ConstOpKind::I64Sub,
-        ConstBinary::I64Mul => ConstOpKind::I64Mul,
-    }
 }

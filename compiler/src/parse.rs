@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::options::Options;
 use std::collections::HashMap;
 use wasmc_artifacts::abi::{FuncType, ValType};
-use wasmc_artifacts::format::ExternKind;
+use wasmc_artifacts::format::{ConstOpKind, ExternKind};
 use wasmparser::{
     BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind,
     FuncToValidate, FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload,
@@ -28,19 +28,7 @@ pub enum ConstOp {
     /// A null reference.
     RefNull,
     /// Integer arithmetic.
-    Binary(ConstBinary),
-}
-
-/// Integer arithmetic in constant expressions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named after the instructions")]
-pub enum ConstBinary {
-    I32Add,
-    I32Sub,
-    I32Mul,
-    I64Add,
-    I64Sub,
-    I64Mul,
+    Binary(ConstOpKind),
 }
 
 /// What an import must be.
@@ -433,7 +421,7 @@ fn element(elem: Element<'_>) -> Result<ParsedElem, Error> {
 }
 
 fn const_expr(expr: &ConstExpr<'_>) -> Result<Expr, Error> {
-    use ConstBinary as B;
+    use ConstOpKind as B;
     let mut ops = Vec::new();
     for op in expr.get_operators_reader() {
         ops.push(match op? {

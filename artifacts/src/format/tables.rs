@@ -89,6 +89,23 @@ codes! {
     }
 }
 
+impl ConstOpKind {
+    /// The result of integer arithmetic, 32-bit numbers in the low half; `None`
+    /// for every other operation.
+    pub fn arithmetic(self, left: u64, right: u64) -> Option<u64> {
+        let (l, r) = (left as u32, right as u32);
+        Some(match self {
+            ConstOpKind::I32Add => l.wrapping_add(r).into(),
+            ConstOpKind::I32Sub => l.wrapping_sub(r).into(),
+            ConstOpKind::I32Mul => l.wrapping_mul(r).into(),
+            ConstOpKind::I64Add => left.wrapping_add(right),
+            ConstOpKind::I64Sub => left.wrapping_sub(right),
+            ConstOpKind::I64Mul => left.wrapping_mul(right),
+            ConstOpKind::Const | ConstOpKind::GlobalGet | ConstOpKind::RefFunc | ConstOpKind::RefNull => return None,
+        })
+    }
+}
+
 row! {
     /// A function type that code or the host can meet at run time.
     pub struct TypeRow {

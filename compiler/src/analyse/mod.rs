@@ -13,7 +13,7 @@ pub use segments::SegmentRows;
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::parse::{ConstBinary, ConstOp, Expr, ImportKind, ParsedModule, TypeIndex};
+use crate::parse::{ConstOp, Expr, ImportKind, ParsedModule, TypeIndex};
 use std::collections::BTreeSet;
 use usage::Usage;
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout, ValType};
@@ -140,25 +140,13 @@ fn evaluate(expr: &Expr, globals: &[GlobalFact]) -> Option<u128> {
             },
             ConstOp::Binary(op) => {
                 let (b, a) = (stack.pop()?, stack.pop()?);
-                arithmetic(op, a, b)
+                op.arithmetic(a as u64, b as u64)?.into()
             }
             ConstOp::RefFunc(_) | ConstOp::RefNull => return None,
         };
         stack.push(value);
     }
     stack.pop()
-}
-
-fn arithmetic(op: ConstBinary, a: u128, b: u128) -> u128 {
-    let (a32, b32, a64, b64) = (a as u32, b as u32, a as u64, b as u64);
-    match op {
-        ConstBinary::I32Add => a32.wrapping_add(b32).into(),
-        ConstBinary::I32Sub => a32.wrapping_sub(b32).into(),
-        ConstBinary::I32Mul => a32.wrapping_mul(b32).into(),
-        ConstBinary::I64Add => a64.wrapping_add(b64).into(),
-        ConstBinary::I64Sub => a64.wrapping_sub(b64).into(),
-        ConstBinary::I64Mul => a64.wrapping_mul(b64).into(),
-    }
 }
 
 fn global_facts(module: &ParsedModule<'_>, usage: &Usage) -> Vec<GlobalFact> {

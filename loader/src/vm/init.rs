@@ -36,7 +36,7 @@ fn evaluate(
             ConstOpKind::RefNull => ValRaw::of(0),
             _ => {
                 let (right, left) = (top.take()?, stack.pop()?);
-                top = Some(ValRaw::of(binary(kind, left.low, right.low)?));
+                top = Some(ValRaw::of(kind.arithmetic(left.low, right.low)?));
                 continue;
             }
         };
@@ -46,20 +46,6 @@ fn evaluate(
         }
     }
     if stack.is_empty() { top } else { None }
-}
-
-fn binary(kind: ConstOpKind, left: u64, right: u64) -> Option<u64> {
-    let narrow = |value: u32| u64::from(value);
-    let (l, r) = (left as u32, right as u32);
-    Some(match kind {
-        ConstOpKind::I32Add => narrow(l.wrapping_add(r)),
-        ConstOpKind::I32Sub => narrow(l.wrapping_sub(r)),
-        ConstOpKind::I32Mul => narrow(l.wrapping_mul(r)),
-        ConstOpKind::I64Add => left.wrapping_add(right),
-        ConstOpKind::I64Sub => left.wrapping_sub(right),
-        ConstOpKind::I64Mul => left.wrapping_mul(right),
-        _ => return None,
-    })
 }
 
 impl InstanceData {
