@@ -1,87 +1,12 @@
 //! Engines: what modules and stores of a process share.
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::types::{FuncType, ValType};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
-
-/// Settings of an [`Engine`].
-#[derive(Debug, Clone)]
-pub struct Config {
-    max_wasm_stack: usize,
-    wasm_backtrace: bool,
-    wasm_backtrace_max_frames: usize,
-    spare_slots: usize,
-    debugger: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Config {
-    /// The defaults: 512 KiB of stack, backtraces of up to 20 frames, 8 spare
-    /// slots.
-    pub fn new() -> Config {
-        Config {
-            max_wasm_stack: 512 << 10,
-            wasm_backtrace: true,
-            wasm_backtrace_max_frames: 20,
-            spare_slots: 8,
-            debugger: false,
-        }
-    }
-
-    /// Bytes of stack that wasm code may use, from where the outermost call
-    /// entered it; beyond that it traps. It may be up to 16 KiB more or less,
-    /// and is less where the thread's stack ends earlier. Default: 512 KiB.
-    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
-        self.max_wasm_stack = bytes;
-        self
-    }
-
-    /// Whether errors that come out of wasm have a
-    /// [`WasmBacktrace`](crate::WasmBacktrace). Default: yes.
-    pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
-        self.wasm_backtrace = enable;
-        self
-    }
-
-    /// Whether debuggers are told about the functions of each module that is
-    /// loaded, with source lines if it was compiled with `-g`: then gdb (and
-    /// lldb, after `settings set plugin.jit-loader.gdb.enable on`) can break on
-    /// them by name and walk their frames. Works for ELF artifacts on Linux,
-    /// in a host that has a symbol table. Loading then copies the artifact,
-    /// so the default is no. Profilers need none of this.
-    pub fn debugger(&mut self, enable: bool) -> &mut Self {
-        self.debugger = enable;
-        self
-    }
-
-    /// Of how many dropped instances of each module the address space is kept
-    /// for the next ones, with the pages of the context filled with zeros.
-    /// What the instances wrote to their memories is freed at once in any
-    /// case. Works on Linux; elsewhere all is freed. Default: 8.
-    pub fn spare_slots(&mut self, slots: usize) -> &mut Self {
-        self.spare_slots = slots;
-        self
-    }
-
-    pub(crate) fn announces_modules(&self) -> bool {
-        self.debugger
-    }
-
-    /// The largest number of frames, the innermost ones, that a backtrace
-    /// has. Default: 20.
-    pub fn wasm_backtrace_max_frames(&mut self, frames: usize) -> &mut Self {
-        self.wasm_backtrace_max_frames = frames;
-        self
-    }
-}
 
 /// What modules and stores share: settings, and the identity of types.
 ///

@@ -25,6 +25,7 @@
 
 mod backtrace;
 mod caller;
+mod config;
 mod debugger;
 mod engine;
 mod error;
@@ -37,6 +38,7 @@ mod memory;
 mod module;
 mod pre;
 mod store;
+mod strategy;
 #[allow(unsafe_code, reason = "system calls and signal handlers")]
 mod sys;
 mod table;
@@ -47,7 +49,8 @@ mod vm;
 
 pub use backtrace::{FrameInfo, WasmBacktrace};
 pub use caller::Caller;
-pub use engine::{Config, Engine};
+pub use config::Config;
+pub use engine::Engine;
 pub use error::{Context, Error, Result};
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
@@ -58,6 +61,11 @@ pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport};
 pub use pre::InstancePre;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use strategy::{
+    HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, LimitError,
+    PoolConcurrencyLimitError, PoolExhaustion, PoolMetrics, PoolSizeError, PoolingAllocationStrategy,
+    UnknownStrategyError,
+};
 pub use table::Table;
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType, ValType};
 pub use values::{ExternRef, Ref, V128, Val};

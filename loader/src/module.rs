@@ -93,7 +93,7 @@ impl Module {
         let types = artifact.tables().types;
         engine.register_types(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
-        let announced = if engine.config().announces_modules() { debugger::announce(&code) } else { None };
+        let announced = if engine.config().debugger { debugger::announce(&code) } else { None };
         Ok(Module(Arc::new(Inner { _announced: announced, engine: engine.clone(), code, slots })))
     }
 

@@ -1,0 +1,216 @@
+//! Settings of engines.
+
+use crate::strategy::{
+    HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, PoolExhaustion,
+};
+
+/// Settings of an [`Engine`](crate::Engine).
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) max_wasm_stack: usize,
+    pub(crate) wasm_backtrace: bool,
+    pub(crate) wasm_backtrace_max_frames: usize,
+    pub(crate) debugger: bool,
+    pub(crate) sealed_artifacts: bool,
+    pub(crate) allocation: InstanceAllocationStrategy,
+    pub(crate) copy_on_write: bool,
+    pub(crate) reuse_instances: bool,
+    pub(crate) heap: Option<HeapAllocStrategy>,
+    pub(crate) spare_slots: usize,
+    pub(crate) pool: PoolSettings,
+}
+
+/// Settings that matter only to an engine with a pool, and to resets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolSettings {
+    pub(crate) max_unused_warm_slots: u32,
+    pub(crate) memory_keep_resident: usize,
+    pub(crate) table_keep_resident: usize,
+    pub(crate) decommit_batch_size: usize,
+    pub(crate) exhaustion: PoolExhaustion,
+    pub(crate) memory_reservation: u64,
+    pub(crate) memory_guard: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The defaults: instances on demand with copy-on-write memories, 512 KiB
+    /// of stack, backtraces of up to 20 frames.
+    pub fn new() -> Config {
+        Config {
+            max_wasm_stack: 512 << 10,
+            wasm_backtrace: true,
+            wasm_backtrace_max_frames: 20,
+            debugger: false,
+            sealed_artifacts: false,
+            allocation: InstanceAllocationStrategy::OnDemand,
+            copy_on_write: true,
+            reuse_instances: false,
+            heap: None,
+            spare_slots: 8,
+            pool: PoolSettings {
+                max_unused_warm_slots: 100,
+                memory_keep_resident: 1 << 20,
+                table_keep_resident: 64 << 10,
+                decommit_batch_size: 1,
+                exhaustion: PoolExhaustion::Error,
+                memory_reservation: 4 << 30,
+                memory_guard: 32 << 20,
+            },
+        }
+    }
+
+    /// Bytes of stack that wasm code may use, from where the outermost call
+    /// entered it; beyond that it traps. It may be up to 16 KiB more or less,
+    /// and is less where the thread's stack ends earlier. Default: 512 KiB.
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
+        self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// Whether errors that come out of wasm have a
+    /// [`WasmBacktrace`](crate::WasmBacktrace). Default: yes.
+    pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
+        self.wasm_backtrace = enable;
+        self
+    }
+
+    /// The largest number of frames, the innermost ones, that a backtrace
+    /// has. Default: 20.
+    pub fn wasm_backtrace_max_frames(&mut self, frames: usize) -> &mut Self {
+        self.wasm_backtrace_max_frames = frames;
+        self
+    }
+
+    /// Whether debuggers are told about the functions of each module that is
+    /// loaded, with source lines if it was compiled with `-g`: then gdb (and
+    /// lldb, after `settings set plugin.jit-loader.gdb.enable on`) can break on
+    /// them by name and walk their frames. Works for ELF artifacts on Linux,
+    /// in a host that has a symbol table. Loading then copies the artifact,
+    /// so the default is no. Profilers need none of this.
+    pub fn debugger(&mut self, enable: bool) -> &mut Self {
+        self.debugger = enable;
+        self
+    }
+
+    /// Whether [`Module::open`](crate::Module::open) copies an artifact into
+    /// memory that nobody can change, rather than mapping its file: then
+    /// truncating the file harms nothing. Costs a copy per module, and memory
+    /// that processes do not share. Default: no.
+    pub fn sealed_artifacts(&mut self, enable: bool) -> &mut Self {
+        self.sealed_artifacts = enable;
+        self
+    }
+
+    /// Where instances live. Default: [`InstanceAllocationStrategy::OnDemand`].
+    pub fn allocation_strategy(&mut self, strategy: impl Into<InstanceAllocationStrategy>) -> &mut Self {
+        self.allocation = strategy.into();
+        self
+    }
+
+    /// Whether memories are copy-on-write views of the artifact, where that
+    /// works, rather than copies of it. Default: yes.
+    pub fn memory_init_cow(&mut self, enable: bool) -> &mut Self {
+        self.copy_on_write = enable;
+        self
+    }
+
+    /// Where instances live and how their memories begin, in one word. Sets
+    /// what [`allocation_strategy`](Self::allocation_strategy) and
+    /// [`memory_init_cow`](Self::memory_init_cow) set; a pool that was
+    /// configured before keeps its limits.
+    ///
+    /// [`Engine::instantiation_strategy`](crate::Engine::instantiation_strategy)
+    /// tells what is really in force.
+    pub fn instantiation_strategy(&mut self, strategy: InstantiationStrategy) -> &mut Self {
+        if !strategy.is_pooling() {
+            self.allocation = InstanceAllocationStrategy::OnDemand;
+        } else if self.allocation == InstanceAllocationStrategy::OnDemand {
+            self.allocation = InstanceAllocationStrategy::pooling();
+        }
+        self.copy_on_write = strategy.is_copy_on_write();
+        self.reuse_instances = strategy.reuses_instances();
+        self
+    }
+
+    /// How large the memories of instances are and can become, whatever their
+    /// modules say. Default: as the modules say.
+    pub fn heap_alloc_strategy(&mut self, strategy: HeapAllocStrategy) -> &mut Self {
+        self.heap = Some(strategy);
+        self
+    }
+
+    /// On demand: of how many dropped instances of each module the address
+    /// space is kept for the next ones, without a single page of memory.
+    /// Works on Linux; elsewhere nothing is kept. Default: 8.
+    pub fn spare_slots(&mut self, slots: usize) -> &mut Self {
+        self.spare_slots = slots;
+        self
+    }
+
+    /// How many slots of a pool that nobody uses may stay prepared for the
+    /// module that they had last; the others give their memory back.
+    /// Default: 100.
+    pub fn max_unused_warm_slots(&mut self, slots: u32) -> &mut Self {
+        self.pool.max_unused_warm_slots = slots;
+        self
+    }
+
+    /// Bytes of each linear memory in a pool that may stay resident from one
+    /// instance to the next, restored by copying instead of by page faults.
+    /// With 0, no page that an instance wrote outlives it. Pages that were
+    /// only read belong to the file and are not counted. Default: 1 MiB.
+    pub fn linear_memory_keep_resident(&mut self, bytes: usize) -> &mut Self {
+        self.pool.memory_keep_resident = bytes;
+        self
+    }
+
+    /// The same for the tables of a slot. Default: 64 KiB.
+    pub fn table_keep_resident(&mut self, bytes: usize) -> &mut Self {
+        self.pool.table_keep_resident = bytes;
+        self
+    }
+
+    /// How many slots that have to give memory back wait for each other, so
+    /// that the system is asked for all of them in one go, by the thread that
+    /// frees the last. Default: 1, at once.
+    pub fn decommit_batch_size(&mut self, slots: usize) -> &mut Self {
+        self.pool.decommit_batch_size = slots;
+        self
+    }
+
+    /// What happens when all slots of a pool are in use. Default:
+    /// [`PoolExhaustion::Error`].
+    pub fn pool_exhaustion(&mut self, policy: PoolExhaustion) -> &mut Self {
+        self.pool.exhaustion = policy;
+        self
+    }
+
+    /// Bytes of address space for each memory in a pool. Modules whose code
+    /// relies on more (`--memory-reservation`) are refused. Default: 4 GiB,
+    /// for which modules are compiled by default.
+    pub fn pool_memory_reservation(&mut self, bytes: u64) -> &mut Self {
+        self.pool.memory_reservation = bytes;
+        self
+    }
+
+    /// Inaccessible bytes after that. Default: 32 MiB, for which modules are
+    /// compiled by default.
+    pub fn pool_memory_guard(&mut self, bytes: u64) -> &mut Self {
+        self.pool.memory_guard = bytes;
+        self
+    }
+
+    /// The limits of the pool, if there is to be one.
+    pub(crate) fn limits(&self) -> Option<&InstanceLimits> {
+        match &self.allocation {
+            InstanceAllocationStrategy::OnDemand => None,
+            InstanceAllocationStrategy::Pooling { instance_limits, .. } => Some(instance_limits),
+        }
+    }
+}
