@@ -8,6 +8,7 @@
 //!   written by [`format::MetadataWriter`] and read in place by
 //!   [`format::Artifact`].
 //! * [`container`] finds the metadata inside the ELF or Mach-O file around it.
+//! * [`working_set`] says which pages an instance touches, as a file of its own.
 //!
 //! What this crate is not: it holds no code generator, no wasm parser and no
 //! system call, and it contains no `unsafe`. Everything that it reads comes
@@ -21,5 +22,7 @@ pub mod container;
 pub mod error;
 pub mod format;
 pub mod rows;
+pub mod working_set;
 
 pub use error::FormatError;
+pub use working_set::{WorkingSet, WorkingSetError};

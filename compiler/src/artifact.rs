@@ -15,20 +15,21 @@ use crate::translate::ModuleEnv;
 use crate::translate::stubs::Stub;
 use cranelift_object::object::write::Object;
 use cranelift_object::{ObjectBuilder, ObjectModule};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use wasmc_artifacts::WorkingSet;
 use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{
-    Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, ElemSegment, Export, Extent, ExternKind,
+    Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, Digest, ElemSegment, Export, Extent, ExternKind,
     FuncRefRow, Function, Global, Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span,
     Table, TableInit, TableKind, TypeRow,
 };
 
 /// Writes the artifact, or the object file that carries it into a host.
+/// `source_hash` is the SHA-256 of the wasm.
 ///
 /// # Errors
 /// [`Error`] if a part is too large for the format.
-pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<Vec<u8>, Error> {
+pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, source_hash: Digest, object: bool) -> Result<Vec<u8>, Error> {
     let names: Vec<String> = linked.items.iter().map(|placed| crate::item_name(env, placed.item)).collect();
     let tables: Vec<String> = linked.tables.iter().map(|(index, ..)| format!("wasmc.table {index}")).collect();
     let mut symbols = Vec::with_capacity(names.len() + tables.len());
@@ -51,7 +52,6 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, object: bool) -> Result<
         env.facts.images.iter().flat_map(|image| &image.runs).map(|run| run.bytes.as_slice()).collect();
     let data: Vec<&[u8]> = stored_data(env.module, env.facts);
     let debug = debug_sections(env, linked, &symbols)?;
-    let source_hash = Sha256::digest(env.module.wasm).into();
     let mut writer = Writer { env, linked, source_hash, placement: None };
     let options = env.options;
     let image = Image {
@@ -118,7 +118,7 @@ fn stored_data<'a>(module: &ParsedModule<'a>, facts: &ModuleFacts) -> Vec<&'a [u
 struct Writer<'a> {
     env: &'a ModuleEnv<'a>,
     linked: &'a LinkedImage,
-    source_hash: [u8; 32],
+    source_hash: Digest,
     /// Where things are in the file; zeros until known.
     placement: Option<&'a Placement>,
 }
@@ -256,6 +256,9 @@ impl Writer<'_> {
                 let content = Span { offset, length: run.bytes.len() as u64 };
                 w.extents(Extent { memory: memory as u32, position: run.position, content });
             }
+        }
+        for range in self.env.options.working_set.iter().flat_map(WorkingSet::ranges) {
+            w.working_set(*range);
         }
     }
 

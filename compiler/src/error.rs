@@ -58,6 +58,9 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The working set in the options does not fit the module.
+    #[error(transparent)]
+    WorkingSet(#[from] wasmc_artifacts::WorkingSetError),
     /// The code generator refused a function.
     #[error("cannot compile function {index}{name}: {reason}")]
     Codegen {

@@ -37,12 +37,16 @@ pub use error::Error;
 pub use options::{OptLevel, Options, Progress, Tunables};
 pub use proposals::Features;
 pub use target::Target;
+pub use wasmc_artifacts::{WorkingSet, WorkingSetError};
 
 use codegen::{CompiledFunction, Item, Listing};
+use parse::ParsedModule;
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use translate::stubs::Stub;
 use translate::{ModuleEnv, Symbol};
+use wasmc_artifacts::format::Digest;
 
 /// What to make of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +107,8 @@ fn binary(wasm: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
 fn emit_here(wasm: &[u8], what: Emit, options: &Options) -> Result<Vec<u8>, Error> {
     let isa = options.target.isa(options)?;
     let mut module = parse::parse(wasm, options)?;
+    let source = Sha256::digest(wasm).into();
+    check_working_set(&module, &source, options)?;
     let facts = analyse::analyse(&mut module, options)?;
     let env = ModuleEnv { module: &module, facts: &facts, options, isa: &*isa };
     let listing = match what {
@@ -114,9 +120,17 @@ fn emit_here(wasm: &[u8], what: Emit, options: &Options) -> Result<Vec<u8>, Erro
     let routines = routines(&env, &compiled, listing)?;
     compiled.extend(routines);
     match what {
-        Emit::Cwasm | Emit::Obj => artifact::write(&env, &link::link(&env, compiled)?, what == Emit::Obj),
+        Emit::Cwasm | Emit::Obj => artifact::write(&env, &link::link(&env, compiled)?, source, what == Emit::Obj),
         Emit::Clif | Emit::Asm => Ok(listings(&env, &compiled)),
     }
+}
+
+/// Checks that the working set in the options is one of this module.
+fn check_working_set(module: &ParsedModule<'_>, source: &Digest, options: &Options) -> Result<(), Error> {
+    let Some(set) = &options.working_set else { return Ok(()) };
+    let defined = module.memories.get(module.imported_memories as usize..).unwrap_or_default();
+    let initial = |memory: u32| defined.get(memory as usize).map(parse::initial_length);
+    Ok(set.check(source, initial)?)
 }
 
 /// Everything that the module's code consists of, in text order, except for

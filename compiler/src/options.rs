@@ -5,6 +5,7 @@ use crate::proposals::Features;
 use crate::target::Target;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use wasmc_artifacts::WorkingSet;
 
 /// How much to optimise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -90,6 +91,9 @@ pub struct Options {
     pub canonicalize_nans: bool,
     /// Whether to check the code generator's input (slow; for tests).
     pub verify: bool,
+    /// The pages that instances touch, recorded in a run, for the artifact:
+    /// a loader then fetches them in one go. It must be of the same module.
+    pub working_set: Option<WorkingSet>,
     /// Told about progress.
     pub progress: Option<Progress>,
 }
@@ -105,6 +109,7 @@ impl std::fmt::Debug for Options {
             .field("name", &self.name)
             .field("jobs", &self.jobs)
             .field("tunables", &self.tunables)
+            .field("working_set", &self.working_set)
             .finish_non_exhaustive()
     }
 }

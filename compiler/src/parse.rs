@@ -126,8 +126,6 @@ pub struct ParsedBody<'a> {
 /// A module whose sections are known and valid, except for function bodies.
 #[derive(Default)]
 pub struct ParsedModule<'a> {
-    /// The wasm bytes.
-    pub wasm: &'a [u8],
     /// Distinct function types.
     pub types: Vec<FuncType>,
     /// For each type of the module, its distinct type.
@@ -172,6 +170,11 @@ pub struct ParsedModule<'a> {
     pub code_start: u64,
 }
 
+/// The initial size of a memory in bytes.
+pub fn initial_length(memory: &MemoryType) -> u64 {
+    memory.initial << memory.page_size_log2.unwrap_or(16)
+}
+
 /// Reads and validates everything but function bodies.
 ///
 /// # Errors
@@ -181,7 +184,7 @@ pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, 
         return Err(Error::Component);
     }
     let mut validator = Validator::new_with_features(options.features.wasm());
-    let mut module = ParsedModule { wasm, ..Default::default() };
+    let mut module = ParsedModule::default();
     let mut bodies = Vec::new();
     let mut parser = Parser::new(0);
     // The encoding of limits and indices depends on the proposals, too.

@@ -111,6 +111,10 @@ pub fn content_digest(file: &[u8], hash_at: usize) -> Option<Digest> {
     Some(hash.finalize().into())
 }
 
+pub(crate) fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,10 +23,12 @@ pub use header::{Digest, HEADER_MAGIC, Header, Span, content_digest};
 pub use reader::Artifact;
 pub use tables::{
     Code, CodeOffset, ConstOp, ConstOpKind, DataSegment, ElemSegment, Export, Extent, ExternKind, FuncRefRow, Function,
-    Global, Import, Index, Memory, NONE, SegmentMode, SourceLoc, Table, TableInit, TableKind, Tables, TypeRow,
+    Global, Import, Index, Memory, NONE, PageRange, SegmentMode, SourceLoc, Table, TableInit, TableKind, Tables,
+    TypeRow,
 };
 pub use writer::MetadataWriter;
 
+pub(crate) use header::hex;
 pub(crate) use tables::ROW_DEFINITIONS;
 
 /// The version of the format. Raised when old artifacts can no longer be read.

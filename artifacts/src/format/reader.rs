@@ -2,17 +2,18 @@
 //!
 //! [`Artifact::parse`] checks everything whose number does not grow with the
 //! code: the header, the directory, types, imports, memories, tables, globals,
-//! segments and extents. What does grow (functions, function references, trap
+//! segments, extents and the working set. What does grow (functions, function references, trap
 //! sites, exports, operations) is only bounded as a whole, and each access
 //! checks its row; [`Artifact::verify`] checks all of it.
 
 use super::FORMAT_VERSION;
-use super::header::{Digest, HEADER_MAGIC, Header, Span, content_digest};
+use super::header::{HEADER_MAGIC, Header, Span, content_digest, hex};
 use super::tables::{ConstOp, Export, ExternKind, Function, Import, NONE, SegmentMode, TableKind, Tables};
 use crate::abi::{Arch, ContextLayout, FuncType, Os, Trap, ValType};
 use crate::container;
 use crate::error::FormatError;
 use crate::rows::{Row, Rows};
+use crate::working_set;
 
 /// A checked view of an artifact's bytes.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +88,7 @@ impl<'a> Artifact<'a> {
         artifact.check_entities()?;
         artifact.check_segments()?;
         artifact.check_extents()?;
+        artifact.check_working_set()?;
         Ok(artifact)
     }
 
@@ -245,17 +247,29 @@ impl<'a> Artifact<'a> {
             let aligned = e.position % page == 0 && e.content.offset % page == 0 && e.content.length % page == 0;
             check(aligned && e.content.length > 0, "a memory extent is not page-aligned")?;
             check(part(self.file, e.content).is_some(), "a memory extent lies outside the file")?;
-            let imports = self.header.context.memory_imports as usize;
-            let memory = self.tables.memories.get(imports.saturating_add(e.memory as usize));
-            let memory = memory.ok_or(FormatError::corrupt("an extent's memory does not exist"))?;
+            let initial =
+                self.initial_length(e.memory).ok_or(FormatError::corrupt("an extent's memory does not exist"))?;
             let end = e.position.checked_add(e.content.length);
             // Where rounding up overflows, the memory ends where the address space does.
-            let limit = (memory.minimum << memory.page_shift).checked_next_multiple_of(page).unwrap_or(u64::MAX);
+            let limit = initial.checked_next_multiple_of(page).unwrap_or(u64::MAX);
             check(end.is_some_and(|end| end <= limit), "a memory extent lies outside its memory")?;
             check((e.memory, e.position) >= last, "memory extents overlap or are not in order")?;
             last = (e.memory, end.unwrap_or(u64::MAX));
         }
         Ok(())
+    }
+
+    fn check_working_set(&self) -> Result<(), FormatError> {
+        let rows = self.tables.working_set;
+        let ranges = (0..rows.len()).filter_map(move |i| rows.get(i));
+        working_set::check_table(ranges, |memory| self.initial_length(memory)).map_err(FormatError::corrupt)
+    }
+
+    /// The initial size in bytes of a defined memory, imported ones not counted.
+    pub fn initial_length(&self, memory: u32) -> Option<u64> {
+        let imports = self.header.context.memory_imports as usize;
+        let memory = self.tables.memories.get(imports.checked_add(memory as usize)?)?;
+        Some(memory.minimum << memory.page_shift)
     }
 
     /// Checks everything else: rows that grow with the code, and the content
@@ -445,8 +459,4 @@ impl<'a> Artifact<'a> {
     pub fn import_name(&self, import: &Import) -> (&'a str, &'a str) {
         (self.str(import.module).unwrap_or_default(), self.str(import.name).unwrap_or_default())
     }
-}
-
-fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

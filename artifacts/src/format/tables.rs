@@ -263,6 +263,25 @@ row! {
 }
 
 row! {
+    /// Pages of a defined memory that instances touch, so that a loader can
+    /// fetch them in one go: advice only. Ranges are sorted by memory and
+    /// first page and do not overlap.
+    pub struct PageRange {
+        /// Which defined memory, imported ones not counted.
+        pub memory: u32,
+        /// The first page, in units of [`PageRange::PAGE_SIZE`].
+        pub first: u32,
+        /// Number of pages.
+        pub pages: u32,
+    }
+}
+
+impl PageRange {
+    /// Bytes of a page of a working set, on every target.
+    pub const PAGE_SIZE: u64 = 4096;
+}
+
+row! {
     /// A data segment.
     pub struct DataSegment {
         /// [`SegmentMode`].
@@ -410,6 +429,8 @@ directory! {
     const_ops: ConstOp,
     /// Contents of memories.
     extents: Extent,
+    /// Pages that instances touch; empty if no run was recorded.
+    working_set: PageRange,
     /// Data segments.
     data_segments: DataSegment,
     /// Element segments.

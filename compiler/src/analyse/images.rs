@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::parse::{Expr, ParsedModule};
+use crate::parse::{Expr, ParsedModule, initial_length};
 use std::collections::BTreeMap;
 
 /// Runs of pages with at most this many zero pages between them are joined:
@@ -48,7 +48,7 @@ pub(super) fn build(
         let Some((memory, offset)) = &data.active else { continue };
         let memory = *memory as usize;
         let ty = &module.memories[memory];
-        let length = ty.initial << ty.page_size_log2.unwrap_or(16);
+        let length = initial_length(ty);
         let start = evaluate(offset).map(|start| start as u64);
         let fits = |start: &u64| start.checked_add(data.bytes.len() as u64).is_some_and(|end| end <= length);
         match start.filter(fits).filter(|_| open[memory]) {

@@ -126,6 +126,9 @@ pub struct MemoryImage {
     pub stored: u64,
     /// Bytes of the initial memory.
     pub initial: u64,
+    /// The pages that instances touch, as first page and number of pages of
+    /// 4 KiB; none if no run was recorded.
+    pub working_set: Vec<(u32, u32)>,
 }
 
 impl Report {
@@ -255,6 +258,7 @@ fn memories(artifact: &Artifact<'_>) -> Vec<MemoryImage> {
     let imported = artifact.header().context.memory_imports as usize;
     let defined = artifact.tables().memories.iter().enumerate().skip(imported).map(|(index, memory)| {
         let extents = artifact.tables().extents.iter().filter(|extent| extent.memory as usize + imported == index);
+        let touched = artifact.tables().working_set.iter().filter(|range| range.memory as usize + imported == index);
         let (extents, stored) = extents.fold((0, 0), |(n, bytes), extent| (n + 1, bytes + extent.content.length));
         MemoryImage {
             index,
@@ -262,6 +266,7 @@ fn memories(artifact: &Artifact<'_>) -> Vec<MemoryImage> {
             extents,
             stored,
             initial: memory.minimum << memory.page_shift,
+            working_set: touched.map(|range| (range.first, range.pages)).collect(),
         }
     });
     defined.collect()

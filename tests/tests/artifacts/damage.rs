@@ -1,11 +1,12 @@
 //! Artifacts to damage, ways to damage them, and what reads them afterwards.
 
+use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::ops::Range;
 use wasmc::inspect::{self, Report};
-use wasmc::{Options, Target};
+use wasmc::{Options, Target, WorkingSet};
 use wasmc_artifacts::FormatError;
-use wasmc_artifacts::format::{Artifact, Header, Span, Tables, content_digest};
+use wasmc_artifacts::format::{Artifact, Header, PageRange, Span, Tables, content_digest};
 use wasmc_artifacts::rows::Row;
 use wasmc_tests::rng::Rng;
 use wasmc_tests::samples::{BORROWER, EVERYTHING, SMALL};
@@ -17,11 +18,21 @@ pub(crate) struct Specimen {
     pub(crate) metadata: Range<usize>,
 }
 
+/// The working set of a module: memory, first page, number of pages.
+pub(crate) fn working_set(wat: &str, ranges: &[(u32, u32, u32)]) -> WorkingSet {
+    let wasm = wat::parse_str(wat).unwrap();
+    let ranges = ranges.iter().map(|&(memory, first, pages)| PageRange { memory, first, pages });
+    WorkingSet::new(Sha256::digest(wasm).into(), ranges.collect()).unwrap()
+}
+
 impl Specimen {
     fn new(name: &'static str, wat: &str, target: &str, debug: bool) -> Specimen {
         let mut options = Options { debug, ..Options::new() };
         if !target.is_empty() {
             options.target = Target::new(target).unwrap();
+        }
+        if wat == EVERYTHING {
+            options.working_set = Some(working_set(wat, &[(0, 0, 1), (0, 64, 2), (1, 17, 1)]));
         }
         let bytes = wasmc::compile(wat.as_bytes(), &options).unwrap();
         let artifact = Artifact::parse(&bytes).unwrap();
@@ -36,10 +47,15 @@ impl Specimen {
         Specimen::new("small", SMALL, "", false)
     }
 
+    /// One of everything.
+    pub(crate) fn everything() -> Specimen {
+        Specimen::new("everything", EVERYTHING, "", true)
+    }
+
     /// Artifacts for this machine.
     pub(crate) fn native() -> Vec<Specimen> {
         vec![
-            Specimen::new("everything", EVERYTHING, "", true),
+            Specimen::everything(),
             Specimen::new("borrower", BORROWER, "", false),
             Specimen::new("borrower that does not start", &BORROWER.replace("(start $start)", ""), "", false),
             Specimen::small(),
@@ -202,6 +218,10 @@ pub(crate) fn visit(artifact: &Artifact<'_>) {
         artifact.str(Span { offset: u64::from(index) << 32, length: u64::MAX });
         artifact.file_bytes(Span { offset: u64::MAX, length: u64::from(index) });
     }
+    for range in WorkingSet::of(artifact).ranges() {
+        artifact.initial_length(range.memory);
+    }
+    artifact.initial_length(u32::MAX);
     artifact.function_count();
     artifact.layout().distance();
 }

@@ -8,3 +8,4 @@ mod determinism;
 mod disassembly;
 mod loading;
 mod snapshots;
+mod working_set;

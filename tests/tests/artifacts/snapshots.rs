@@ -198,7 +198,7 @@ fn dump_tables(artifact: &Artifact<'_>, out: &mut String) -> std::fmt::Result {
     for row in tables.functions.iter() {
         writeln!(out, "  {:#x}, {:#x} bytes {}", row.code, row.length, artifact.function_name(&row).unwrap_or("?"))?;
     }
-    dump_rows!(out, tables: func_refs memories tables table_init globals const_ops extents data_segments elem_segments);
+    dump_rows!(out, tables: func_refs memories tables table_init globals const_ops extents working_set data_segments elem_segments);
     writeln!(out, "\ntrap sites ({})", tables.trap_sites.len())?;
     for (site, code) in tables.trap_sites.iter().zip(tables.trap_codes.iter()) {
         writeln!(out, "  {:#x} {:?}", site.code, wasmc_artifacts::abi::Trap::from_code(code.code))?;

@@ -53,6 +53,10 @@ pub(crate) struct CompileArgs {
     /// The file format [default: that of the target's system]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Pages that instances touch, to be fetched in one go: a file that `wasmc run --record-working-set` made with
+    /// this module
+    #[arg(long, value_name = "FILE")]
+    pub(crate) working_set: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]

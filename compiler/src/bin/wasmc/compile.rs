@@ -9,18 +9,21 @@ use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use wasmc::Options;
+use wasmc::{Options, WorkingSet};
 use wasmc_artifacts::format::Artifact;
 
 /// Compiles the input and writes the result.
 pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<ExitCode> {
     let Some(path) = &args.input else { return Err(usage("no input file")) };
-    let options = args.options()?;
+    let mut options = args.options()?;
     let destination = destination(args, path)?;
     if destination.is(path) {
         bail!("the output would replace the input, {}; name another file with `-o FILE`", input::name(path));
     }
     let bytes = read(path)?;
+    if let Some(file) = &args.working_set {
+        options.working_set = Some(working_set(file)?);
+    }
     let made = build(path, &bytes, options, args.emit, &args.log)?;
     destination.write(&made)?;
     if args.log.verbose {
@@ -35,7 +38,11 @@ fn parts(made: &[u8]) -> String {
     let code = count(artifact.header().text.length, "byte");
     let metadata = count(artifact.header().metadata_length.into(), "byte");
     let images = artifact.tables().extents.iter().map(|extent| extent.content.length).sum();
-    format!(": {code} of machine code, {metadata} of metadata, {} of memory images", count(images, "byte"))
+    let images = count(images, "byte");
+    let set = WorkingSet::of(&artifact);
+    let touched =
+        if set.is_empty() { String::new() } else { format!(", working set of {}", count(set.pages(), "page")) };
+    format!(": {code} of machine code, {metadata} of metadata, {images} of memory images{touched}")
 }
 
 fn destination(args: &CompileArgs, path: &Path) -> anyhow::Result<Destination> {
@@ -55,6 +62,11 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{name} is native code already, not WebAssembly; to look into an artifact use `wasmc inspect`");
     }
     Ok(bytes)
+}
+
+fn working_set(file: &Path) -> anyhow::Result<WorkingSet> {
+    let text = input::read(file)?;
+    WorkingSet::parse(&text).with_context(|| format!("cannot read the working set in {}", input::name(file)))
 }
 
 /// Compiles `bytes`, which came from `path`, with progress and log.

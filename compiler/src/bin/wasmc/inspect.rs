@@ -65,7 +65,13 @@ fn describe(report: &Report, out: &mut String) -> std::fmt::Result {
     for memory in &report.memories {
         let extents = count(memory.extents as u64, "extent");
         let (stored, initial) = (memory.stored, memory.initial);
-        writeln!(out, "  memory {}: {}, {stored} of {initial} bytes stored in {extents}", memory.index, memory.limits)?;
+        write!(out, "  memory {}: {}, {stored} of {initial} bytes stored in {extents}", memory.index, memory.limits)?;
+        if !memory.working_set.is_empty() {
+            let pages = memory.working_set.iter().map(|(_, pages)| u64::from(*pages)).sum();
+            let ranges = count(memory.working_set.len() as u64, "range");
+            write!(out, "; working set of {} of 4 KiB in {ranges}", count(pages, "page"))?;
+        }
+        writeln!(out)?;
     }
     writeln!(out, "\nlargest functions ({} of {})", report.largest.len(), report.functions)?;
     for function in &report.largest {
@@ -161,7 +167,11 @@ fn to_json(report: &Report) -> Value {
     let function = |f: &wasmc::inspect::FunctionSize| json!({ "index": f.index, "name": f.name, "size": f.size });
     let memory = |m: &wasmc::inspect::MemoryImage| {
         let (index, limits) = (m.index, &m.limits);
-        json!({ "index": index, "limits": limits, "extents": m.extents, "stored": m.stored, "initial": m.initial })
+        let ranges: Vec<Value> = m.working_set.iter().map(|(first, n)| json!({ "first": first, "pages": n })).collect();
+        json!({
+            "index": index, "limits": limits, "extents": m.extents, "stored": m.stored, "initial": m.initial,
+            "working_set": ranges,
+        })
     };
     json!({
         "file_size": report.file_size,
