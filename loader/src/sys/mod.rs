@@ -2,8 +2,13 @@
 //!
 //! * [`Region`]: a range of address space, reserved first and filled later
 //!   with zero pages or views of a file;
-//! * [`anonymous_file`]: bytes as a file that can be mapped;
+//! * [`anonymous_file`], [`anonymous_copy`]: bytes as a file that can be mapped;
+//! * [`copy_on_write_works`], [`can_discard`], [`can_tell_written`]: what the
+//!   kernel is good for, each tried out once;
+//! * [`written`]: which pages hold data of their own; [`populate`]: giving it
+//!   to them beforehand; [`thread_faults`]: how often that was not done;
 //! * [`stack_bounds`]: where the current thread's stack ends;
+//! * [`random`]: random numbers;
 //! * [`Announced`]: code that debuggers know of;
 //! * [`signals`]: the process-wide handlers that turn faults into traps.
 //!
@@ -12,5 +17,6 @@
 mod unix;
 
 pub(crate) use unix::{
-    Access, Announced, Region, anonymous_file, can_discard, make_accessible, overlay, page_size, signals, stack_bounds,
+    Access, Announced, Region, anonymous_copy, anonymous_file, can_discard, can_tell_written, copy_on_write_works,
+    make_accessible, overlay, page_size, populate, random, signals, stack_bounds, thread_faults, written,
 };

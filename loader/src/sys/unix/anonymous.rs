@@ -1,84 +1,63 @@
 //! Files without a name, so that bytes can be mapped like an artifact's file.
 
+use super::system::{create_unnamed, seal};
 use std::fs::File;
 use std::io::{self, Write};
 
 /// A file with this content that nobody else can open. On Linux it is sealed:
 /// nobody can change it any more, this process included.
+///
+/// # Errors
+/// If there is no room for it, or the system refuses; the message says where.
 pub(crate) fn anonymous_file(content: &[u8]) -> io::Result<File> {
-    let mut file = create()?;
-    file.write_all(content)?;
-    seal(&file)?;
+    filled(content.len() as u64, |file| file.write_all(content))
+}
+
+/// A file as [`anonymous_file`] makes, with what can be read from `source`
+/// from its current position on.
+///
+/// # Errors
+/// As for [`anonymous_file`]; also if `source` cannot be read.
+pub(crate) fn anonymous_copy(source: &File) -> io::Result<File> {
+    // Within the kernel where it can.
+    filled(source.metadata()?.len(), |mut file| io::copy(&mut &*source, &mut file).map(drop))
+}
+
+fn filled(length: u64, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
+    let mut file = create_unnamed()?;
+    fill(&mut file)
+        .and_then(|()| seal(&file))
+        .map_err(|e| io::Error::new(e.kind(), format!("cannot fill a file without a name with {length} bytes: {e}")))?;
     Ok(file)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn create() -> io::Result<File> {
-    use std::os::fd::FromRawFd;
-    /// Since Linux 6.3: the file may be mapped as executable, even if the
-    /// system's default is that such files may not.
-    const MFD_EXEC: libc::c_uint = 0x10;
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    let mut last = io::Error::from_raw_os_error(libc::EINVAL);
-    for flags in [flags | MFD_EXEC, flags] {
-        // SAFETY: the name is a C string.
-        let fd = unsafe { libc::memfd_create(c"wasmc-artifact".as_ptr(), flags) };
-        if fd >= 0 {
-            // SAFETY: the descriptor is new and nobody else's.
-            return Ok(unsafe { File::from_raw_fd(fd) });
-        }
-        last = io::Error::last_os_error();
-        if last.raw_os_error() != Some(libc::EINVAL) {
-            break;
-        }
-    }
-    Err(last)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn seal(file: &File) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: the descriptor is open, and adding seals takes an int.
-    let failed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
-    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn create() -> io::Result<File> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    for _ in 0..1 << 16 {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!(".wasmc-artifact-{}-{number}", std::process::id()));
-        match File::options().read(true).write(true).create_new(true).open(&path) {
-            Ok(file) => {
-                std::fs::remove_file(&path)?;
-                return Ok(file);
-            }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a temporary file"))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[allow(clippy::unnecessary_wraps, reason = "has the signature of the function on Linux")]
-fn seal(_: &File) -> io::Result<()> {
-    // The name is gone, so nobody else can open the file.
-    Ok(())
-}
-
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Seek;
+    use std::os::unix::fs::FileExt;
+
+    fn content(file: &File) -> Vec<u8> {
+        let mut content = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut content, 0).unwrap();
+        content
+    }
 
     #[test]
-    fn an_anonymous_file_cannot_be_changed() {
-        let mut file = anonymous_file(b"content").unwrap();
-        assert_eq!(file.metadata().unwrap().len(), 7);
-        assert!(file.write_all(b"more").is_err());
-        assert!(file.set_len(0).is_err());
+    fn an_anonymous_file_has_the_content_it_was_given() {
+        for length in [0, 1, 4096, 100_000] {
+            let bytes: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            let mut file = anonymous_file(&bytes).unwrap();
+            assert_eq!(content(&file), bytes);
+            file.rewind().unwrap();
+            assert_eq!(content(&anonymous_copy(&file).unwrap()), bytes);
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_failed_and_for_how_much() {
+        let error = filled(5, |_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("5 bytes"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Address space: reserving, mapping, protecting.
 
+use super::system::{NO_RESERVE, discard};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -35,11 +36,6 @@ impl Access {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const NO_RESERVE: libc::c_int = 0;
-
 /// Makes `length` bytes at `at` readable and writable.
 ///
 /// # Safety
@@ -53,31 +49,18 @@ pub(crate) unsafe fn make_accessible(at: *mut u8, length: usize) -> io::Result<(
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether `madvise` brings back what a private mapping showed at first: so
-/// it is on Linux, but not elsewhere, nor under some emulators of Linux. Tried
-/// out once: of two changed pages, the one that is discarded has to read as
-/// the file again, and the other one has to keep its change.
-pub(crate) fn can_discard() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| cfg!(target_os = "linux") && try_discard().unwrap_or(false))
-}
-
-fn try_discard() -> io::Result<bool> {
-    let page = page_size();
-    let file = super::anonymous_file(&vec![1; 2 * page])?;
-    let region = Region::reserve(3 * page)?;
-    // SAFETY: nobody else knows the region; all accesses are within its three
-    // pages, which are accessible by then.
-    unsafe {
-        region.overlay(0..2 * page, &file, 0, Access::Write)?;
-        region.make_accessible(2 * page..3 * page)?;
-        let at = |index: usize| region.start().add(index * page);
-        for index in 0..3 {
-            at(index).write_volatile(2);
+/// Reads and writes a byte of every page of `length` bytes from `start` on, so
+/// that each of them is present and private.
+///
+/// # Safety
+/// They are readable and writable, and nobody else writes to them meanwhile.
+pub(super) unsafe fn touch(start: *mut u8, length: usize) {
+    for offset in (0..length).step_by(page_size()) {
+        // SAFETY: within the caller's range; the byte does not change.
+        unsafe {
+            let at = start.add(offset);
+            at.write_volatile(at.read_volatile());
         }
-        region.discard(0..page)?;
-        region.discard(2 * page..3 * page)?;
-        Ok([0, 1, 2].map(|index| at(index).read_volatile()) == [1, 2, 0])
     }
 }
 
@@ -165,8 +148,11 @@ impl Region {
         Ok(())
     }
 
-    /// Forgets what was written to a part since it was mapped. To be used
-    /// only where [`can_discard`] says so.
+    /// Forgets what was written to a part since it was mapped.
+    ///
+    /// # Errors
+    /// Where [`can_discard`](super::can_discard) says that it does not work,
+    /// or the system refuses.
     ///
     /// # Safety
     /// Nobody uses what is in `range`.
@@ -176,8 +162,7 @@ impl Region {
             return Ok(());
         }
         // SAFETY: the range is this region's, and the caller answers for its users.
-        let failed = unsafe { libc::madvise(at.cast(), range.len(), libc::MADV_DONTNEED) };
-        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        unsafe { discard(at, range.len()) }
     }
 
     /// Replaces a part by a private view of `file` from byte `offset` on.

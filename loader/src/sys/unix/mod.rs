@@ -1,13 +1,36 @@
-//! The implementation for Unix systems.
+//! The implementation for Unix systems: what all have in common, and either
+//! [`linux`] or [`portable`] for the rest, which have the same functions.
+//!
+//! On Linux the cargo feature `portable-unix` chooses the portable one, so
+//! that it can be tested there; a build for tests has both.
 
 mod anonymous;
 mod gdb;
+#[cfg(all(target_os = "linux", any(test, not(feature = "portable-unix"))))]
+mod linux;
 mod mmap;
+#[cfg(all(target_os = "linux", any(test, not(feature = "portable-unix"))))]
+mod pagemap;
+#[cfg(any(test, not(target_os = "linux"), feature = "portable-unix"))]
+mod portable;
+mod probe;
+mod random;
 pub(crate) mod signals;
 mod stack;
+#[cfg(test)]
+mod tests;
 mod ucontext;
 
-pub(crate) use anonymous::anonymous_file;
+#[cfg(all(target_os = "linux", not(feature = "portable-unix")))]
+use linux as system;
+#[cfg(any(not(target_os = "linux"), feature = "portable-unix"))]
+use portable as system;
+
+pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
-pub(crate) use mmap::{Access, Region, can_discard, make_accessible, overlay, page_size};
+use mmap::touch;
+pub(crate) use mmap::{Access, Region, make_accessible, overlay, page_size};
+pub(crate) use probe::copy_on_write_works;
+pub(crate) use random::random;
 pub(crate) use stack::stack_bounds;
+pub(crate) use system::{can_discard, can_tell_written, populate, thread_faults, written};

@@ -1,0 +1,128 @@
+//! Whether private views of a file are copied on write as the loader needs it.
+
+use super::{Access, Region, anonymous_file, page_size, system};
+use std::fs::File;
+use std::io;
+use std::sync::OnceLock;
+
+/// Whether private views of a file behave: tried out once, because some
+/// emulators are known to get it wrong. Two pages are mapped privately and
+/// changed, and the first is made to forget that: then it has to read as the
+/// file again, and the other one has to keep its change.
+pub(crate) fn copy_on_write_works() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| View::new().and_then(|mut view| behaves(&mut view)).unwrap_or(false))
+}
+
+/// What the file has in its pages, and what is written to the view.
+const IN_FILE: [u8; 2] = [0x5a, 0xa5];
+const WRITTEN: [u8; 2] = [1, 2];
+
+/// Two pages of a private view of a file.
+trait TwoPages {
+    /// What a page shows.
+    fn read(&mut self, page: usize) -> u8;
+    /// Changes what it shows.
+    fn write(&mut self, page: usize, value: u8);
+    /// Makes the first page forget its changes.
+    fn forget_first(&mut self) -> io::Result<()>;
+}
+
+fn behaves(view: &mut impl TwoPages) -> io::Result<bool> {
+    let shown = [view.read(0), view.read(1)];
+    view.write(0, WRITTEN[0]);
+    view.write(1, WRITTEN[1]);
+    let changed = [view.read(0), view.read(1)];
+    view.forget_first()?;
+    let after = [view.read(0), view.read(1)];
+    Ok(shown == IN_FILE && changed == WRITTEN && after == [IN_FILE[0], WRITTEN[1]])
+}
+
+struct View {
+    region: Region,
+    file: File,
+}
+
+impl View {
+    fn new() -> io::Result<View> {
+        let page = page_size();
+        let file = anonymous_file(&[vec![IN_FILE[0]; page], vec![IN_FILE[1]; page]].concat())?;
+        let region = Region::reserve(2 * page)?;
+        // SAFETY: nobody else knows the region.
+        unsafe { region.overlay(0..2 * page, &file, 0, Access::Write)? };
+        Ok(View { region, file })
+    }
+
+    fn at(&self, page: usize) -> *mut u8 {
+        self.region.start().as_ptr().wrapping_add(page * page_size())
+    }
+}
+
+impl TwoPages for View {
+    fn read(&mut self, page: usize) -> u8 {
+        // SAFETY: the region has two pages, which are readable.
+        unsafe { self.at(page).read_volatile() }
+    }
+
+    fn write(&mut self, page: usize, value: u8) {
+        // SAFETY: as above; they are writable, too.
+        unsafe { self.at(page).write_volatile(value) };
+    }
+
+    fn forget_first(&mut self) -> io::Result<()> {
+        // SAFETY: nobody else knows the region.
+        unsafe { system::show_again(self.at(0), &self.file) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pages that can fail in several ways.
+    struct Fake {
+        pages: [u8; 2],
+        /// What the first page shows after its changes are forgotten.
+        forgotten: io::Result<[u8; 2]>,
+        ignores_writes: bool,
+    }
+
+    impl TwoPages for Fake {
+        fn read(&mut self, page: usize) -> u8 {
+            self.pages[page]
+        }
+        fn write(&mut self, page: usize, value: u8) {
+            if !self.ignores_writes {
+                self.pages[page] = value;
+            }
+        }
+        fn forget_first(&mut self) -> io::Result<()> {
+            self.pages = *self.forgotten.as_ref().map_err(|e| io::Error::from(e.kind()))?;
+            Ok(())
+        }
+    }
+
+    fn fake(forgotten: io::Result<[u8; 2]>) -> Fake {
+        Fake { pages: IN_FILE, forgotten, ignores_writes: false }
+    }
+
+    #[test]
+    fn only_a_view_that_does_all_of_it_right_passes() {
+        assert!(behaves(&mut fake(Ok([IN_FILE[0], WRITTEN[1]]))).unwrap());
+        let nothing_forgotten = fake(Ok(WRITTEN));
+        let both_forgotten = fake(Ok(IN_FILE));
+        let zeros_instead = fake(Ok([0, WRITTEN[1]]));
+        let not_writable = Fake { ignores_writes: true, ..fake(Ok([IN_FILE[0], WRITTEN[1]])) };
+        let wrong_content = Fake { pages: [0, 0], ..fake(Ok([IN_FILE[0], WRITTEN[1]])) };
+        for mut broken in [nothing_forgotten, both_forgotten, zeros_instead, not_writable, wrong_content] {
+            assert!(!behaves(&mut broken).unwrap());
+        }
+        assert!(behaves(&mut fake(Err(io::ErrorKind::Unsupported.into()))).is_err());
+    }
+
+    #[test]
+    fn views_of_this_system_behave() {
+        assert!(behaves(&mut View::new().unwrap()).unwrap());
+        assert!(copy_on_write_works());
+    }
+}
