@@ -10,7 +10,8 @@ use std::ptr::NonNull;
 ///
 /// Only the main one has to know its blocks: those that it does not own are the
 /// second one's. A block moves from one to the other when it is reallocated and
-/// its own allocator cannot do that.
+/// its own allocator cannot do that. The second one must not cut its blocks out
+/// of blocks of the main one; only unsafe code could make it do so.
 ///
 /// `Send` and `Sync` if both are.
 ///

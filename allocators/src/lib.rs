@@ -26,7 +26,8 @@
 //!   has none. A host adds its own, for example one that maps files.
 //! * Compositions: [`FreeList`], blocks of one size, given out in an [`Order`];
 //!   [`Fallback`], two allocators one after the other; [`Proxy`], which tells a
-//!   [`ProxyLogger`] what happens.
+//!   [`ProxyLogger`] what happens; [`Scoped`], blocks that end together.
+//! * Values in blocks: [`AllocBox`], and [`Place`] before there is a value.
 //!
 //! Allocators are used by shared reference, so `&A`, `Box<A>`, `Rc<A>` and
 //! `Arc<A>` are allocators too, and `dyn Allocator` is one. Those of this crate
@@ -62,6 +63,8 @@ mod null;
 mod order;
 mod owner;
 mod proxy;
+mod scoped;
+mod values;
 
 pub use allocator::Allocator;
 pub use error::{AllocError, FallbackError, Reason};
@@ -72,3 +75,5 @@ pub use null::NullAllocator;
 pub use order::{Fifo, Lifo, Lowest, Order, Random, RandomSource};
 pub use owner::BlockOwner;
 pub use proxy::{Proxy, ProxyLogger};
+pub use scoped::{Scope, Scoped};
+pub use values::{AllocBox, Place};

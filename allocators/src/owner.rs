@@ -32,6 +32,9 @@ use std::ptr::NonNull;
 pub unsafe trait BlockOwner: Allocator {
     /// Whether this allocator gave out `block`, which some allocator gave out
     /// and which fits `layout`.
+    ///
+    /// Of blocks that are parts of this allocator's blocks, because another one
+    /// cut them, it may say either.
     fn owns_block(&self, block: NonNull<u8>, layout: Layout) -> bool;
 
     /// This allocator, and another one for what it cannot give.

@@ -42,3 +42,26 @@ pub trait Order {
     /// `index`, which is free, is not from now on.
     fn remove(&mut self, index: BlockIndex);
 }
+
+/// An order that is chosen at run time.
+impl<O: Order + ?Sized> Order for Box<O> {
+    fn grow(&mut self, count: u32) -> Result<(), TryReserveError> {
+        (**self).grow(count)
+    }
+
+    fn insert(&mut self, index: BlockIndex) {
+        (**self).insert(index);
+    }
+
+    fn fill(&mut self, count: u32) {
+        (**self).fill(count);
+    }
+
+    fn take(&mut self) -> Option<BlockIndex> {
+        (**self).take()
+    }
+
+    fn remove(&mut self, index: BlockIndex) {
+        (**self).remove(index);
+    }
+}
