@@ -4,18 +4,20 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::types::{FuncType, ValType};
+use crate::vm::shared::{Lease, Shared};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 
 /// What modules and stores share: settings, and the identity of types.
 ///
 /// Cheap to clone; clones are the same engine.
 #[derive(Debug, Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(pub(crate) Shared<Inner>);
 
+/// What is behind an [`Engine`].
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     config: Config,
     types: Mutex<Types>,
 }
@@ -84,7 +86,7 @@ impl Engine {
         }
         sys::signals::install(crate::vm::traps::decide)
             .map_err(|e| Error::new(e).context("cannot install the signal handlers that traps need"))?;
-        Ok(Engine(Arc::new(Inner { config: config.clone(), types: Mutex::default() })))
+        Ok(Engine(Shared::new(Inner { config: config.clone(), types: Mutex::default() })))
     }
 
     /// The settings.
@@ -94,8 +96,19 @@ impl Engine {
 
     /// Whether both are the same engine.
     pub fn same(a: &Engine, b: &Engine) -> bool {
-        Arc::ptr_eq(&a.0, &b.0)
+        Shared::same(&a.0, &b.0)
     }
+
+    /// A reference for a store, to be counted without contention.
+    #[inline]
+    pub(crate) fn lease(&self) -> Lease<Engine> {
+        Lease::of(self)
+    }
+
+    /// The module with this id is gone: whatever the engine keeps for its next
+    /// instances is of no use any more. An engine keeps nothing so far; slots
+    /// belong to the module.
+    pub(crate) fn forget_module(&self, _id: u64) {}
 
     pub(crate) fn spare_slots(&self) -> usize {
         self.0.config.spare_slots

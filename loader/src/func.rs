@@ -45,7 +45,7 @@ impl Func {
         func: impl IntoFunc<T, Params, Results>,
     ) -> Func {
         let opaque = &mut store.as_context_mut().0.opaque;
-        let engine = opaque.engine.clone();
+        let engine = &opaque.engine;
         let def = func.into_def(&mut |ty| engine.type_id(ty).unwrap_or_else(|e| panic!("{e:#}")));
         HostFunc::install(opaque, Arc::new(def.0))
     }

@@ -12,8 +12,8 @@ use crate::vm::global::Global;
 use crate::vm::handle::Stored;
 use crate::vm::init::InitError;
 use crate::vm::instance::InstanceData;
+use crate::vm::shared::{Lease, Shared};
 use crate::vm::typed::{WasmParams, WasmResults};
-use std::sync::Arc;
 use wasmc_artifacts::FormatError;
 use wasmc_artifacts::format::{self, ExternKind};
 
@@ -40,7 +40,7 @@ impl Instance {
         }
         let items: Vec<Item> = imports.iter().copied().map(Item::Extern).collect();
         linking::check_stores(&inner.opaque, items.iter())?;
-        let items = Arc::new(Items(items));
+        let items = Shared::small(Items::new(items));
         linking::check_bound(&inner.opaque, module, &items)?;
         instantiate(inner, module, &items)
     }
@@ -139,7 +139,7 @@ fn export(store: &StoreOpaque, instance: &InstanceData, row: &format::Export) ->
 pub(crate) fn instantiate<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Module,
-    items: &Arc<Items>,
+    items: &Shared<Items>,
 ) -> Result<Instance> {
     let opaque = &mut store.opaque;
     if !crate::Engine::same(&opaque.engine, module.engine()) {
@@ -168,8 +168,8 @@ fn error(error: InitError) -> Error {
 }
 
 /// Puts what provides the imports into the instance.
-fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Arc<Items>) {
-    if items.0.is_empty() {
+fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) {
+    if items.is_empty() {
         return;
     }
     let state = &store.state;
@@ -177,7 +177,7 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Arc<Items>) {
     let (mut funcs, mut table, mut global) = (0.., 0.., 0..);
     let next = |counter: &mut std::ops::RangeFrom<u32>| counter.next().unwrap_or_default();
     let mut memories = Vec::new();
-    for (item, row) in items.0.iter().zip(tables.imports.iter()) {
+    for (item, row) in items.iter().zip(tables.imports.iter()) {
         match item {
             Item::Host(def) => instance.import_host(state, next(&mut funcs), row.index, def),
             Item::Extern(Extern::Func(func)) => instance.import_func(store, next(&mut funcs), row.index, func.0),
@@ -189,5 +189,5 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Arc<Items>) {
     if !memories.is_empty() {
         instance.import_memories(state, memories.into());
     }
-    instance.keep(items.clone());
+    instance.keep(Lease::of(items));
 }

@@ -5,8 +5,10 @@ use crate::externs::Extern;
 use crate::module::Module;
 use crate::store::StoreOpaque;
 use crate::types::{ExternType, FuncType};
+use crate::vm::handle::unique_id;
 use crate::vm::host::HostFuncDef;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use wasmc_artifacts::format::Import;
 
@@ -20,12 +22,33 @@ pub(crate) enum Item {
 }
 
 /// What provides the imports of a module, in their order.
-pub(crate) struct Items(pub(crate) Vec<Item>);
+pub(crate) struct Items {
+    id: u64,
+    list: Box<[Item]>,
+}
 
 impl Items {
+    pub(crate) fn new(list: Vec<Item>) -> Items {
+        Items { id: unique_id().get(), list: list.into() }
+    }
+
+    /// A number that no other items and no module of this process have or will
+    /// have.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Whether something in it belongs to a store.
     pub(crate) fn bound(&self) -> bool {
-        self.0.iter().any(|item| matches!(item, Item::Extern(_)))
+        self.iter().any(|item| matches!(item, Item::Extern(_)))
+    }
+}
+
+impl Deref for Items {
+    type Target = [Item];
+
+    fn deref(&self) -> &[Item] {
+        &self.list
     }
 }
 
@@ -148,14 +171,14 @@ pub(crate) fn resolve(
         let (module, name) = module.artifact().import_name(&row);
         problems.push(ImportProblem { module: module.to_owned(), name: name.to_owned(), expected, found });
     }
-    if problems.is_empty() { Ok(Items(items)) } else { Err(Error::new(LinkError { problems })) }
+    if problems.is_empty() { Ok(Items::new(items)) } else { Err(Error::new(LinkError { problems })) }
 }
 
 /// Checks what belongs to a store, now that the store is known.
 pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -> Result<()> {
-    check_stores(store, items.0.iter())?;
+    check_stores(store, items.iter())?;
     resolve(module, true, |i, _| {
-        let item = items.0.get(i)?;
+        let item = items.get(i)?;
         let ty = match item {
             Item::Host(def) => ExternType::Func(def.ty().clone()),
             Item::Extern(external) => external.ty_in(store),
@@ -163,7 +186,7 @@ pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -
         Some((item.clone(), ty))
     })?;
     let header = module.artifact().header();
-    for item in &items.0 {
+    for item in items.iter() {
         if let Item::Extern(Extern::Memory(memory)) = item {
             check_address_space(store, memory, header.memory_reservation, header.memory_guard)?;
         }

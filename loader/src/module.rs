@@ -6,10 +6,11 @@ use crate::error::{Error, Result};
 use crate::sys;
 use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType};
 use crate::vm::code::Code;
+use crate::vm::handle;
+use crate::vm::shared::{Lease, Shared};
 use crate::vm::slot::{MemoryPlan, SlotLayout, Slots};
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 use wasmc_artifacts::format::{Artifact, Export, ExternKind, Import};
 
@@ -34,14 +35,22 @@ use wasmc_artifacts::format::{Artifact, Export, ExternKind, Import};
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Module(Arc<Inner>);
+pub struct Module(pub(crate) Shared<Inner>);
 
-struct Inner {
+/// What is behind a [`Module`].
+pub(crate) struct Inner {
+    id: u64,
     /// Debuggers know of the code as long as this exists, so not longer than the code.
     _announced: Option<sys::Announced>,
     engine: Engine,
     code: Code,
     slots: Slots,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.engine.forget_module(self.id);
+    }
 }
 
 /// Why an artifact does not run here.
@@ -94,7 +103,8 @@ impl Module {
         engine.register_types(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
         let announced = if engine.config().debugger { debugger::announce(&code) } else { None };
-        Ok(Module(Arc::new(Inner { _announced: announced, engine: engine.clone(), code, slots })))
+        let id = handle::unique_id().get();
+        Ok(Module(Shared::new(Inner { id, _announced: announced, engine: engine.clone(), code, slots })))
     }
 
     /// The engine it was loaded with.
@@ -143,7 +153,19 @@ impl Module {
     }
 
     pub(crate) fn is_same(&self, other: &Module) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Shared::same(&self.0, &other.0)
+    }
+
+    /// A number that no other module and no [`Items`](crate::linking::Items)
+    /// of this process has or will have.
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// A reference for an instance, to be counted without contention.
+    #[inline]
+    pub(crate) fn lease(&self) -> Lease<Module> {
+        Lease::of(self)
     }
 
     #[inline]

@@ -6,14 +6,14 @@ use crate::instance::{Instance, instantiate};
 use crate::linking::{self, Items};
 use crate::module::Module;
 use crate::store::AsContextMut;
+use crate::vm::shared::Shared;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 /// A module with everything it imports; from
 /// [`Linker::instantiate_pre`](crate::Linker::instantiate_pre).
 pub struct InstancePre<T: 'static> {
     module: Module,
-    items: Arc<Items>,
+    items: Shared<Items>,
     /// Whether something imported belongs to a store.
     bound: bool,
     data: PhantomData<fn() -> T>,
@@ -27,7 +27,7 @@ impl<T: 'static> Clone for InstancePre<T> {
 
 impl<T: 'static> InstancePre<T> {
     pub(crate) fn new(module: &Module, items: Items) -> Self {
-        InstancePre { module: module.clone(), bound: items.bound(), items: Arc::new(items), data: PhantomData }
+        InstancePre { module: module.clone(), bound: items.bound(), items: Shared::new(items), data: PhantomData }
     }
 
     /// The module.

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::values::ExternTable;
 use crate::vm::handle::{StoreId, Stored};
 use crate::vm::host::HostFunc;
+use crate::vm::shared::Lease;
 use crate::vm::state::VmStore;
 
 /// Owns instances and everything made for them, and a value of the host's.
@@ -30,11 +31,12 @@ pub struct StoreInner<T: 'static> {
 /// The part of a store that does not depend on the type of its data.
 pub struct StoreOpaque {
     id: StoreId,
-    pub(crate) engine: Engine,
     pub(crate) state: VmStore,
     pub(crate) externs: ExternTable,
     /// Host functions for whose type no module so far has an adapter.
     pub(crate) unadapted: Vec<Stored<HostFunc>>,
+    /// Released after everything that lives in the store.
+    pub(crate) engine: Lease<Engine>,
 }
 
 impl StoreOpaque {
@@ -51,10 +53,10 @@ impl<T: 'static> Store<T> {
         let state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
         let opaque = StoreOpaque {
             id: state.id(),
-            engine: engine.clone(),
             state,
             externs: ExternTable::default(),
             unadapted: Vec::new(),
+            engine: engine.lease(),
         };
         Store { inner: Box::new(StoreInner { opaque, data }) }
     }

@@ -2,9 +2,34 @@
 
 use super::state::StoreState;
 use crate::store::StoreOpaque;
+use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many numbers a thread takes at a time.
+const BLOCK: u64 = 1 << 16;
+
+/// A number that is never given again in this process. There are enough for
+/// 2^48 threads, and threads do not contend for them.
+#[inline]
+pub(crate) fn unique_id() -> NonZeroU64 {
+    thread_local! {
+        /// The last number given; a multiple of `BLOCK` if it has no successor.
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+
+    #[cold]
+    fn block() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(BLOCK, Ordering::Relaxed)
+    }
+
+    let last = LAST.get();
+    let id = 1 + if last.is_multiple_of(BLOCK) { block() } else { last };
+    LAST.set(id);
+    NonZeroU64::new(id).unwrap_or(NonZeroU64::MAX)
+}
 
 /// The identity of a store; never used twice in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,8 +37,7 @@ pub(crate) struct StoreId(NonZeroU64);
 
 impl StoreId {
     pub(crate) fn next() -> StoreId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        StoreId(NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU64::MAX))
+        StoreId(unique_id())
     }
 }
 

@@ -4,6 +4,7 @@ use super::builtins::BUILTINS;
 use super::handle::Stored;
 use super::host::{HostFuncDef, adapter};
 use super::memory::MemoryData;
+use super::shared::{Lease, Shared};
 use super::slot::Slot;
 use super::state::StoreState;
 use super::structs::{
@@ -11,16 +12,15 @@ use super::structs::{
 };
 use super::table::TableData;
 use crate::error::Error;
+use crate::linking::Items;
 use crate::module::Module;
 use crate::store::StoreOpaque;
 use crate::sys::Access;
 use crate::types::{MemoryType, TableType};
-use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout};
 use wasmc_artifacts::format::{NONE, TableKind};
 
@@ -28,13 +28,13 @@ use wasmc_artifacts::format::{NONE, TableKind};
 pub(crate) struct InstanceData {
     vmctx: NonNull<u8>,
     index: usize,
-    module: Module,
+    module: Lease<Module>,
     memories: Box<[MemoryData]>,
     tables: Box<[TableData]>,
     /// The memories that the module imports.
     imported_memories: OnceCell<Box<[Stored<MemoryData>]>>,
     /// The host functions that it imports, or who owns them.
-    keep: OnceCell<Arc<dyn Any + Send + Sync>>,
+    keep: OnceCell<Lease<Shared<Items>>>,
     /// The next instance of another module; see `StoreState::code`.
     pub(super) next_code: Cell<*const InstanceData>,
     /// Given back after memories and tables, whose definitions are in it.
@@ -194,7 +194,7 @@ impl InstanceData {
         let mut instance = Box::new(InstanceData {
             vmctx: slot.vmctx(),
             index: state.instance_count(),
-            module: module.clone(),
+            module: module.lease(),
             memories: Box::default(),
             tables: Box::default(),
             imported_memories: OnceCell::new(),
@@ -309,7 +309,7 @@ impl InstanceData {
     }
 
     /// Provides the imported functions of the host with an owner.
-    pub(crate) fn keep(&self, owner: Arc<dyn Any + Send + Sync>) {
+    pub(crate) fn keep(&self, owner: Lease<Shared<Items>>) {
         let _ = self.keep.set(owner);
     }
 

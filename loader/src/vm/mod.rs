@@ -11,6 +11,7 @@
 //! ```
 //!
 //! * [`structs`]: the shared structures; [`handle`]: how the host names things;
+//! * [`shared`]: what threads share without contending for it;
 //! * [`code`]: a mapped artifact; [`slot`], [`instance`], [`memory`],
 //!   [`table`], [`global`]: what instances are made of; [`init`]: how they get
 //!   their first content;
@@ -36,6 +37,7 @@ pub(crate) mod init;
 pub(crate) mod instance;
 mod load;
 pub(crate) mod memory;
+pub(crate) mod shared;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod structs;
