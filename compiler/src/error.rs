@@ -58,6 +58,18 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// What memories contain at first takes too much room.
+    #[error(
+        "the artifact would hold {bytes} bytes for what memories contain at first, up to memory {memory}, and the limit is {limit}; move data segments closer together, or let the module write them when it starts (passive segments and `memory.init`)"
+    )]
+    ImageTooLarge {
+        /// The memory with which the limit is reached, imported ones counted.
+        memory: u32,
+        /// Bytes of data, and of the zeros that would be stored between them.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The working set in the options does not fit the module.
     #[error(transparent)]
     WorkingSet(#[from] wasmc_artifacts::WorkingSetError),

@@ -81,7 +81,7 @@ fn verbose_says_what_was_done_and_quiet_nothing() {
     let folder = Folder::new();
     folder.write("a.wat", ADD);
     let done = folder.wasmc(["-v", "a.wat"]).ok();
-    for word in [" functions of ", ") in ", "`a.cwasm`", "of machine code", "4,096 bytes of memory images"] {
+    for word in [" functions of ", ") in ", "`a.cwasm`", "of machine code", "65,536 bytes of memory images"] {
         assert!(done.stderr.contains(word), "{}", done.stderr);
     }
     assert!(folder.wasmc(["-q", "a.wat"]).ok().stderr.is_empty());

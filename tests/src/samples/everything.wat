@@ -9,7 +9,7 @@
   (import "host" "counter" (global $counter (mut i64)))
 
   (memory $memory (export "memory") 20 100)
-  (memory $second 2)
+  (memory $second 6)
 
   ;; Only called through; written in place; grown; of host references.
   (table $read_only 4 4 funcref)
@@ -37,7 +37,7 @@
   (data (i32.const 16) "the first page")
   (data (i32.const 262144) "a page far behind it")
   (data (i32.const 1000000) "\00\01\02\03")
-  (data (memory $second) (i32.const 70000) "in another memory")
+  (data (memory $second) (i32.const 200000) "in another memory")
   (data (global.get $offset) "placed by the host")
   (data $passive "passive bytes")
 

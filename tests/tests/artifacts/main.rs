@@ -6,6 +6,7 @@ mod damage;
 mod dependency_rule;
 mod determinism;
 mod disassembly;
+mod images;
 mod loading;
 mod snapshots;
 mod working_set;

@@ -7,8 +7,8 @@ use wasmc_artifacts::format::{Artifact, PageRange};
 use wasmc_artifacts::rows::Row;
 use wasmc_tests::samples::{BORROWER, EVERYTHING, SMALL};
 
-/// `EVERYTHING` has memories of 20 and 2 pages of 64 KiB, which are 320 and
-/// 32 of 4 KiB.
+/// `EVERYTHING` has memories of 20 and 6 pages of 64 KiB, which are 320 and
+/// 96 of 4 KiB.
 const RANGES: &[(u32, u32, u32)] = &[(0, 0, 1), (0, 64, 3), (0, 319, 1), (1, 17, 15)];
 
 fn compile(wat: &str, set: WorkingSet) -> Result<Vec<u8>, Error> {
@@ -51,7 +51,7 @@ fn a_working_set_of_another_module_is_refused_with_both_hashes() {
 fn pages_that_the_module_does_not_have_are_refused_with_their_line() {
     for (wat, ranges, line, reason) in [
         (EVERYTHING, &[(0, 0, 1), (0, 319, 2)][..], 4, "beyond the initial size"),
-        (EVERYTHING, &[(0, 0, 320), (1, 0, 32), (1, 32, 1)], 5, "beyond the initial size"),
+        (EVERYTHING, &[(0, 0, 320), (1, 0, 96), (1, 96, 1)], 5, "beyond the initial size"),
         (EVERYTHING, &[(2, 0, 1)], 3, "does not exist"),
         // Its memory is imported, and so another module's.
         (BORROWER, &[(0, 0, 1)], 3, "does not exist"),
@@ -81,7 +81,7 @@ fn a_table_that_contradicts_itself_or_the_memories_is_refused() {
         assert_eq!(bytes.len(), there.len(), "as many rows as there are");
         Artifact::parse(&specimen.resealed(&[(at, &bytes)])).map(|_| ()).map_err(|e| e.to_string())
     };
-    assert_eq!(read(&[(0, 0, 160), (0, 160, 160), (1, 0, 32)]), Ok(()));
+    assert_eq!(read(&[(0, 0, 160), (0, 160, 160), (1, 0, 96)]), Ok(()));
     for (ranges, reason) in [
         ([(0, 0, 2), (0, 2, 0), (1, 0, 1)], "has no pages"),
         ([(0, 0, 2), (0, 1, 1), (1, 0, 1)], "overlap"),
