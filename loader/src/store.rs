@@ -51,13 +51,9 @@ impl<T: 'static> Store<T> {
     /// An empty store.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
         let state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
-        let opaque = StoreOpaque {
-            id: state.id(),
-            state,
-            externs: ExternTable::default(),
-            unadapted: Vec::new(),
-            engine: engine.lease(),
-        };
+        let id = state.id();
+        let opaque =
+            StoreOpaque { id, state, externs: ExternTable::new(id), unadapted: Vec::new(), engine: engine.lease() };
         Store { inner: Box::new(StoreInner { opaque, data }) }
     }
 

@@ -45,7 +45,8 @@ impl fmt::Debug for V128 {
 /// reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExternRef {
-    store: StoreId,
+    /// Of the table of values, not of the store.
+    table: StoreId,
     handle: NonZeroU32,
 }
 
@@ -64,7 +65,8 @@ impl ExternRef {
     /// If the store has 2³² values already.
     pub fn from_arc(mut store: impl AsContextMut, value: Arc<dyn Any + Send + Sync>) -> ExternRef {
         let opaque = &mut store.as_context_mut().0.opaque;
-        ExternRef { store: opaque.id(), handle: opaque.externs.intern(value) }
+        let handle = opaque.externs.intern(value);
+        ExternRef { table: opaque.externs.id, handle }
     }
 
     /// The value.
@@ -88,26 +90,56 @@ impl ExternRef {
     }
 
     pub(crate) fn handle(&self, store: &StoreOpaque) -> u32 {
-        if self.store != store.id() {
+        if self.table != store.externs.id {
             wrong_store();
         }
         self.handle.get()
     }
 
     pub(crate) fn from_handle(handle: u32, store: &StoreOpaque) -> Option<ExternRef> {
-        Some(ExternRef { store: store.id(), handle: NonZeroU32::new(handle)? })
+        Some(ExternRef { table: store.externs.id, handle: NonZeroU32::new(handle)? })
     }
 }
 
+/// How many values an emptied table may have room for.
+const CAPACITY_KEPT: usize = 256;
+
 /// The host's values that a store knows by handle: value `i` has handle
-/// `i + 1`.
-#[derive(Default)]
+/// `before + i + 1`.
 pub(crate) struct ExternTable {
+    /// The store's, until the table is cleared for the first time.
+    id: StoreId,
+    /// Handles that were used before the table was last cleared.
+    before: u32,
     values: Vec<Arc<dyn Any + Send + Sync>>,
     by_address: HashMap<usize, NonZeroU32>,
 }
 
 impl ExternTable {
+    /// An empty table of a store.
+    pub(crate) fn new(store: StoreId) -> ExternTable {
+        ExternTable { id: store, before: 0, values: Vec::new(), by_address: HashMap::new() }
+    }
+
+    /// Drops all values. References made before are as foreign to the table as
+    /// those of another store. Nothing in wasm should hold a handle any more;
+    /// if something does, it does not get another value in its place either,
+    /// since numbers go on, at least for the next 2³¹ of them.
+    pub(crate) fn clear(&mut self) {
+        self.id = StoreId::next();
+        let used = self.before as usize + self.values.len();
+        self.before = u32::try_from(used).ok().filter(|used| *used < 1 << 31).unwrap_or(0);
+        self.by_address.clear();
+        self.by_address.shrink_to(CAPACITY_KEPT);
+        self.values.clear();
+        self.values.shrink_to(CAPACITY_KEPT);
+    }
+
+    /// Where the value with this handle is.
+    fn index(&self, handle: NonZeroU32) -> Option<usize> {
+        (handle.get() - 1).checked_sub(self.before).map(|index| index as usize)
+    }
+
     fn intern(&mut self, value: Arc<dyn Any + Send + Sync>) -> NonZeroU32 {
         // Values without a size may share an address and still be different.
         let address = (size_of_val(&*value) > 0).then(|| Arc::as_ptr(&value).cast::<()>() as usize);
@@ -115,7 +147,8 @@ impl ExternTable {
             return *known;
         }
         self.values.push(value);
-        let handle = u32::try_from(self.values.len()).ok().and_then(NonZeroU32::new);
+        let number = self.before as usize + self.values.len();
+        let handle = u32::try_from(number).ok().and_then(NonZeroU32::new);
         let handle = handle.unwrap_or_else(|| panic!("a store can refer to at most 2^32 - 1 values of the host"));
         if let Some(address) = address {
             self.by_address.insert(address, handle);
@@ -124,11 +157,11 @@ impl ExternTable {
     }
 
     fn get(&self, handle: NonZeroU32) -> Option<&(dyn Any + Send + Sync)> {
-        self.values.get(handle.get() as usize - 1).map(|value| &**value)
+        self.values.get(self.index(handle)?).map(|value| &**value)
     }
 
     fn shared(&self, handle: NonZeroU32) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.values.get(handle.get() as usize - 1).cloned()
+        self.values.get(self.index(handle)?).cloned()
     }
 }
 
@@ -347,6 +380,38 @@ mod tests {
         assert_eq!(c.data(&store).downcast_ref(), Some(&5u32));
         let (unit, other) = (ExternRef::new(&mut store, ()), ExternRef::new(&mut store, ()));
         assert_ne!(unit, other);
+    }
+
+    #[test]
+    fn a_cleared_table_has_dropped_its_values_and_knows_no_earlier_reference() {
+        let engine = Engine::default();
+        let mut store = Store::new(&engine, ());
+        let value = Arc::new(1u32);
+        let old = ExternRef::from_arc(&mut store, value.clone());
+        let used = old.handle(&store.as_context().0.opaque);
+        store.as_context_mut().0.opaque.externs.clear();
+        assert_eq!(Arc::strong_count(&value), 1);
+        let new = ExternRef::from_arc(&mut store, value);
+        assert_ne!(old, new);
+        assert_eq!(new.data(&store).downcast_ref(), Some(&1u32));
+        let opaque = &store.as_context().0.opaque;
+        let stale = ExternRef::from_handle(used, opaque).unwrap();
+        for reference in [old, stale] {
+            let read = std::panic::AssertUnwindSafe(|| reference.data(&store).is::<u32>());
+            std::panic::catch_unwind(read).unwrap_err();
+        }
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| old.handle(opaque))).unwrap_err();
+    }
+
+    #[test]
+    fn a_table_that_is_cleared_over_and_over_never_runs_out_of_numbers() {
+        let mut table = ExternTable::new(StoreId::next());
+        table.before = (1 << 31) - 1;
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(1u32);
+        for handle in [1 << 31, 1] {
+            assert_eq!(table.intern(value.clone()).get(), handle);
+            table.clear();
+        }
     }
 
     #[test]

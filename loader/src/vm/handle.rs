@@ -126,3 +126,18 @@ impl<T> Stored<T> {
         self.store
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_beyond_the_end_of_a_block() {
+        let take = || (0..BLOCK + 2).map(|_| unique_id()).collect::<Vec<_>>();
+        let other = std::thread::spawn(take);
+        let mut all = take();
+        all.extend(other.join().unwrap());
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

@@ -16,7 +16,7 @@
 //!   [`table`], [`global`]: what instances are made of; [`init`]: how they get
 //!   their first content;
 //! * [`state`], [`activation`], [`traps`]: a store as compiled code sees it,
-//!   entering and leaving that code;
+//!   entering and leaving that code; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`call`], [`host`]: calls in both directions;
 //! * [`builtins`]: what compiled code asks of the loader.
 //!
@@ -38,6 +38,7 @@ pub(crate) mod instance;
 mod load;
 pub(crate) mod memory;
 pub(crate) mod shared;
+mod shell;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod structs;

@@ -5,6 +5,7 @@ use super::builtins::BUILTINS;
 use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
 use super::memory::MemoryData;
+use super::shell;
 use super::slot::MemoryPlan;
 use super::structs::{VMMemoryDef, VMStoreContext, VMTableDef};
 use super::table::TableData;
@@ -78,7 +79,66 @@ pub(crate) struct StoreState {
     arena: Arena,
 }
 
+/// How many instances an unused state may have room for.
+const CAPACITY_KEPT: usize = 64;
+
+/// Gives an instance back that was taken in by `adopt`.
+///
+/// # Safety
+/// Its store is being dropped, so that no code of it runs, and no handle or
+/// list leads to it any more.
+unsafe fn release(at: NonNull<InstanceData>) {
+    // SAFETY: leaked from a box in `adopt`.
+    drop(unsafe { Box::from_raw(at.as_ptr()) });
+}
+
 impl StoreState {
+    /// A state without instances, leaked from a box.
+    fn allocate(max_wasm_stack: usize, backtrace_frames: usize) -> NonNull<StoreState> {
+        let state = StoreState {
+            context: VMStoreContext::default(),
+            limit: Limit { sp: Cell::new(0), thread: Cell::new(0), value: Cell::new(usize::MAX) },
+            max_wasm_stack,
+            suspended: Cell::new(ptr::null()),
+            code: AtomicPtr::new(ptr::null_mut()),
+            memories: AtomicPtr::new(ptr::null_mut()),
+            trap: Cell::new(None),
+            frames: vec![const { Cell::new(0) }; backtrace_frames].into_boxed_slice(),
+            frame_count: Cell::new(0),
+            exact: Cell::new(false),
+            cause: Cell::new(None),
+            id: StoreId::next(),
+            instances: RefCell::default(),
+            arena: Arena::default(),
+        };
+        state.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
+        NonNull::from(Box::leak(Box::new(state)))
+    }
+
+    /// Drops all that is in the store, and makes the state like a new one, but
+    /// for the id. The stack limit stays: it says what thread and stack
+    /// pointer it is for.
+    ///
+    /// Values of the host's are dropped here, which can do anything but use
+    /// this store. If that panics, the next call drops what is left.
+    fn clear(&mut self) {
+        *self.code.get_mut() = ptr::null_mut();
+        *self.memories.get_mut() = ptr::null_mut();
+        while let Some(at) = self.instances.get_mut().pop() {
+            // SAFETY: the store is being dropped, and the lists are empty.
+            unsafe { release(at) };
+        }
+        self.instances.get_mut().shrink_to(CAPACITY_KEPT);
+        self.arena.clear();
+        self.cause.set(None);
+        self.context = VMStoreContext::default();
+        self.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
+        self.suspended.set(ptr::null());
+        self.trap.set(None);
+        self.frame_count.set(0);
+        self.exact.set(false);
+    }
+
     /// The store's identity.
     #[inline]
     pub(crate) fn id(&self) -> StoreId {
@@ -98,8 +158,8 @@ impl StoreState {
     /// Instance number `index`.
     pub(crate) fn instance(&self, index: usize) -> Option<&InstanceData> {
         let at = *self.instances.borrow().get(index)?;
-        // SAFETY: instances are boxed, freed only when the store is dropped,
-        // and only shared references to them exist.
+        // SAFETY: instances are released only when the store is dropped, and
+        // only shared references to them exist.
         Some(unsafe { at.as_ref() })
     }
 
@@ -211,25 +271,14 @@ unsafe impl Sync for VmStore {}
 
 impl VmStore {
     /// A state without instances.
+    #[inline]
     pub(crate) fn new(max_wasm_stack: usize, backtrace_frames: usize) -> VmStore {
-        let state = StoreState {
-            context: VMStoreContext::default(),
-            limit: Limit { sp: Cell::new(0), thread: Cell::new(0), value: Cell::new(usize::MAX) },
-            max_wasm_stack,
-            suspended: Cell::new(ptr::null()),
-            code: AtomicPtr::new(ptr::null_mut()),
-            memories: AtomicPtr::new(ptr::null_mut()),
-            trap: Cell::new(None),
-            frames: vec![const { Cell::new(0) }; backtrace_frames].into_boxed_slice(),
-            frame_count: Cell::new(0),
-            exact: Cell::new(false),
-            cause: Cell::new(None),
-            id: StoreId::next(),
-            instances: RefCell::default(),
-            arena: Arena::default(),
+        let Some(mut at) = shell::take(max_wasm_stack, backtrace_frames) else {
+            return VmStore(StoreState::allocate(max_wasm_stack, backtrace_frames));
         };
-        state.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
-        VmStore(NonNull::from(Box::leak(Box::new(state))))
+        // SAFETY: the state is nobody else's.
+        unsafe { at.as_mut() }.id = StoreId::next();
+        VmStore(at)
     }
 }
 
@@ -238,19 +287,121 @@ impl Deref for VmStore {
 
     #[inline]
     fn deref(&self) -> &StoreState {
-        // SAFETY: allocated in `new`, freed in `drop`, never borrowed mutably.
+        // SAFETY: leaked from a box, given up in `drop`, and borrowed mutably
+        // only there and before it is the value's.
         unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for StoreState {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Frees a state, unless it is forgotten.
+struct Freed(NonNull<StoreState>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        // SAFETY: made by `VmStore::drop`, which has given up the state.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
 impl Drop for VmStore {
     fn drop(&mut self) {
-        for at in std::mem::take(&mut *self.instances.borrow_mut()) {
-            // SAFETY: leaked from a box in `adopt`; nothing of the store runs
-            // any more.
-            drop(unsafe { Box::from_raw(at.as_ptr()) });
+        let mut state = Freed(self.0);
+        // SAFETY: this is the only owner of the state.
+        unsafe { state.0.as_mut() }.clear();
+        std::mem::forget(state);
+        // SAFETY: leaked from a box in `allocate`, and just cleared.
+        unsafe { shell::keep(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+
+    /// What a state consists of, but for what it keeps deliberately: id, stack
+    /// limit and room.
+    fn content(state: &StoreState) -> impl PartialEq + std::fmt::Debug + use<> {
+        let cause = state.cause.take();
+        let rest = (state.suspended.get(), state.trap.get(), state.frame_count.get(), state.exact.get());
+        let lists = (state.code.load(Ordering::Relaxed), state.memories.load(Ordering::Relaxed));
+        (format!("{:?}", state.context), rest, lists, state.instance_count(), cause.is_some())
+    }
+
+    #[test]
+    fn a_state_used_again_is_like_a_new_one() {
+        let new = StoreState::allocate(1 << 20, 3);
+        // SAFETY: just leaked from a box.
+        let new = unsafe { Box::from_raw(new.as_ptr()) };
+        let used = VmStore::new(1 << 20, 3);
+        let (at, value) = (used.address(), Arc::new(()));
+        for field in [&used.context.entry_fp, &used.context.exit_fp, &used.context.pending] {
+            field.set(u64::MAX);
         }
-        // SAFETY: leaked from a box in `new`, and this is its only owner.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        used.context.host.set(at);
+        used.suspended.set(at.cast());
+        used.trap.set(Some(Trap::StackOverflow));
+        used.frame_count.set(3);
+        used.exact.set(true);
+        used.cause.set(Some(Cause::Panic(Box::new(value.clone()))));
+        used.keep(value.clone());
+        used.new_memory(MemoryType::new(1, None), MemoryPlan { initial: 0, reserved: 0, guard: 0 }).unwrap();
+        assert_ne!(content(&new), content(&used));
+        used.cause.set(Some(Cause::Panic(Box::new(value.clone()))));
+        drop(used);
+        assert_eq!(Arc::strong_count(&value), 1);
+        let again = VmStore::new(1 << 20, 3);
+        assert_eq!(again.address(), at);
+        assert_eq!(content(&new), content(&again));
+    }
+
+    /// Calls a function when it is dropped.
+    struct OnDrop<F: FnMut()>(F);
+
+    impl<F: FnMut()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    #[test]
+    fn stores_can_be_made_and_dropped_while_another_one_is() {
+        let outer = VmStore::new(1 << 21, 0);
+        let at = outer.address();
+        outer.keep(OnDrop(move || {
+            let inner = VmStore::new(1 << 21, 0);
+            assert_ne!(inner.address(), at);
+            inner.keep(OnDrop(|| drop(VmStore::new(1 << 21, 0))));
+        }));
+        drop(outer);
+        assert_eq!(VmStore::new(1 << 21, 0).address(), at);
+    }
+
+    #[test]
+    fn a_panic_while_a_store_is_dropped_loses_nothing_else() {
+        let (store, value) = (VmStore::new(1 << 22, 0), Arc::new(()));
+        store.keep(value.clone());
+        store.keep(OnDrop(|| panic!("on purpose")));
+        store.keep(value.clone());
+        catch_unwind(AssertUnwindSafe(|| drop(store))).unwrap_err();
+        assert_eq!(Arc::strong_count(&value), 1);
+        assert_eq!(content(&VmStore::new(1 << 22, 0)), content(&VmStore::new(1 << 22, 0)));
+    }
+
+    #[test]
+    fn ids_differ_within_and_across_threads() {
+        let ids = || (0..3).map(|_| VmStore::new(1 << 23, 0).id()).collect::<Vec<_>>();
+        let mut all: Vec<StoreId> = (0..4).flat_map(|_| std::thread::spawn(ids).join().unwrap()).chain(ids()).collect();
+        let count = all.len();
+        all.sort_by_key(|id| format!("{id:?}"));
+        all.dedup();
+        assert_eq!(all.len(), count);
     }
 }
