@@ -92,9 +92,11 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
     /// alignment. That is the size of a block, too.
     ///
     /// # Errors
-    /// If the parent has no block of that size.
+    /// If the parent has no block of the size of all, or there is no such size.
     pub fn slab(parent: Parent, block: Layout, count: u32, mut order: O) -> Result<FreeList<Parent, O>, AllocError> {
         let block = whole(block)?;
+        // Before the account of so many blocks is made.
+        Slab::layout(block, count)?;
         let short = |_| AllocError::OutOfMemory { layout: block };
         order.grow(count).map_err(short)?;
         order.fill(count);
@@ -108,8 +110,7 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
     /// gives the others back to the parent.
     ///
     /// # Errors
-    /// If a size of `block`'s, rounded up to its alignment, is more than there
-    /// can be.
+    /// If `block`'s size, rounded up to its alignment, is more than there can be.
     pub fn growing(parent: Parent, block: Layout, keep: u32, order: O) -> Result<FreeList<Parent, O>, AllocError> {
         let state = Mutex::new(State::empty(order));
         Ok(FreeList { parent, block: whole(block)?, slab: None, keep, state })

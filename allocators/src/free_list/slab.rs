@@ -23,20 +23,23 @@ unsafe impl Send for Slab {}
 unsafe impl Sync for Slab {}
 
 impl Slab {
-    /// `block`'s size is a multiple of its alignment.
+    /// The layout of a slab. `block`'s size is a multiple of its alignment.
+    pub(super) fn layout(block: Layout, count: u32) -> Result<Layout, AllocError> {
+        let size = block.size().checked_mul(count as usize);
+        size.and_then(|size| Layout::from_size_align(size, block.align()).ok()).ok_or_else(|| {
+            AllocError::new(format!(
+                "{count} blocks of {} bytes are more than the address space: at most {} of them can be had",
+                block.size(),
+                isize::MAX as usize / block.size()
+            ))
+        })
+    }
+
+    /// A slab in a new block of the parent.
     pub(super) fn new(parent: &impl Allocator, block: Layout, count: u32) -> Result<Slab, AllocError> {
-        let stride = block.size();
-        let layout = stride
-            .checked_mul(count as usize)
-            .and_then(|size| Layout::from_size_align(size, block.align()).ok())
-            .ok_or_else(|| {
-                AllocError::new(format!(
-                    "{count} blocks of {stride} bytes are more than the address space: at most {} of them can be had",
-                    isize::MAX as usize / stride
-                ))
-            })?;
+        let layout = Slab::layout(block, count)?;
         let start = parent.allocate(layout)?.cast();
-        Ok(Slab { start, layout, stride, count })
+        Ok(Slab { start, layout, stride: block.size(), count })
     }
 
     pub(super) fn start_of(&self, index: BlockIndex) -> Option<NonNull<u8>> {
