@@ -5,7 +5,7 @@ use wasmc::inspect::{Report, verify};
 use wasmc::{Options, Target, compile};
 
 const MODULE: &[u8] = br#"(module (import "env" "f" (func (param i32)))
-    (memory (export "m") 1) (data (i32.const 70) "x") (table (export "t") 3 funcref) (elem (i32.const 0) $g)
+    (memory (export "m") 3) (data (i32.const 100000) "x") (table (export "t") 3 funcref) (elem (i32.const 0) $g)
     (global (mut i32) (i32.const 1))
     (func $g (export "g") (param i32) (result i32) (i32.div_u (i32.load (local.get 0)) (local.get 0))))"#;
 
