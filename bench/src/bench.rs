@@ -6,12 +6,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use crate::corpus::Wasm;
-use crate::report::{Figure, Report};
-use crate::runtime::{CompileError, Runtime};
+use crate::guests::Guest;
+use crate::report::{Better, Figure, Report};
+use crate::runtime::{Allocation, CompileError, Runtime};
 use crate::sample::{Pair, Plan};
 
 /// One side with the artifacts it has made so far.
@@ -19,7 +20,8 @@ pub struct Side<R> {
     /// The compiler and runtime.
     pub runtime: R,
     folder: TempDir,
-    made: RefCell<BTreeMap<String, Artifact>>,
+    /// By flavour and name.
+    made: RefCell<BTreeMap<(&'static str, String), Artifact>>,
 }
 
 /// The result of compiling one module.
@@ -34,7 +36,7 @@ pub enum Artifact {
 impl<R: Runtime> Side<R> {
     /// Sets one side up, with a folder for its artifacts.
     pub fn new() -> Result<Self> {
-        let runtime = R::new().with_context(|| format!("cannot set up {}", R::NAME))?;
+        let runtime = runtime(Allocation::default())?;
         Ok(Self { runtime, folder: TempDir::with_prefix("wasmc-bench-")?, made: RefCell::default() })
     }
 
@@ -45,10 +47,34 @@ impl<R: Runtime> Side<R> {
 
     /// The artifact of the module `name`, compiled when first asked for.
     pub fn artifact_of(&self, name: &str, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Artifact> {
-        if let Some(artifact) = self.made.borrow().get(name) {
+        self.artifact_for(&self.runtime, name, bytes)
+    }
+
+    /// The artifact of the guest `guest` for an engine with this allocation.
+    pub fn file(&self, allocation: Allocation, guest: &Guest) -> Result<PathBuf> {
+        self.file_for(&runtime(allocation)?, guest)
+    }
+
+    /// The guest `guest`, linked under an engine of its own.
+    pub fn starter(&self, allocation: Allocation, guest: &Guest) -> Result<R::Starter> {
+        let runtime: R = runtime(allocation)?;
+        let path = self.file_for(&runtime, guest)?;
+        runtime.starter(&runtime.load(&path)?)
+    }
+
+    fn file_for(&self, runtime: &R, guest: &Guest) -> Result<PathBuf> {
+        match self.artifact_for(runtime, &guest.name, || guest.bytes())? {
+            Artifact::File(path) => Ok(path),
+            Artifact::Unsupported(reason) => bail!("{} cannot compile {}: {reason}", R::NAME, guest.name),
+        }
+    }
+
+    fn artifact_for(&self, runtime: &R, name: &str, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Artifact> {
+        let key = (runtime.flavour(), name.to_owned());
+        if let Some(artifact) = self.made.borrow().get(&key) {
             return Ok(artifact.clone());
         }
-        let artifact = match self.runtime.compile(&bytes()?) {
+        let artifact = match runtime.compile(&bytes()?) {
             Ok(compiled) => {
                 let file = format!("{}.cwasm", self.made.borrow().len());
                 let path = self.folder.path().join(file);
@@ -61,10 +87,14 @@ impl<R: Runtime> Side<R> {
                 return Err(error.context(doing));
             }
         };
-        let mut made = self.made.borrow_mut();
-        made.insert(name.to_owned(), artifact.clone());
+        self.made.borrow_mut().insert(key, artifact.clone());
         Ok(artifact)
     }
+}
+
+/// Sets a runtime up.
+pub fn runtime<R: Runtime>(allocation: Allocation) -> Result<R> {
+    R::new(allocation).with_context(|| format!("cannot set up {} for {allocation:?}", R::NAME))
 }
 
 /// What to measure and how thoroughly.
@@ -128,9 +158,15 @@ impl<O: Runtime, P: Runtime> Bench<O, P> {
             return;
         }
         match measure(self) {
-            Ok(Pair { ours, peer }) => self.report.add(Figure { group, name: name.to_owned(), ours, peer, unit }),
+            Ok(pair) => self.add(group, name, unit, Better::Smaller, pair),
             Err(error) => self.fail(group, name, &error),
         }
+    }
+
+    /// Reports one figure.
+    pub fn add(&mut self, group: &'static str, name: &str, unit: &'static str, better: Better, pair: Pair) {
+        let Pair { ours, peer, tuned } = pair;
+        self.report.add(Figure { group, name: name.to_owned(), ours, peer, tuned, unit, better });
     }
 
     /// Records that a figure could not be had.

@@ -4,49 +4,16 @@
 //! twice, once under `ours` and once under `peer`, each of which supplies the
 //! types as `api`. What is timed is thereby the same source text.
 
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::api::{Caller, Engine, Error, Instance, InstancePre, Linker, Module, Store, TypedFunc};
+use super::api::{Caller, Engine, Error, Instance, Linker, Module, Store, TypedFunc};
 use super::wasi::{self, Wasi};
 use crate::runtime::{self, Call, Job, Outcome};
 
-/// The system page, the unit in which memory gets dirty.
-const PAGE: usize = 4096;
-
 /// What the guests' calendar shows when they start, in nanoseconds since 1970.
 const TODAY: u64 = 1_750_000_000_000_000_000;
-
-/// A module linked and ready to be instantiated again and again.
-pub struct Starter {
-    engine: Engine,
-    pre: InstancePre<()>,
-}
-
-/// Links `module` with traps for everything it imports.
-pub fn starter(engine: &Engine, module: &Module) -> Result<Starter> {
-    let mut linker = Linker::new(engine);
-    linker.define_unknown_imports_as_traps(module)?;
-    Ok(Starter { engine: engine.clone(), pre: linker.instantiate_pre(module)? })
-}
-
-impl Starter {
-    /// One life of an instance, from an empty store to the drop of both.
-    pub fn instantiate(&self, dirty: usize) -> Result<()> {
-        let mut store = Store::new(&self.engine, ());
-        let instance = self.pre.instantiate(&mut store)?;
-        if dirty > 0 {
-            let memory = instance.get_memory(&mut store, "memory").context("the module exports no memory")?;
-            let bytes = memory.data_mut(&mut store);
-            for byte in bytes.iter_mut().step_by(PAGE).take(dirty) {
-                *byte = black_box(1);
-            }
-        }
-        Ok(())
-    }
-}
 
 /// An instance of the module of calls; its store's data counts host calls.
 pub struct Calls {

@@ -5,9 +5,12 @@
 mod bench;
 mod corpus;
 mod groups;
+mod guests;
 mod ours;
 mod peer;
+mod plot;
 mod report;
+mod requests;
 mod runtime;
 mod sample;
 
@@ -16,10 +19,12 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum as _};
+use clap::{Parser, Subcommand, ValueEnum as _};
 
 use crate::bench::{Bench, Options};
 use crate::groups::Group;
+use crate::groups::pages;
+use crate::groups::resident::{self, Child};
 use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::runtime::Runtime;
@@ -28,6 +33,8 @@ use crate::runtime::Runtime;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Only these groups.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUP,...")]
     only: Vec<Group>,
@@ -46,9 +53,27 @@ struct Args {
     self_check: bool,
 }
 
+/// What to do instead of measuring groups.
+#[derive(Subcommand)]
+enum Task {
+    /// Measure what a request costs by the pages it writes, and draw it.
+    Plot {
+        /// Where the SVG file goes.
+        #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reset.svg"))]
+        output: PathBuf,
+    },
+    /// Measure one side in a process of its own; the groups start this.
+    #[command(hide = true)]
+    ResidentChild(Child),
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = if args.self_check { measure::<Peer, Peer>(args) } else { measure::<Ours, Peer>(args) };
+    let result = match &args.task {
+        Some(Task::ResidentChild(child)) => resident::child(child).map(|()| true),
+        _ if args.self_check => measure::<Peer, Peer>(args),
+        _ => measure::<Ours, Peer>(args),
+    };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -59,7 +84,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures the chosen groups; false when any figure failed.
+/// Measures the chosen groups, or draws; false when any figure failed.
 fn measure<O: Runtime, P: Runtime>(args: Args) -> Result<bool> {
     let corpus = corpus::find();
     if corpus.is_none() {
@@ -71,14 +96,20 @@ fn measure<O: Runtime, P: Runtime>(args: Args) -> Result<bool> {
     let options = Options { filter: args.filter, quick: args.quick };
     let mut bench = Bench::<O, P>::new(corpus, options)?;
     println!(
-        "{} (ours) and {} (peer), native CPU features, {} threads; medians; smaller is better",
+        "{} (ours) and {} (peer), native CPU features, {} threads; medians; the ratio is to the better of the peer's settings, below 1 we are ahead",
         O::NAME,
         P::NAME,
         thread::available_parallelism()?
     );
-    for group in groups {
-        if !group.needs_corpus() || bench.corpus.is_some() {
-            group.measure(&mut bench)?;
+    if let Some(Task::Plot { output }) = &args.task {
+        let curves = pages::measure(&mut bench)?;
+        plot::write(&curves, O::NAME, P::NAME, output)?;
+        println!("\n{}", output.display());
+    } else {
+        for group in groups {
+            if !group.needs_corpus() || bench.corpus.is_some() {
+                group.measure(&mut bench)?;
+            }
         }
     }
     if let Some(path) = &args.json {

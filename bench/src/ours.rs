@@ -1,38 +1,54 @@
-//! wasmc and its loader, set up as their users find them by default.
+//! wasmc and its loader, set up as its users would.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use wasmc::{Options, Target};
-use wasmc_loader::{Engine, Module};
+use wasmc_loader::{Config, Engine, Module};
 
-use crate::runtime::{CompileError, Job, Outcome, Runtime};
+use self::cycle::Kept;
+use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Strategy, Tuning, Work};
 
 #[path = "embed.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod embed;
 
-/// The types `embed` is written against.
+#[path = "cycle.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
+mod cycle;
+
+/// The types `embed` and `cycle` are written against.
 mod api {
     pub use wasmc_loader::{Caller, Engine, Error, Instance, InstancePre, Linker, Module, Store, TypedFunc};
 }
 
-/// wasmc for this machine's processor, with on-demand allocation and
-/// copy-on-write memories.
+/// wasmc for this machine's processor.
 pub struct Ours {
     engine: Engine,
     options: Options,
+    legacy: bool,
+}
+
+/// A linked module, and how its instances are made as good as new.
+pub struct Starter {
+    cycle: cycle::Starter,
+    legacy: bool,
 }
 
 impl Runtime for Ours {
     const NAME: &'static str = "wasmc";
     type Module = Module;
-    type Starter = embed::Starter;
+    type Starter = Starter;
     type Calls = embed::Calls;
 
-    fn new() -> Result<Self> {
+    fn new(allocation: Allocation) -> Result<Self> {
         let options = Options { target: Target::native(), ..Options::default() };
-        Ok(Self { engine: Engine::default(), options })
+        let legacy = allocation.strategy == Strategy::LegacyInstanceReuse;
+        Ok(Self { engine: Engine::new(&config(allocation)?)?, options, legacy })
+    }
+
+    fn flavour(&self) -> &'static str {
+        "for every strategy"
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
@@ -48,12 +64,8 @@ impl Runtime for Ours {
         Ok(unsafe { Module::open(&self.engine, artifact) }?)
     }
 
-    fn starter(&self, module: &Module) -> Result<embed::Starter> {
-        embed::starter(&self.engine, module)
-    }
-
-    fn instantiate(&self, starter: &embed::Starter, dirty: usize) -> Result<()> {
-        starter.instantiate(dirty)
+    fn starter(&self, module: &Module) -> Result<Starter> {
+        Ok(Starter { cycle: cycle::Starter::new(&self.engine, module)?, legacy: self.legacy })
     }
 
     fn calls(&self, module: &Module) -> Result<embed::Calls> {
@@ -62,6 +74,54 @@ impl Runtime for Ours {
 
     fn run(&self, module: &Module, job: &Job<'_>) -> Result<Outcome> {
         embed::run(&self.engine, module, job)
+    }
+}
+
+/// The loader's settings for an allocation.
+fn config(allocation: Allocation) -> Result<Config> {
+    const MIB: usize = 1 << 20;
+    let mut config = Config::new();
+    config.instantiation_strategy(allocation.strategy.name().parse()?);
+    match allocation.tuning {
+        Tuning::Defaults => {}
+        Tuning::Tuned => {
+            config.linear_memory_keep_resident(MIB).table_keep_resident(MIB);
+        }
+        Tuning::NoSpareSlots => {
+            config.spare_slots(0);
+        }
+    }
+    Ok(config)
+}
+
+impl runtime::Starter for Starter {
+    type Kept = Kept;
+
+    fn life(&self, work: Work) -> Result<()> {
+        self.cycle.life(work)
+    }
+
+    fn keep(&self) -> Result<Kept> {
+        self.cycle.keep()
+    }
+
+    fn serve(&self, kept: &mut Kept, work: Work) -> Result<()> {
+        kept.serve(work)
+    }
+
+    /// Under the strategy that reuses instances, instantiating into the store
+    /// of one restores it; under the others `reset` does.
+    fn renew(&self, kept: &mut Kept) -> Result<()> {
+        if self.legacy {
+            kept.instance = self.cycle.pre.instantiate(&mut kept.store)?;
+        } else {
+            bail!("the loader has no `reset` yet");
+        }
+        Ok(())
+    }
+
+    fn marks(&self, kept: &mut Kept, work: Work) -> Result<Vec<u8>> {
+        kept.marks(work)
     }
 }
 

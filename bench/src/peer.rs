@@ -1,35 +1,52 @@
-//! Wasmtime, set up as its users find it by default.
+//! Wasmtime, set up as its users would.
 
 use std::path::Path;
 
-use anyhow::Result;
-use wasmtime::{Config, Engine, Module};
+use anyhow::{Context as _, Result};
+use wasmtime::{Config, Enabled, Engine, Module, PoolingAllocationConfig};
 
-use crate::runtime::{CompileError, Job, Outcome, Runtime};
+use self::cycle::Kept;
+use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Tuning, Work};
 
 #[path = "embed.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod embed;
 
-/// The types `embed` is written against.
+#[path = "cycle.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
+mod cycle;
+
+/// The types `embed` and `cycle` are written against.
 mod api {
     pub use wasmtime::{Caller, Engine, Error, Instance, InstancePre, Linker, Module, Store, TypedFunc};
 }
 
-/// Wasmtime with Cranelift, on-demand allocation and copy-on-write memories.
+/// Wasmtime with Cranelift.
 pub struct Peer {
     engine: Engine,
+    copy_on_write: bool,
 }
 
 impl Runtime for Peer {
     const NAME: &'static str = "wasmtime";
     type Module = Module;
-    type Starter = embed::Starter;
+    type Starter = cycle::Starter;
     type Calls = embed::Calls;
 
-    fn new() -> Result<Self> {
-        let engine = Engine::new(&Config::new())?;
-        Ok(Self { engine })
+    fn new(allocation: Allocation) -> Result<Self> {
+        let copy_on_write = allocation.strategy.is_copy_on_write();
+        let mut config = Config::new();
+        config.memory_init_cow(copy_on_write);
+        if allocation.strategy.is_pooling() {
+            config.allocation_strategy(pool(allocation.tuning));
+        }
+        Ok(Self { engine: Engine::new(&config)?, copy_on_write })
+    }
+
+    /// The layout of data segments in an artifact depends on how memories are
+    /// initialised.
+    fn flavour(&self) -> &'static str {
+        if self.copy_on_write { "with images" } else { "with segments" }
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
@@ -43,12 +60,8 @@ impl Runtime for Peer {
         Ok(unsafe { Module::deserialize_file(&self.engine, artifact) }?)
     }
 
-    fn starter(&self, module: &Module) -> Result<embed::Starter> {
-        embed::starter(&self.engine, module)
-    }
-
-    fn instantiate(&self, starter: &embed::Starter, dirty: usize) -> Result<()> {
-        starter.instantiate(dirty)
+    fn starter(&self, module: &Module) -> Result<cycle::Starter> {
+        cycle::Starter::new(&self.engine, module)
     }
 
     fn calls(&self, module: &Module) -> Result<embed::Calls> {
@@ -58,6 +71,49 @@ impl Runtime for Peer {
     fn run(&self, module: &Module, job: &Job<'_>) -> Result<Outcome> {
         embed::run(&self.engine, module, job)
     }
+}
+
+/// A pool of the default size; tuned, it keeps pages and asks the kernel which
+/// of them are dirty.
+fn pool(tuning: Tuning) -> PoolingAllocationConfig {
+    const MIB: usize = 1 << 20;
+    let mut pool = PoolingAllocationConfig::new();
+    if tuning == Tuning::Tuned {
+        pool.linear_memory_keep_resident(MIB).table_keep_resident(MIB).pagemap_scan(Enabled::Yes);
+    }
+    pool
+}
+
+impl runtime::Starter for cycle::Starter {
+    type Kept = Option<Kept>;
+
+    fn life(&self, work: Work) -> Result<()> {
+        self.life(work)
+    }
+
+    fn keep(&self) -> Result<Option<Kept>> {
+        Ok(Some(self.keep()?))
+    }
+
+    fn serve(&self, kept: &mut Option<Kept>, work: Work) -> Result<()> {
+        existing(kept)?.serve(work)
+    }
+
+    /// An instance of Wasmtime's cannot be reset; a new one is its only way.
+    /// The old one goes first, so that the new one can have its slot.
+    fn renew(&self, kept: &mut Option<Kept>) -> Result<()> {
+        *kept = None;
+        *kept = Some(self.keep()?);
+        Ok(())
+    }
+
+    fn marks(&self, kept: &mut Option<Kept>, work: Work) -> Result<Vec<u8>> {
+        existing(kept)?.marks(work)
+    }
+}
+
+fn existing(kept: &mut Option<Kept>) -> Result<&mut Kept> {
+    kept.as_mut().context("the instance could not be replaced")
 }
 
 /// WASI preview 1 from Wasmtime's own crate.

@@ -17,14 +17,32 @@ pub struct Figure {
     pub ours: f64,
     /// The peer's value, in `unit`.
     pub peer: f64,
-    /// The unit of both values; smaller is better in every one.
+    /// The tuned peer's value, where there is one.
+    pub tuned: Option<f64>,
+    /// The unit of the values.
     pub unit: &'static str,
+    /// Which values are good.
+    pub better: Better,
+}
+
+/// Which values of a figure are good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// Times, sizes.
+    Smaller,
+    /// Throughputs and what derives from them.
+    Larger,
 }
 
 impl Figure {
-    /// `ours / peer`: below one, we are ahead.
+    /// Ours against the better of the peer's settings, such that below one we
+    /// are ahead.
     pub fn ratio(&self) -> f64 {
-        self.ours / self.peer
+        let tuned = self.tuned.unwrap_or(self.peer);
+        match self.better {
+            Better::Smaller => self.ours / self.peer.min(tuned),
+            Better::Larger => self.peer.max(tuned) / self.ours,
+        }
     }
 }
 
@@ -45,13 +63,17 @@ impl Report {
     pub fn add(&mut self, figure: Figure) {
         if self.group != figure.group {
             self.group = figure.group;
-            println!("\n{:<52} {:>12} {:>12} {:<5} {:>6}", figure.group, "ours", self.peer, "unit", "ratio");
+            println!(
+                "\n{:<68} {:>10} {:>10} {:>10} {:<5} {:>6}",
+                figure.group, "ours", self.peer, "tuned", "unit", "ratio"
+            );
         }
         println!(
-            "  {:<50} {:>12} {:>12} {:<5} {:>6.2}",
+            "  {:<66} {:>10} {:>10} {:>10} {:<5} {:>6.2}",
             figure.name,
             number(figure.ours),
             number(figure.peer),
+            figure.tuned.map(number).unwrap_or_default(),
             figure.unit,
             figure.ratio()
         );
@@ -71,7 +93,9 @@ impl Report {
             name: format!("geometric mean of {}", members.len()),
             ours: mean(members.iter().map(|figure| figure.ours)),
             peer: mean(members.iter().map(|figure| figure.peer)),
+            tuned: None,
             unit: first.unit,
+            better: first.better,
         };
         self.add(figure);
     }
@@ -92,6 +116,7 @@ impl Report {
                     "name": figure.name,
                     "ours": figure.ours,
                     "peer": figure.peer,
+                    "tuned": figure.tuned,
                     "unit": figure.unit,
                     "ratio": figure.ratio(),
                 })
@@ -131,6 +156,24 @@ mod tests {
     #[test]
     fn the_geometric_mean_of_a_value_and_its_inverse_is_one() {
         assert!((mean([4.0, 0.25].into_iter()) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ratios_are_to_the_better_setting_of_the_peer() {
+        let mut figure = Figure {
+            group: "",
+            name: String::new(),
+            ours: 2.0,
+            peer: 4.0,
+            tuned: None,
+            unit: "us",
+            better: Better::Smaller,
+        };
+        assert_eq!(figure.ratio(), 0.5);
+        figure.tuned = Some(1.0);
+        assert_eq!(figure.ratio(), 2.0);
+        figure.better = Better::Larger;
+        assert_eq!(figure.ratio(), 2.0);
     }
 
     #[test]

@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+/// The unit in which memory gets dirty.
+pub const SYSTEM_PAGE: usize = 4096;
+
+/// What requests write.
+pub const MARK: u8 = 0xa5;
+
 /// A compiler together with the runtime that executes what it makes.
 pub trait Runtime: Sized {
     /// The heading of its column and the subject of its errors.
@@ -13,13 +19,17 @@ pub trait Runtime: Sized {
     /// A loaded artifact.
     type Module;
     /// A module linked and ready to be instantiated again and again.
-    type Starter;
+    type Starter: Starter + 'static;
     /// An instance of the module of calls.
     type Calls: Calls;
 
     /// Sets the runtime up for this machine's processor, at the optimisation
-    /// level that is its default, with the instance allocation on demand.
-    fn new() -> Result<Self>;
+    /// level that is its default, with this allocation of instances.
+    fn new(allocation: Allocation) -> Result<Self>;
+
+    /// What its artifacts depend on: runtimes of one flavour can exchange
+    /// theirs.
+    fn flavour(&self) -> &'static str;
 
     /// Compiles in this process, on as many threads as rayon's default pool.
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError>;
@@ -30,16 +40,145 @@ pub trait Runtime: Sized {
     /// Links a module whose function imports are never called.
     fn starter(&self, module: &Self::Module) -> Result<Self::Starter>;
 
-    /// Creates a store, instantiates, writes a byte into each of the first
-    /// `dirty` 4 KiB pages of the exported memory, and drops it all.
-    fn instantiate(&self, starter: &Self::Starter, dirty: usize) -> Result<()>;
-
     /// Instantiates the module of calls.
     fn calls(&self, module: &Self::Module) -> Result<Self::Calls>;
 
     /// Runs a WASI command to its end.
     fn run(&self, module: &Self::Module, job: &Job<'_>) -> Result<Outcome>;
 }
+
+/// How instances are allocated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allocation {
+    /// Where instances live, and how memories get their first content.
+    pub strategy: Strategy,
+    /// The settings beside it.
+    pub tuning: Tuning,
+}
+
+/// The five strategies under the names of ours, and what stands for each on
+/// the peer's side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// A pool; memories are copy-on-write views.
+    PoolingCopyOnWrite,
+    /// On demand; memories are copy-on-write views.
+    #[default]
+    RecreateInstanceCopyOnWrite,
+    /// A pool; memories are copied.
+    Pooling,
+    /// On demand; memories are copied.
+    RecreateInstance,
+    /// One instance, restored before each call. The peer has no such thing and
+    /// does what it does under `RecreateInstanceCopyOnWrite`.
+    LegacyInstanceReuse,
+}
+
+impl Strategy {
+    /// All of them, in the order in which they are printed.
+    pub const ALL: [Self; 5] = [
+        Self::PoolingCopyOnWrite,
+        Self::RecreateInstanceCopyOnWrite,
+        Self::Pooling,
+        Self::RecreateInstance,
+        Self::LegacyInstanceReuse,
+    ];
+
+    /// The name on our command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PoolingCopyOnWrite => "pooling-copy-on-write",
+            Self::RecreateInstanceCopyOnWrite => "recreate-instance-copy-on-write",
+            Self::Pooling => "pooling",
+            Self::RecreateInstance => "recreate-instance",
+            Self::LegacyInstanceReuse => "legacy-instance-reuse",
+        }
+    }
+
+    /// Whether instances come from a pool.
+    pub fn is_pooling(self) -> bool {
+        matches!(self, Self::PoolingCopyOnWrite | Self::Pooling)
+    }
+
+    /// Whether memories are views rather than copies.
+    pub fn is_copy_on_write(self) -> bool {
+        !matches!(self, Self::Pooling | Self::RecreateInstance)
+    }
+}
+
+/// Settings beside the strategy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tuning {
+    /// Each side's own defaults.
+    #[default]
+    Defaults,
+    /// What suits instances that write a little again and again: 1 MiB of each
+    /// memory and of each table kept resident and, on the peer's side, the
+    /// kernel asked which pages are dirty.
+    Tuned,
+    /// On our side no address space is kept for the next instance, which is
+    /// how the peer allocates on demand; the peer has nothing to change.
+    NoSpareSlots,
+}
+
+/// A module linked and ready to be instantiated, by several threads at once.
+pub trait Starter: Sync {
+    /// An instance that lives on between requests.
+    type Kept;
+
+    /// One request on an instance of its own: creates a store, instantiates,
+    /// does `work`, and drops it all.
+    fn life(&self, work: Work) -> Result<()>;
+
+    /// An instance and its store, to be kept.
+    fn keep(&self) -> Result<Self::Kept>;
+
+    /// One request on a kept instance.
+    fn serve(&self, kept: &mut Self::Kept, work: Work) -> Result<()>;
+
+    /// Makes a kept instance as good as new. A side that cannot reset an
+    /// instance replaces it, store and all.
+    fn renew(&self, kept: &mut Self::Kept) -> Result<()>;
+
+    /// The bytes that `work` writes, as they are now.
+    fn marks(&self, kept: &mut Self::Kept, work: Work) -> Result<Vec<u8>>;
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// Nothing at all.
+    Nothing,
+    /// The host writes [`MARK`] into each of so many pages of the exported
+    /// memory.
+    Write {
+        /// How many.
+        pages: usize,
+        /// Which.
+        stride: Stride,
+    },
+    /// Looks an exported function without arguments or results up, and calls
+    /// it.
+    Call(&'static str),
+}
+
+/// Which pages are written.
+#[derive(Clone, Copy, Debug)]
+pub enum Stride {
+    /// The first ones.
+    Adjacent,
+    /// The first system page of each page of WebAssembly.
+    WasmPage,
+    /// As far apart from each other as the memory allows.
+    Scattered,
+    /// Up to [`RUNS`] runs of adjacent pages, as far apart from each other as
+    /// the memory allows.
+    Runs,
+}
+
+/// How many runs of pages a memory that is in use may have: a stack, globals,
+/// and some places of a heap.
+pub const RUNS: usize = 16;
 
 /// Why there is no artifact.
 pub enum CompileError {

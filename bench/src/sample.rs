@@ -12,7 +12,7 @@ pub struct Plan {
     pub min: usize,
     /// Samples after which more would not tell more.
     pub max: usize,
-    /// Time after which only the minimum is completed, both sides together.
+    /// Time after which only the minimum is completed, all sides together.
     pub budget: Duration,
 }
 
@@ -23,31 +23,58 @@ pub struct Pair {
     pub ours: f64,
     /// The peer's median.
     pub peer: f64,
+    /// The median of the peer tuned for what is measured, where that has a
+    /// meaning.
+    pub tuned: Option<f64>,
 }
+
+/// Something that takes one sample of one side.
+pub type Sampler<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
 
 /// Alternates `ours` and `peer` as `plan` says and returns the medians of what
 /// they report. A failure of either ends the measurement.
-pub fn interleave(
+pub fn interleave<'a>(
     plan: Plan,
-    mut ours: impl FnMut() -> Result<f64>,
-    mut peer: impl FnMut() -> Result<f64>,
+    ours: impl FnMut() -> Result<f64> + 'a,
+    peer: impl FnMut() -> Result<f64> + 'a,
 ) -> Result<Pair> {
+    interleave_tuned(plan, Box::new(ours), Box::new(peer), None)
+}
+
+/// The same, with the tuned peer after the peer where there is one.
+pub fn interleave_tuned<'a>(
+    plan: Plan,
+    ours: Sampler<'a>,
+    peer: Sampler<'a>,
+    tuned: Option<Sampler<'a>>,
+) -> Result<Pair> {
+    let mut samplers: Vec<Sampler<'a>> = [ours, peer].into_iter().chain(tuned).collect();
+    let medians = rounds(plan, &mut samplers)?;
+    Ok(Pair { ours: medians[0], peer: medians[1], tuned: medians.get(2).copied() })
+}
+
+/// Takes rounds of one sample of each sampler, and returns their medians in
+/// the order of the samplers.
+pub fn rounds(plan: Plan, samplers: &mut [Sampler<'_>]) -> Result<Vec<f64>> {
     let begin = Instant::now();
-    let (mut our_samples, mut peer_samples) = (Vec::new(), Vec::new());
-    while our_samples.len() < plan.min || (our_samples.len() < plan.max && begin.elapsed() < plan.budget) {
-        our_samples.push(ours()?);
-        peer_samples.push(peer()?);
+    let mut samples = vec![Vec::new(); samplers.len()];
+    let mut round = 0;
+    while round < plan.min || (round < plan.max && begin.elapsed() < plan.budget) {
+        for (sampler, samples) in samplers.iter_mut().zip(&mut samples) {
+            samples.push(sampler()?);
+        }
+        round += 1;
     }
-    Ok(Pair { ours: median(our_samples), peer: median(peer_samples) })
+    Ok(samples.into_iter().map(median).collect())
 }
 
 /// Finds how many repetitions make one sample last at least `target`, then
 /// returns a sampler of nanoseconds per repetition. `repeat(n)` does the
 /// operation `n` times.
-pub fn per_operation(
+pub fn per_operation<F: FnMut(u32) -> Result<()>>(
     target: Duration,
-    mut repeat: impl FnMut(u32) -> Result<()>,
-) -> Result<impl FnMut() -> Result<f64>> {
+    mut repeat: F,
+) -> Result<impl FnMut() -> Result<f64> + use<F>> {
     let mut time = move |count: u32| -> Result<Duration> {
         let begin = Instant::now();
         repeat(count)?;
@@ -73,6 +100,22 @@ mod tests {
     #[test]
     fn the_median_of_an_even_count_is_between_the_middle_two() {
         assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
+    }
+
+    #[test]
+    fn the_tuned_peer_comes_last_in_each_round() {
+        let plan = Plan { min: 2, max: 2, budget: Duration::ZERO };
+        let order = std::cell::RefCell::new(String::new());
+        let side = |letter, value: f64| -> Sampler<'_> {
+            let order = &order;
+            Box::new(move || {
+                order.borrow_mut().push(letter);
+                Ok(value)
+            })
+        };
+        let pair = interleave_tuned(plan, side('o', 1.0), side('p', 2.0), Some(side('t', 3.0))).unwrap();
+        assert_eq!((pair.ours, pair.peer, pair.tuned), (1.0, 2.0, Some(3.0)));
+        assert_eq!(*order.borrow(), "optopt");
     }
 
     #[test]

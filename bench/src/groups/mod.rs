@@ -4,8 +4,12 @@ mod calls;
 mod compile;
 mod instantiate;
 mod load;
+pub mod pages;
+mod request;
+pub mod resident;
 mod run;
 mod size;
+mod strategies;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -24,6 +28,14 @@ pub enum Group {
     Load,
     /// Microseconds to create a store and an instance, and drop both.
     Instantiate,
+    /// Microseconds of a request: an instance, a little work, the next one.
+    Request,
+    /// Microseconds of a call on a fresh instance, by strategy and threads.
+    Strategies,
+    /// Microseconds of a request by the pages it writes, as in the plot.
+    Pages,
+    /// KiB of pooled instances and slots that do nothing.
+    Resident,
     /// Nanoseconds for a typed call from the host into wasm.
     HostToWasm,
     /// Nanoseconds for a call from wasm to a typed host closure.
@@ -49,6 +61,10 @@ impl Group {
             Self::Size => size::measure(bench),
             Self::Load => load::measure(bench),
             Self::Instantiate => instantiate::measure(bench),
+            Self::Request => request::measure(bench),
+            Self::Strategies => strategies::measure(bench),
+            Self::Pages => pages::measure(bench).map(drop),
+            Self::Resident => resident::measure(bench),
             Self::HostToWasm => calls::measure(bench, &calls::HOST_TO_WASM),
             Self::WasmToHost => calls::measure(bench, &calls::WASM_TO_HOST),
             Self::CallIndirect => calls::measure(bench, &calls::CALL_INDIRECT),

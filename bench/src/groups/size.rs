@@ -1,6 +1,7 @@
 //! Size of every corpus module's artifact, with each side's default contents.
 
-use std::fs;
+use std::path::Path;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 
@@ -21,7 +22,8 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
             continue;
         };
         bench.figure(GROUP, &wasm.name, "bytes", |_| {
-            Ok(Pair { ours: fs::metadata(&ours)?.len() as f64, peer: fs::metadata(&peer)?.len() as f64 })
+            let bytes = |path: &Path| Ok::<_, io::Error>(fs::metadata(path)?.len() as f64);
+            Ok(Pair { ours: bytes(&ours)?, peer: bytes(&peer)?, tuned: None })
         });
     }
     bench.report.geometric_mean(GROUP, |_| true);
