@@ -54,6 +54,14 @@ fn the_artifact_format_depends_on_neither_side() {
     refuse("wasmc-artifacts", &["--all-features"], &banned);
 }
 
+/// They go into the loader, and so does all that they would bring along.
+#[test]
+fn the_allocators_depend_on_nothing_but_the_derive_of_their_error() {
+    let tree = tree("wasmc-allocators", &["--all-features"]);
+    let direct: Vec<&str> = tree.lines().filter_map(|line| line.strip_prefix('1')).collect();
+    assert!(matches!(direct[..], [only] if only.starts_with("thiserror ")), "{tree}");
+}
+
 #[test]
 fn the_compiler_library_contains_no_loader() {
     refuse("wasmc", &["--no-default-features"], &["wasmc-loader", "wasmc-wasi"]);
