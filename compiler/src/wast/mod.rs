@@ -2,7 +2,7 @@
 //! suite, on this compiler and the loader.
 //!
 //! ```text
-//! script -> directives -> [session: one store, named instances] -> Outcome
+//! script -> directives -> [session: one engine and store, named instances] -> Outcome
 //!                             |- refuse     modules that must not compile or link
 //!                             |- values     arguments, and patterns of results
 //!                             `- spectest   what scripts import
@@ -17,9 +17,12 @@ mod spectest;
 mod values;
 
 use crate::options::Options;
-use session::Session;
-use std::collections::BTreeSet;
-use wasmc_loader::{Engine, Module};
+use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use wasmc_artifacts::format::Digest;
+use wasmc_loader::{Config, Engine, Module};
 use wast::Wast;
 use wast::lexer::Lexer;
 use wast::parser::{self, ParseBuffer};
@@ -42,6 +45,14 @@ impl Compiled {
 /// this crate forbids that; so the caller brings the function, which is sound
 /// because only the compiler makes a [`Compiled`].
 pub type Load = dyn Fn(&Engine, &Compiled) -> Result<Module, wasmc_loader::Error> + Send + Sync;
+
+/// How a script's modules are instantiated.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Settings of the engine. Those of a pool have to be large enough for
+    /// all that a script instantiates, since it drops no instance.
+    pub config: Config,
+}
 
 /// Runs test scripts.
 pub struct Runner {
@@ -100,27 +111,60 @@ impl Runner {
         Runner { options, load: Box::new(load) }
     }
 
-    /// Runs a script from beginning to end, whatever fails on the way.
+    /// Runs a script with the default settings.
     pub fn run(&self, script: &str) -> Outcome {
+        let context = Context::new(self, script);
+        context.run(&Setup::default())
+    }
+
+    /// Runs a script once with each of the settings, in their order. Each of
+    /// its modules is compiled once.
+    pub fn run_each(&self, script: &str, setups: &[Setup]) -> Vec<Outcome> {
+        let context = Context::new(self, script);
+        setups.iter().map(|setup| context.run(setup)).collect()
+    }
+}
+
+/// What the runs of a script have in common.
+struct Context<'a> {
+    runner: &'a Runner,
+    script: &'a str,
+    compiled: RefCell<HashMap<Digest, Rc<Result<Compiled, crate::Error>>>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(runner: &'a Runner, script: &'a str) -> Context<'a> {
+        Context { runner, script, compiled: RefCell::default() }
+    }
+
+    /// Runs the script from beginning to end, whatever fails on the way.
+    fn run(&self, setup: &Setup) -> Outcome {
         let mut outcome = Outcome::default();
-        if let Err(error) = self.parse_and_run(script, &mut outcome) {
-            let (line, _) = error.span().linecol_in(script);
+        if let Err(error) = self.parse_and_run(setup, &mut outcome) {
+            let (line, _) = error.span().linecol_in(self.script);
             outcome.failures.push(Failure { line: line + 1, directive: "script", message: error.message() });
         }
         outcome
     }
 
-    fn parse_and_run(&self, script: &str, outcome: &mut Outcome) -> Result<(), wast::Error> {
-        let mut lexer = Lexer::new(script);
+    fn parse_and_run(&self, setup: &Setup, outcome: &mut Outcome) -> Result<(), wast::Error> {
+        let mut lexer = Lexer::new(self.script);
         lexer.allow_confusing_unicode(true);
         let buffer = ParseBuffer::new_with_lexer(lexer)?;
         let directives = parser::parse::<Wast<'_>>(&buffer)?.directives;
-        let mut session = Session::new(self, script);
-        session.run(directives, outcome);
+        session::run(self, setup, directives, outcome);
         Ok(())
     }
 
-    fn compile(&self, wasm: &[u8]) -> Result<Compiled, crate::Error> {
-        Ok(Compiled { bytes: crate::compile(wasm, &self.options)? })
+    /// Compiles a module, or remembers what came of it.
+    fn compile(&self, wasm: &[u8]) -> Rc<Result<Compiled, crate::Error>> {
+        let hash = Sha256::digest(wasm).into();
+        if let Some(known) = self.compiled.borrow().get(&hash) {
+            return known.clone();
+        }
+        let compiled = crate::compile(wasm, &self.runner.options).map(|bytes| Compiled { bytes });
+        let compiled = Rc::new(compiled);
+        self.compiled.borrow_mut().insert(hash, compiled.clone());
+        compiled
     }
 }

@@ -1,6 +1,6 @@
 //! Modules that must be refused, and whether they are for the right reason.
 
-use super::Runner;
+use super::Context;
 use crate::Error;
 use std::collections::BTreeSet;
 use wasmc_loader::{LinkError, Trap};
@@ -22,7 +22,7 @@ pub(super) fn note(unsupported: &mut Unsupported, error: &Error) {
 
 /// Checks that a module is refused as malformed or invalid.
 pub(super) fn refused(
-    runner: &Runner,
+    context: &Context<'_>,
     module: &mut QuoteWat<'_>,
     message: &str,
     unsupported: &mut Unsupported,
@@ -31,13 +31,13 @@ pub(super) fn refused(
     // that the compiler reads text with. It resolves names, and so finds some
     // of what is invalid, too.
     let Ok(wasm) = module.encode() else { return Ok(()) };
-    match runner.compile(&wasm) {
+    match &*context.compile(&wasm) {
         Ok(_) => Err(format!("expected \"{message}\", but the module compiles")),
         Err(Error::Invalid { .. } | Error::NotWasm(_) | Error::Text(_)) => Ok(()),
         // A proposal that is switched off is not part of what is tested.
         Err(Error::Unsupported { proposal, .. }) if proposal.supported || UNTIL_LATER.contains(&message) => Ok(()),
         Err(error) => {
-            note(unsupported, &error);
+            note(unsupported, error);
             Err(format!("expected \"{message}\", but the module is refused for another reason: {error}"))
         }
     }

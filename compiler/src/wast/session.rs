@@ -1,6 +1,6 @@
 //! The state of a running script.
 
-use super::{Failure, Outcome, Runner, refuse, spectest, values};
+use super::{Context, Failure, Outcome, Setup, refuse, spectest, values};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_loader::{Engine, Instance, Linker, Module, Store, Val};
@@ -31,9 +31,9 @@ impl From<wasmc_loader::Error> for Stop {
 }
 
 /// A script's store, instances and modules.
-pub(super) struct Session<'r> {
-    runner: &'r Runner,
-    script: &'r str,
+struct Session<'c> {
+    context: &'c Context<'c>,
+    setup: &'c Setup,
     engine: Engine,
     store: Store<()>,
     linker: Linker<()>,
@@ -45,12 +45,23 @@ pub(super) struct Session<'r> {
     unsupported: refuse::Unsupported,
 }
 
-impl<'r> Session<'r> {
-    pub(super) fn new(runner: &'r Runner, script: &'r str) -> Self {
-        let engine = Engine::default();
-        Session {
-            runner,
-            script,
+/// Runs all directives and adds what became of them to `outcome`.
+pub(super) fn run(context: &Context<'_>, setup: &Setup, directives: Vec<WastDirective<'_>>, outcome: &mut Outcome) {
+    match Session::new(context, setup) {
+        Ok(mut session) => session.run(directives, outcome),
+        Err(error) => {
+            let message = format!("cannot prepare what scripts use: {error:#}");
+            outcome.failures.push(Failure { line: 1, directive: "script", message });
+        }
+    }
+}
+
+impl<'c> Session<'c> {
+    fn new(context: &'c Context<'c>, setup: &'c Setup) -> Result<Self, wasmc_loader::Error> {
+        let engine = Engine::new(&setup.config)?;
+        let mut session = Session {
+            context,
+            setup,
             store: Store::new(&engine, ()),
             linker: Linker::new(&engine),
             engine,
@@ -60,17 +71,13 @@ impl<'r> Session<'r> {
             definitions: HashMap::new(),
             threads: HashMap::new(),
             unsupported: refuse::Unsupported::new(),
-        }
+        };
+        session.linker.allow_shadowing(true);
+        spectest::define(&mut session.linker, &mut session.store)?;
+        Ok(session)
     }
 
-    /// Runs all directives and adds what became of them to `outcome`.
-    pub(super) fn run(&mut self, directives: Vec<WastDirective<'_>>, outcome: &mut Outcome) {
-        self.linker.allow_shadowing(true);
-        if let Err(error) = spectest::define(&mut self.linker, &mut self.store) {
-            let message = format!("`spectest` cannot be made: {error}");
-            outcome.failures.push(Failure { line: 1, directive: "script", message });
-            return;
-        }
+    fn run(&mut self, directives: Vec<WastDirective<'_>>, outcome: &mut Outcome) {
         for directive in directives {
             let (span, name) = (directive.span(), keyword(&directive));
             // A panic is a failure like others; later directives still run.
@@ -92,7 +99,7 @@ impl<'r> Session<'r> {
     }
 
     fn line(&self, span: Span) -> usize {
-        span.linecol_in(self.script).0 + 1
+        span.linecol_in(self.context.script).0 + 1
     }
 
     fn directive(&mut self, directive: WastDirective<'_>, outcome: &mut Outcome) -> Result<(), String> {
@@ -119,7 +126,7 @@ impl<'r> Session<'r> {
             | WastDirective::AssertMalformedCustom { mut module, message, .. }
             | WastDirective::AssertInvalid { mut module, message, .. }
             | WastDirective::AssertInvalidCustom { mut module, message, .. } => {
-                refuse::refused(self.runner, &mut module, message, &mut self.unsupported)
+                refuse::refused(self.context, &mut module, message, &mut self.unsupported)
             }
             WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
             WastDirective::AssertException { .. } => Err("exceptions are not supported yet".to_owned()),
@@ -184,11 +191,13 @@ impl<'r> Session<'r> {
 
     /// Compiles and loads.
     fn load(&mut self, wasm: &[u8]) -> Result<Module, Stop> {
-        let compiled = self.runner.compile(wasm).map_err(|error| {
-            refuse::note(&mut self.unsupported, &error);
-            Stop::Refused(error.to_string())
-        })?;
-        Ok((self.runner.load)(&self.engine, &compiled)?)
+        match &*self.context.compile(wasm) {
+            Ok(compiled) => Ok((self.context.runner.load)(&self.engine, compiled)?),
+            Err(error) => {
+                refuse::note(&mut self.unsupported, error);
+                Err(Stop::Refused(error.to_string()))
+            }
+        }
     }
 
     fn instantiate(&mut self, module: &Module) -> Result<Instance, Stop> {
@@ -257,7 +266,7 @@ impl<'r> Session<'r> {
             ));
         }
         let mut outcome = Outcome::default();
-        Session::new(self.runner, self.script).run(thread.directives, &mut outcome);
+        run(self.context, self.setup, thread.directives, &mut outcome);
         self.threads.insert(thread.name.name().to_owned(), outcome);
         Ok(())
     }
