@@ -111,10 +111,9 @@ impl Runner {
         Runner { options, load: Box::new(load) }
     }
 
-    /// Runs a script with the default settings.
-    pub fn run(&self, script: &str) -> Outcome {
-        let context = Context::new(self, script);
-        context.run(&Setup::default())
+    /// Runs a script.
+    pub fn run(&self, script: &str, setup: &Setup) -> Outcome {
+        Context::new(self, script).run(setup)
     }
 
     /// Runs a script once with each of the settings, in their order. Each of

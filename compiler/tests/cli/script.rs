@@ -49,7 +49,7 @@ fn features_can_be_switched_off() {
     folder.write("a.wast", r#"(assert_invalid (module (func (param v128))) "SIMD support is not enabled")"#);
     assert_eq!(folder.wasmc(["wast", "a.wast"]).code, 1);
     folder.wasmc(["wast", "--wasm-features", "-simd,-relaxed-simd", "a.wast"]).ok();
-    folder.wasmc(["wast", "--strategy", "on-demand", "-O0", "--wasm-features", "-simd,-relaxed-simd", "a.wast"]).ok();
-    folder.wasmc(["wast", "--strategy", "bogus", "a.wast"]).failed(2, &["on-demand"]);
+    folder.wasmc(["wast", "--strategy", "pooling", "-O0", "--wasm-features", "-simd,-relaxed-simd", "a.wast"]).ok();
+    folder.wasmc(["wast", "--strategy", "bogus", "a.wast"]).failed(2, &["legacy-instance-reuse"]);
     folder.wasmc(["wast", "--wasm-features", "bogus", "a.wast"]).failed(2, &["unknown WebAssembly feature"]);
 }

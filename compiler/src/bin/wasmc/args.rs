@@ -1,11 +1,15 @@
 //! The command line.
 
+#[cfg(any(feature = "run", feature = "wast"))]
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use wasmc::{Error, Features, OptLevel, Options, Target};
 use wasmc_artifacts::container::Container;
+#[cfg(any(feature = "run", feature = "wast"))]
+use wasmc_loader::InstantiationStrategy;
 
 /// Compiles WebAssembly ahead of time into an artifact that is mapped and run.
 #[derive(Debug, Parser)]
@@ -116,6 +120,8 @@ pub(crate) struct RunArgs {
     /// Call this export instead of `_start`, and print what it returns
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
+    #[command(flatten)]
+    pub(crate) strategy: StrategyArgs,
     /// The CPU to compile for, as for compiling
     #[arg(long, default_value = "native", allow_hyphen_values = true)]
     pub(crate) cpu: String,
@@ -157,22 +163,38 @@ pub(crate) struct WastArgs {
     /// The CPU to compile for, as for compiling
     #[arg(long, default_value = "native", allow_hyphen_values = true)]
     pub(crate) cpu: String,
-    /// How instances are allocated
-    #[arg(long, value_enum, default_value_t = Strategy::OnDemand)]
-    pub(crate) strategy: Strategy,
+    #[command(flatten)]
+    pub(crate) strategy: StrategyArgs,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
-    /// Print only files with failures
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
-/// Where an instance's slot comes from.
-#[cfg(feature = "wast")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Strategy {
-    /// Allocated for the instance, with a copy-on-write view of the artifact as its memory
-    OnDemand,
+/// Where instances live, and how their memories begin.
+#[cfg(any(feature = "run", feature = "wast"))]
+#[derive(Debug, Args)]
+pub(crate) struct StrategyArgs {
+    /// Where instances live, and how their memories begin
+    #[arg(long, value_name = "STRATEGY", default_value = "recreate-instance-copy-on-write")]
+    #[arg(value_parser = strategies())]
+    pub(crate) strategy: InstantiationStrategy,
+}
+
+/// The loader's names of strategies, and what they mean.
+#[cfg(any(feature = "run", feature = "wast"))]
+const STRATEGIES: [(&str, &str); 5] = [
+    ("pooling-copy-on-write", "In a pool, with memories that are copy-on-write views of the artifact"),
+    ("recreate-instance-copy-on-write", "Allocated on demand, with memories that are such views"),
+    ("pooling", "In a pool, with memories that are copied from the artifact"),
+    ("recreate-instance", "Allocated on demand, with memories that are copied: very slow"),
+    ("legacy-instance-reuse", "One instance, reset instead of made anew; deprecated, use one of the others"),
+];
+
+#[cfg(any(feature = "run", feature = "wast"))]
+fn strategies() -> impl TypedValueParser<Value = InstantiationStrategy> {
+    let values = STRATEGIES.iter().map(|(name, meaning)| PossibleValue::new(*name).help(*meaning));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<InstantiationStrategy>())
 }
 
 /// What the compiler can make.
@@ -279,6 +301,13 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[cfg(any(feature = "run", feature = "wast"))]
+    #[test]
+    fn every_strategy_of_the_loader_has_a_meaning() {
+        let names: Vec<_> = InstantiationStrategy::ALL.iter().map(|strategy| strategy.to_string()).collect();
+        assert_eq!(names, STRATEGIES.map(|(name, _)| name));
     }
 
     #[test]

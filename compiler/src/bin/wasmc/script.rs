@@ -1,17 +1,17 @@
 //! `wasmc wast`: runs test scripts.
 
-use crate::args::{Strategy, WastArgs};
+use crate::args::WastArgs;
 use crate::log::{chain, count};
 use crate::{input, load, output::print};
 use std::fmt::Write;
 use std::process::ExitCode;
 use wasmc::Target;
-use wasmc::wast::Runner;
+use wasmc::wast::{Runner, Setup};
+use wasmc_loader::{Config, InstanceLimits};
 
 /// Runs all scripts, a line for each, and fails if something in them did.
 pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
-    // The loader's only one so far, so there is nothing to configure.
-    let Strategy::OnDemand = args.strategy;
+    let setup = setup(args);
     let runner = Runner::new(args.code.options(Target::default(), &args.cpu)?, load::compiled);
     let (mut passed, mut failed) = (0, 0);
     for path in &args.inputs {
@@ -26,10 +26,10 @@ pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
                 continue;
             }
         };
-        let outcome = runner.run(&script);
+        let outcome = runner.run(&script, &setup);
         passed += outcome.passed;
         failed += outcome.failures.len();
-        if !args.quiet || !outcome.is_success() {
+        if !args.log.quiet || !outcome.is_success() {
             let (passed, failures) = (outcome.passed, outcome.failures.len());
             let mut text = format!("{}: {} passed, {failures} failed\n", path.display(), assertions(passed));
             for failure in &outcome.failures {
@@ -42,6 +42,15 @@ pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
         print(format!("{} files: {} passed, {failed} failed\n", args.inputs.len(), assertions(passed)).as_bytes())?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What scripts run on. A pool has to hold all instances of a script, since it
+/// drops none before it ends.
+fn setup(args: &WastArgs) -> Setup {
+    let mut config = Config::new();
+    let limits = InstanceLimits { tables: 20, table_elements: 100_000, memories: 8, ..InstanceLimits::default() };
+    config.allocation_strategy(limits).instantiation_strategy(args.strategy.strategy);
+    Setup { config }
 }
 
 fn assertions(number: usize) -> String {

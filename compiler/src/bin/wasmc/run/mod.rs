@@ -17,6 +17,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let ctx = context(args)?;
     let mut config = Config::new();
     config.wasm_backtrace_max_frames(report::MAX_FRAMES).debugger(args.code.debug || traced());
+    config.instantiation_strategy(args.strategy.strategy);
     let engine = Engine::new(&config).map_err(report::error)?;
     let module = module(args, &engine)?;
     let mut linker: Linker<WasiCtx> = Linker::new(&engine);
