@@ -6,6 +6,7 @@ mod entities;
 mod linking;
 mod loading;
 mod process;
+mod stores;
 mod traps;
 
 use wasmc_loader::{Engine, Instance, Linker, Module, Store};
