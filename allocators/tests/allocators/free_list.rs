@@ -211,16 +211,19 @@ fn addresses_that_are_no_block_have_no_index() {
 
 #[test]
 fn a_block_that_goes_back_twice_is_noticed() {
-    let list = FreeList::slab(Ledger::new(), layout(8, 8), 2, Lifo::new()).unwrap();
-    let (index, block) = list.take().unwrap();
+    let list = FreeList::slab(Ledger::new(), layout(8, 8), 3, Lifo::new()).unwrap();
+    let [(first, block), (second, _)] = [(); 2].map(|()| list.take().unwrap());
     // SAFETY: the first time is right, and the second one is refused.
-    unsafe { list.give_back(index) };
+    unsafe { list.give_back(first) };
     let again = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as above.
         unsafe { list.deallocate(block.cast(), layout(8, 8)) }
     }));
-    assert!(again.is_err());
-    assert_eq!((list.in_use(), list.take().unwrap().0, list.take().unwrap().0), (0, index, BlockIndex::new(1)));
+    let message = again.unwrap_err().downcast::<String>().unwrap();
+    assert_eq!(*message, "block 0 was given back, but it is not in use");
+    assert_eq!((list.in_use(), list.count()), (1, 3));
+    let rest = [(); 2].map(|()| list.take().unwrap().0);
+    assert!(rest == [first, BlockIndex::new(2)] && !rest.contains(&second));
 }
 
 #[test]
