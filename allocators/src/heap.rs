@@ -55,3 +55,19 @@ unsafe impl Allocator for HeapAllocator {
         block(unsafe { alloc::realloc(old_block.as_ptr(), old, at_least.size()) }, new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, at_least_one_byte};
+
+    /// To ask the global heap for no bytes would be undefined behaviour, which
+    /// works most of the time.
+    #[test]
+    fn the_global_heap_is_never_asked_for_no_bytes() {
+        for (size, align) in [(0, 1), (0, 4096), (1, 1), (100, 8)] {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            let asked = at_least_one_byte(layout).unwrap();
+            assert_eq!((asked.size(), asked.align()), (size.max(1), align));
+        }
+    }
+}

@@ -18,16 +18,23 @@ struct Account {
     live: BTreeMap<usize, Layout>,
     /// How many blocks it will still give out.
     left: usize,
+    /// How often there was none.
+    refused: usize,
 }
 
 impl Ledger {
     pub fn new() -> Ledger {
-        Ledger { account: Mutex::new(Account { live: BTreeMap::new(), left: usize::MAX }) }
+        Ledger { account: Mutex::new(Account { live: BTreeMap::new(), left: usize::MAX, refused: 0 }) }
     }
 
     /// From now on it gives out `left` blocks and then no more.
     pub fn limit(&self, left: usize) {
         self.account.lock().unwrap().left = left;
+    }
+
+    /// How often it had no block because of the limit.
+    pub fn refused(&self) -> usize {
+        self.account.lock().unwrap().refused
     }
 
     /// How many blocks are given out.
@@ -40,7 +47,11 @@ impl Ledger {
 unsafe impl Allocator for Ledger {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         let mut account = self.account.lock().unwrap();
-        account.left = account.left.checked_sub(1).ok_or(AllocError::OutOfMemory { layout })?;
+        let Some(left) = account.left.checked_sub(1) else {
+            account.refused += 1;
+            return Err(AllocError::OutOfMemory { layout });
+        };
+        account.left = left;
         let block = HeapAllocator.allocate(layout)?;
         assert_eq!(account.live.insert(block.cast::<u8>().addr().get(), layout), None, "a block is given out twice");
         Ok(block)
