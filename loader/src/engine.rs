@@ -2,11 +2,10 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::registry::TypeRegistry;
 use crate::sys;
-use crate::types::{FuncType, ValType};
 use crate::vm::shared::{Lease, Shared};
-use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 
 /// What modules and stores share: settings, and the identity of types.
@@ -19,43 +18,7 @@ pub struct Engine(pub(crate) Shared<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     config: Config,
-    types: Mutex<Types>,
-}
-
-/// The function types that the engine has seen. Compiled code compares ids
-/// only, so no two types may have the same one.
-#[derive(Debug, Default)]
-struct Types {
-    encodings: HashMap<u64, Box<[u8]>>,
-    /// Ids of the host's types, which are expensive to compute.
-    ids: HashMap<FuncType, u64>,
-}
-
-/// Two different function types have the same id.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the function types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine"
-)]
-struct TypeCollision {
-    first: String,
-    second: String,
-    id: u64,
-}
-
-impl Types {
-    fn register(&mut self, id: u64, encoding: &[u8]) -> Result<()> {
-        match self.encodings.get(&id) {
-            Some(known) if **known == *encoding => Ok(()),
-            Some(known) => {
-                let show = |bytes| FuncType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
-                Err(Error::new(TypeCollision { first: show(known), second: show(encoding), id }))
-            }
-            None => {
-                self.encodings.insert(id, encoding.into());
-                Ok(())
-            }
-        }
-    }
+    types: TypeRegistry,
 }
 
 impl Default for Engine {
@@ -86,7 +49,7 @@ impl Engine {
         }
         sys::signals::install(crate::vm::traps::decide)
             .map_err(|e| Error::new(e).context("cannot install the signal handlers that traps need"))?;
-        Ok(Engine(Shared::new(Inner { config: config.clone(), types: Mutex::default() })))
+        Ok(Engine(Shared::new(Inner { config: config.clone(), types: TypeRegistry::default() })))
     }
 
     /// The settings.
@@ -123,43 +86,9 @@ impl Engine {
         if self.0.config.wasm_backtrace { self.0.config.wasm_backtrace_max_frames } else { 0 }
     }
 
-    /// Notes a module's types.
-    ///
-    /// # Errors
-    /// If one has the id of another type that the engine has seen.
-    pub(crate) fn register_types<'a>(&self, types: impl Iterator<Item = (u64, &'a [u8])>) -> Result<()> {
-        let mut known = self.0.types.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, encoding) in types {
-            known.register(id, encoding)?;
-        }
-        Ok(())
-    }
-
-    /// The type with this id, if the engine has seen it.
-    pub(crate) fn func_type(&self, id: u64) -> Option<FuncType> {
-        let known = self.0.types.lock().unwrap_or_else(PoisonError::into_inner);
-        FuncType::decode(known.encodings.get(&id)?).ok()
-    }
-
-    /// Whether this is the id of the type with these parameters and results.
-    pub(crate) fn is_type(&self, id: u64, params: &[ValType], results: &[ValType]) -> bool {
-        let known = self.0.types.lock().unwrap_or_else(PoisonError::into_inner);
-        known.encodings.get(&id).is_some_and(|encoding| FuncType::is_encoding(encoding, params, results))
-    }
-
-    /// The id of a type of the host's.
-    ///
-    /// # Errors
-    /// If it is that of another type that the engine has seen.
-    pub(crate) fn type_id(&self, ty: &FuncType) -> Result<u64> {
-        let mut known = self.0.types.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = known.ids.get(ty) {
-            return Ok(*id);
-        }
-        let id = ty.id().0;
-        known.register(id, &ty.encode())?;
-        known.ids.insert(ty.clone(), id);
-        Ok(id)
+    /// The function types that the engine has seen.
+    pub(crate) fn types(&self) -> &TypeRegistry {
+        &self.0.types
     }
 }
 
@@ -203,16 +132,6 @@ fn detect() -> CpuFeatures {
 mod tests {
     use super::*;
     use wasmc_artifacts::abi::CPU_FEATURES;
-
-    #[test]
-    fn two_types_with_one_id_are_refused_and_named() {
-        let engine = Engine::default();
-        let (a, b) = (FuncType::new([ValType::I32], []), FuncType::new([], [ValType::F64]));
-        engine.register_types([(7, &*a.encode())].into_iter()).unwrap();
-        engine.register_types([(7, &*a.encode())].into_iter()).unwrap();
-        let error = engine.register_types([(7, &*b.encode())].into_iter()).unwrap_err().to_string();
-        assert!(error.contains("(i32) -> ()") && error.contains("() -> (f64)"), "{error}");
-    }
 
     #[cfg(target_arch = "x86_64")]
     #[test]

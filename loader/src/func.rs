@@ -30,7 +30,7 @@ impl Func {
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
         let opaque = &mut store.as_context_mut().0.opaque;
-        let id = opaque.engine.type_id(&ty).unwrap_or_else(|e| panic!("{e:#}"));
+        let id = opaque.engine.types().id(&ty).unwrap_or_else(|e| panic!("{e:#}"));
         HostFunc::install(opaque, Arc::new(HostFuncDef::untyped::<T>(ty, id, func)))
     }
 
@@ -46,7 +46,7 @@ impl Func {
     ) -> Func {
         let opaque = &mut store.as_context_mut().0.opaque;
         let engine = &opaque.engine;
-        let def = func.into_def(&mut |ty| engine.type_id(ty).unwrap_or_else(|e| panic!("{e:#}")));
+        let def = func.into_def(&mut |ty| engine.types().id(ty).unwrap_or_else(|e| panic!("{e:#}")));
         HostFunc::install(opaque, Arc::new(def.0))
     }
 
@@ -92,7 +92,7 @@ impl Func {
 
     pub(crate) fn ty_in(&self, store: &StoreOpaque) -> FuncType {
         let id = self.0.get(store).type_id.get();
-        let ty = store.engine.func_type(id);
+        let ty = store.engine.types().encoding(id).and_then(|encoding| FuncType::decode(encoding).ok());
         debug_assert!(ty.is_some(), "type {id:016x} of a function is not registered");
         ty.unwrap_or_else(|| FuncType::new([], []))
     }

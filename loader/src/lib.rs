@@ -37,6 +37,7 @@ mod linking;
 mod memory;
 mod module;
 mod pre;
+mod registry;
 mod store;
 mod strategy;
 #[allow(unsafe_code, reason = "system calls and signal handlers")]

@@ -115,7 +115,7 @@ impl<T: 'static> Linker<T> {
     ) -> Result<&mut Self> {
         let (engine, mut failure) = (self.engine.clone(), None);
         let def = func.into_def(&mut |ty| {
-            engine.type_id(ty).unwrap_or_else(|e| {
+            engine.types().id(ty).unwrap_or_else(|e| {
                 failure = Some(e);
                 0
             })

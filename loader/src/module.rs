@@ -100,7 +100,7 @@ impl Module {
         let slots = Slots::new(slot, engine.spare_slots());
         let artifact = code.artifact();
         let types = artifact.tables().types;
-        engine.register_types(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
+        engine.types().register(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
         let announced = if engine.config().debugger { debugger::announce(&code) } else { None };
         let id = handle::unique_id().get();

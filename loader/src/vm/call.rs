@@ -42,7 +42,8 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     /// The function, if it has this type.
     pub(crate) fn checked(store: &StoreOpaque, func: Func) -> Option<Self> {
         let id = func.0.get(store).type_id.get();
-        store.engine.is_type(id, Params::TYPES, Results::TYPES).then_some(TypedFunc { func, ty: PhantomData })
+        let encoding = store.engine.types().encoding(id)?;
+        FuncType::is_encoding(encoding, Params::TYPES, Results::TYPES).then_some(TypedFunc { func, ty: PhantomData })
     }
 
     /// The function without its type.

@@ -1,0 +1,195 @@
+//! The function types that an engine has seen. Compiled code compares ids
+//! only, so no two types may have the same one.
+//!
+//! Types are looked up by every thread that calls functions, and are added
+//! when a module is loaded or a host function defined. So looking one up takes
+//! no lock and writes nothing: entries stay where they are for ever, in tables
+//! of which each is twice as large as the one before it.
+
+use crate::error::{Error, Result};
+use crate::types::FuncType;
+use crate::vm::shared::Padded;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Entries of the first table.
+const SMALLEST: usize = 64;
+
+/// Enough for more types than there is memory for.
+const TABLES: usize = 40;
+
+struct Entry {
+    id: u64,
+    encoding: Box<[u8]>,
+}
+
+/// A hash table with linear probing; at least one in four places is empty.
+type Table = Box<[OnceLock<Entry>]>;
+
+/// What only those need who add types.
+#[derive(Default)]
+struct Additions {
+    /// Number of tables, and of entries in the last one.
+    tables: usize,
+    entries: usize,
+    /// Ids of the host's types, which are expensive to compute.
+    ids: HashMap<FuncType, u64>,
+}
+
+/// The function types that an engine has seen, by id.
+pub(crate) struct TypeRegistry {
+    /// Randomly keyed, so that nobody can choose types that collide in it.
+    hasher: RandomState,
+    tables: [OnceLock<Table>; TABLES],
+    additions: Padded<Mutex<Additions>>,
+}
+
+/// Two different function types have the same id.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the function types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine"
+)]
+struct TypeCollision {
+    first: String,
+    second: String,
+    id: u64,
+}
+
+impl Default for TypeRegistry {
+    fn default() -> Self {
+        TypeRegistry {
+            hasher: RandomState::new(),
+            tables: [const { OnceLock::new() }; TABLES],
+            additions: Padded::default(),
+        }
+    }
+}
+
+impl TypeRegistry {
+    /// The places of a table where an entry can be, the likeliest one first.
+    fn places<'t>(&self, table: &'t [OnceLock<Entry>], id: u64) -> impl Iterator<Item = &'t OnceLock<Entry>> {
+        let (before, from) = table.split_at(self.hasher.hash_one(id) as usize & (table.len() - 1));
+        from.iter().chain(before)
+    }
+
+    /// The encoding of the type with this id, if the engine has seen it.
+    pub(crate) fn encoding(&self, id: u64) -> Option<&[u8]> {
+        self.tables.iter().map_while(OnceLock::get).find_map(|table| {
+            let mut entries = self.places(table, id).map_while(OnceLock::get);
+            Some(&*entries.find(|entry| entry.id == id)?.encoding)
+        })
+    }
+
+    fn add(&self, additions: &mut Additions, id: u64, encoding: &[u8]) -> Result<()> {
+        if let Some(known) = self.encoding(id) {
+            if *known == *encoding {
+                return Ok(());
+            }
+            let show = |bytes| FuncType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
+            return Err(Error::new(TypeCollision { first: show(known), second: show(encoding), id }));
+        }
+        let size = |tables: usize| SMALLEST << tables.saturating_sub(1);
+        if additions.tables == 0 || additions.entries >= size(additions.tables) / 4 * 3 {
+            (additions.tables, additions.entries) = (additions.tables + 1, 0);
+        }
+        let table = self.tables[additions.tables - 1]
+            .get_or_init(|| (0..size(additions.tables)).map(|_| OnceLock::new()).collect());
+        let entry = Entry { id, encoding: encoding.into() };
+        let added = self.places(table, id).find(|place| place.get().is_none()).is_some_and(|p| p.set(entry).is_ok());
+        debug_assert!(added, "a table that is not full has room, and only who holds the lock adds to it");
+        additions.entries += 1;
+        Ok(())
+    }
+
+    fn additions(&self) -> std::sync::MutexGuard<'_, Additions> {
+        self.additions.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in types with their ids.
+    ///
+    /// # Errors
+    /// If one has the id of another type.
+    pub(crate) fn register<'a>(&self, types: impl Iterator<Item = (u64, &'a [u8])>) -> Result<()> {
+        let mut additions = self.additions();
+        for (id, encoding) in types {
+            self.add(&mut additions, id, encoding)?;
+        }
+        Ok(())
+    }
+
+    /// The id of a type of the host's.
+    ///
+    /// # Errors
+    /// If it is that of another type.
+    pub(crate) fn id(&self, ty: &FuncType) -> Result<u64> {
+        let mut additions = self.additions();
+        if let Some(id) = additions.ids.get(ty) {
+            return Ok(*id);
+        }
+        let id = ty.id().0;
+        self.add(&mut additions, id, &ty.encode())?;
+        additions.ids.insert(ty.clone(), id);
+        Ok(id)
+    }
+}
+
+impl fmt::Debug for TypeRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.tables.iter().filter_map(OnceLock::get).flatten().filter_map(OnceLock::get);
+        f.debug_list().entries(entries.map(|entry| format!("{:016x}", entry.id))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ValType;
+    use std::thread;
+
+    #[test]
+    fn two_types_with_one_id_are_refused_and_named() {
+        let types = TypeRegistry::default();
+        let (a, b) = (FuncType::new([ValType::I32], []), FuncType::new([], [ValType::F64]));
+        types.register([(7, &*a.encode())].into_iter()).unwrap();
+        types.register([(7, &*a.encode())].into_iter()).unwrap();
+        let error = types.register([(7, &*b.encode())].into_iter()).unwrap_err().to_string();
+        assert!(error.contains("(i32) -> ()") && error.contains("() -> (f64)"), "{error}");
+        assert_eq!(types.encoding(7), Some(&*a.encode()));
+    }
+
+    #[test]
+    fn a_type_of_the_host_has_the_id_that_it_is_found_by() {
+        let types = TypeRegistry::default();
+        let ty = FuncType::new([ValType::I32, ValType::I64], [ValType::F32]);
+        let id = types.id(&ty).unwrap();
+        assert_eq!((types.id(&ty).unwrap(), ty.id().0), (id, id));
+        assert_eq!(FuncType::decode(types.encoding(id).unwrap()).unwrap(), ty);
+        assert_eq!(types.encoding(id ^ 1), None);
+    }
+
+    #[test]
+    fn every_type_is_found_while_others_are_added() {
+        const COUNT: u64 = 5000;
+        let types = TypeRegistry::default();
+        let encoding = |id: u64| id.to_le_bytes();
+        thread::scope(|scope| {
+            for part in 0..2 {
+                let types = &types;
+                scope.spawn(move || {
+                    for id in (0..COUNT).filter(|id| id % 2 == part) {
+                        types.register([(id, &encoding(id)[..])].into_iter()).unwrap();
+                        for known in [part, part + (id - part) / 4 * 2, id] {
+                            assert_eq!(types.encoding(known), Some(&encoding(known)[..]), "{known} after {id}");
+                        }
+                    }
+                });
+            }
+        });
+        assert!((0..COUNT).all(|id| types.encoding(id) == Some(&encoding(id)[..])));
+        assert_eq!(types.encoding(COUNT), None);
+        let entries = types.tables.iter().filter_map(OnceLock::get).flatten().filter(|e| e.get().is_some());
+        assert_eq!(entries.count() as u64, COUNT);
+    }
+}
