@@ -137,7 +137,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let id = self.engine.type_id(&ty)?;
+        let id = self.engine.types().id(&ty)?;
         self.insert_host(module, name, HostFuncDef::untyped::<T>(ty, id, func))
     }
 
