@@ -130,7 +130,6 @@ fn detect() -> CpuFeatures {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wasmc_artifacts::abi::CPU_FEATURES;
 
     #[cfg(target_arch = "x86_64")]
