@@ -9,6 +9,7 @@
 //! instance is restored before each call, the peer has nothing like it, and
 //! instantiates on demand with copy-on-write memories.
 
+use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use crate::guests::Guest;
 use crate::report::Better;
 use crate::requests::tuned;
 use crate::runtime::{Allocation, Runtime, Starter, Strategy, Tuning, Work};
-use crate::sample::{Pair, Sampler, rounds};
+use crate::sample::{Pair, Plan, Sampler, rounds};
 
 const GROUP: &str = "strategies";
 
@@ -49,6 +50,8 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
             }
         }
     }
+    let gain = machine(bench.plan(12, 40, Duration::from_secs(4)))?;
+    bench.report.remark(&format!("two threads over one on this machine now, arithmetic alone: {gain:.2} x"));
     bench.report.remark("legacy-instance-reuse: the peer instantiates on demand with copy-on-write memories");
     Ok(())
 }
@@ -128,6 +131,46 @@ fn report<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>, title: &str, wanted: 
 
 fn per_side(pair: Pair, map: impl Fn(f64) -> f64) -> Pair {
     Pair { ours: map(pair.ours), peer: map(pair.peer), tuned: pair.tuned.map(map) }
+}
+
+/// How much more two threads get done than one where they share nothing: cores
+/// may be halves of one, and others may use them.
+fn machine(plan: Plan) -> Result<f64> {
+    let crew = Crew::new(Arithmetic, Strategy::default(), CALLS[0])?;
+    let crew = &crew;
+    let mut samplers = [1, 2].map(|threads| -> Sampler<'_> { Box::new(move || crew.microseconds(threads)) });
+    let medians = rounds(plan, &mut samplers)?;
+    Ok(2.0 * medians[0] / medians[1])
+}
+
+/// Stands in for instances where only the machine is of interest.
+struct Arithmetic;
+
+impl Starter for Arithmetic {
+    type Kept = ();
+
+    /// A few microseconds of multiplications, each waiting for the one before.
+    fn life(&self, _: Work) -> Result<()> {
+        let product = (0..1000_u64).fold(1, |product: u64, step| black_box(product.wrapping_mul(step | 1)));
+        black_box(product);
+        Ok(())
+    }
+
+    fn keep(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn serve(&self, (): &mut (), work: Work) -> Result<()> {
+        self.life(work)
+    }
+
+    fn renew(&self, (): &mut ()) -> Result<()> {
+        Ok(())
+    }
+
+    fn marks(&self, (): &mut (), _: Work) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
 }
 
 /// Threads that serve requests from one engine.
