@@ -28,7 +28,9 @@ unsafe impl Sync for Chunk {}
 /// Where a block for `layout` comes to lie in a chunk of `size` bytes at
 /// `address`, of which `used` are used; `None` if there is no room.
 fn place(address: usize, used: usize, size: usize, layout: Layout) -> Option<Range<usize>> {
-    let start = address.checked_add(used)?.checked_next_multiple_of(layout.align())? - address;
+    // Rounded up to the alignment, a power of two.
+    let mask = layout.align() - 1;
+    let start = (address.checked_add(used)?.checked_add(mask)? & !mask) - address;
     let end = start.checked_add(occupied(layout))?;
     (end <= size).then_some(start..end)
 }
@@ -100,7 +102,7 @@ impl Chunk {
     /// Resizes a block, which is in here, without moving it: always if it does
     /// not become larger, otherwise if it is the last one and there is room.
     pub(super) fn resize(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
-        if !block.addr().get().is_multiple_of(new.align()) {
+        if block.addr().get() & (new.align() - 1) != 0 {
             return None;
         }
         let offset = self.offset(block);
