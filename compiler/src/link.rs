@@ -72,7 +72,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
     let mut symbols = HashMap::new();
     let mut relocations: Vec<(u32, Vec<Relocation>)> = Vec::new();
     for function in compiled {
-        image.text.resize(image.text.len().next_multiple_of(function.alignment as usize), filler);
+        image.text.resize(place(image.text.len(), &function), filler);
         let offset = text_offset(image.text.len())?;
         image.text.extend_from_slice(&function.code);
         match function.item {
@@ -101,6 +101,23 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         }
     }
     Ok(image)
+}
+
+/// Where a function begins that comes after `end` bytes of text.
+///
+/// Entry stubs do not cross the boundary of a page, whatever its size is: if a
+/// page of an artifact gets lost, the loader finds either the whole stub there
+/// or nothing of it.
+fn place(end: usize, function: &CompiledFunction) -> usize {
+    const SMALLEST_PAGE: usize = 4096;
+    let (alignment, length) = (function.alignment as usize, function.code.len());
+    let start = end.next_multiple_of(alignment);
+    let is_entry = matches!(function.item, Item::Stub(Stub::NativeEntry(_) | Stub::ArrayEntry(_)));
+    if is_entry && length <= SMALLEST_PAGE && start % SMALLEST_PAGE + length > SMALLEST_PAGE {
+        start.next_multiple_of(SMALLEST_PAGE)
+    } else {
+        start
+    }
 }
 
 fn missing(symbol: Symbol) -> Error {

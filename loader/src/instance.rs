@@ -101,9 +101,10 @@ impl Instance {
         mut store: impl AsContextMut,
         name: &str,
     ) -> Result<TypedFunc<Params, Results>> {
-        let func = self
-            .get_func(&mut store, name)
-            .ok_or_else(|| Error::msg(format!("the instance exports no function `{name}`")))?;
+        let func = self.get_func(&mut store, name);
+        // Names can be lost with the file.
+        self.data(&store.as_context().0.opaque).module().intact()?;
+        let func = func.ok_or_else(|| Error::msg(format!("the instance exports no function `{name}`")))?;
         func.typed(store.as_context()).map_err(|e| e.context(format!("cannot call the export `{name}`")))
     }
 
@@ -141,10 +142,19 @@ pub(crate) fn instantiate<T: 'static>(
     module: &Module,
     items: &Shared<Items>,
 ) -> Result<Instance> {
-    let opaque = &mut store.opaque;
-    if !crate::Engine::same(&opaque.engine, module.engine()) {
+    if !crate::Engine::same(&store.opaque.engine, module.engine()) {
         return Err(Error::msg("the module was loaded with another engine than the store was made with"));
     }
+    module.intact()?;
+    let instance = make(store, module, items);
+    // What was read of an artifact that got damaged meanwhile means nothing,
+    // an error included.
+    module.intact()?;
+    instance
+}
+
+fn make<T: 'static>(store: &mut StoreInner<T>, module: &Module, items: &Shared<Items>) -> Result<Instance> {
+    let opaque = &mut store.opaque;
     let instance = InstanceData::allocate(&opaque.state, module)?;
     provide(opaque, instance, items);
     let handle = Instance(instance.itself(&opaque.state));

@@ -333,8 +333,10 @@ impl<T: 'static> Linker<T> {
         let items = linking::resolve(module, false, |_, row| {
             let (from, name) = module.artifact().import_name(row);
             self.find(from, name).cloned()
-        })?;
-        Ok(InstancePre::new(module, items))
+        });
+        // Where names were lost with the file, nothing said of them helps.
+        module.intact()?;
+        Ok(InstancePre::new(module, items?))
     }
 
     /// Finds everything that a module imports, and instantiates it.

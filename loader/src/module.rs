@@ -5,7 +5,7 @@ use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType};
-use crate::vm::code::Code;
+use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
 use crate::vm::shared::{Lease, Shared};
 use crate::vm::slot::{MemoryPlan, SlotLayout, Slots};
@@ -177,6 +177,29 @@ impl Module {
         self.0.code.code_at(offset)
     }
 
+    /// Whether the artifact was truncated while it was mapped; see [`Code::damaged`].
+    #[inline]
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.0.code.damaged()
+    }
+
+    /// See [`Code::shortened`].
+    pub(crate) fn is_shortened(&self) -> bool {
+        self.0.code.shortened()
+    }
+
+    /// As an error, [`is_damaged`](Self::is_damaged).
+    #[inline]
+    pub(crate) fn intact(&self) -> Result<(), DamagedError> {
+        self.0.code.intact()
+    }
+
+    /// Watches a view of [`file`](Self::file), until the value is dropped; see
+    /// [`Code::watch`].
+    pub(crate) fn watch(&self, view: Range<usize>) -> Option<sys::Watch> {
+        self.0.code.watch(view)
+    }
+
     pub(crate) fn file(&self) -> &File {
         self.0.code.file()
     }
@@ -205,7 +228,7 @@ impl Module {
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
             })
         });
-        debug_assert!(ty.is_some(), "an import without a type passed the checks");
+        debug_assert!(ty.is_some() || self.is_damaged(), "an import without a type passed the checks");
         ty.unwrap_or_else(nothing)
     }
 

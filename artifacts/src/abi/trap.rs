@@ -64,6 +64,9 @@ traps! {
     ArrayOutOfBounds = 16, "out of bounds array access";
     /// The GC heap is full.
     AllocationTooLarge = 17, "allocation size too large";
+    /// The module's code, or what its memory or tables contain at first, can
+    /// no longer be read from the artifact.
+    ArtifactLost = 18, "the artifact file was truncated, or could not be read, while it was mapped";
 }
 
 impl std::fmt::Display for Trap {

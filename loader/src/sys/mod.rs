@@ -10,13 +10,15 @@
 //! * [`stack_bounds`]: where the current thread's stack ends;
 //! * [`random`]: random numbers;
 //! * [`Announced`]: code that debuggers know of;
-//! * [`signals`]: the process-wide handlers that turn faults into traps.
+//! * [`signals`]: the process-wide handlers that turn faults into traps;
+//! * [`Watch`], [`Damage`]: views of files that may shrink while mapped.
 //!
 //! What this is not: it knows nothing of modules, stores or traps.
 
 mod unix;
 
 pub(crate) use unix::{
-    Access, Announced, Region, anonymous_copy, anonymous_file, can_discard, can_tell_written, copy_on_write_works,
-    make_accessible, overlay, page_size, populate, random, signals, stack_bounds, thread_faults, written,
+    Access, Announced, Damage, Region, Watch, anonymous_copy, anonymous_file, can_discard, can_tell_written,
+    copy_on_write_works, make_accessible, note_loss, overlay, page_size, populate, random, signals, stack_bounds,
+    thread_faults, written,
 };

@@ -88,6 +88,8 @@ pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() ->
     }
     thread.current.set(state);
     state.context.host.set(host);
+    // Until the entry stub has noted its own, there is none to go back to.
+    state.context.entry_fp.set(0);
     let result = call();
     thread.current.set(ptr::null());
     result
@@ -113,6 +115,7 @@ fn nested<R>(
     };
     thread.current.set(state);
     context.host.set(host);
+    context.entry_fp.set(0);
     // With another store in between, the values are left over from a call
     // that is finished: they are restored all the same, but not walked.
     if previous == ptr::from_ref(state) {

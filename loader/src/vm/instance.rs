@@ -254,6 +254,13 @@ impl InstanceData {
         };
         let page = crate::sys::page_size();
         let end = memory.plan().initial.next_multiple_of(page);
+        let start = memory.base() as usize;
+        if let Some(watch) = self.module.watch(start..start + end) {
+            match memory.region() {
+                Some(_) => memory.watch.set(Some(watch)),
+                None => drop(self.slot.watch.set(watch)),
+            }
+        }
         let mut done = 0;
         for extent in self.module.artifact().tables().extents.iter().filter(|e| e.memory == defined) {
             let start = extent.position as usize;

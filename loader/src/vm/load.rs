@@ -1,6 +1,6 @@
 //! Opening artifacts: unsafe, because what is in them is executed.
 
-use super::code::{Code, CodeError};
+use super::code::{Code, CodeError, Source};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::module::Module;
@@ -21,11 +21,23 @@ impl Module {
     /// this process can. Open only files that `wasmc` made and that nobody
     /// else could have changed since. The file must not be changed as long as
     /// the module or an instance of it exists, since it stays mapped; to
-    /// replace it, write a new one and rename.
+    /// replace it, write a new one and rename. A file that gets shorter all
+    /// the same does not crash the process: what runs of the module ends with
+    /// [`Trap::ArtifactLost`](crate::Trap::ArtifactLost), and nothing new can
+    /// be made of it ([`DamagedError`](crate::DamagedError)). With
+    /// [`Config::sealed_artifacts`](crate::Config::sealed_artifacts) the file
+    /// is copied first, and may be changed afterwards.
     pub unsafe fn open(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         let path = path.as_ref();
-        // SAFETY: the caller's.
-        let module = File::open(path).map_err(Error::new).and_then(|file| unsafe { Self::from_file(engine, file) });
+        let module = File::open(path).map_err(Error::new).and_then(|file| {
+            let (file, source) = if engine.config().sealed_artifacts {
+                (sys::anonymous_copy(&file)?, Source::Unchangeable)
+            } else {
+                (file, Source::Path(path.into()))
+            };
+            // SAFETY: the caller's.
+            unsafe { Self::from_file(engine, file, source) }
+        });
         module.map_err(|e| e.context(format!("cannot load {}", path.display())))
     }
 
@@ -43,17 +55,20 @@ impl Module {
         Artifact::parse(bytes)?;
         let file = sys::anonymous_file(bytes).map_err(|e| Error::new(e).context("cannot make a file to map"))?;
         // SAFETY: the caller's; nobody else has the file.
-        unsafe { Self::from_file(engine, file) }
+        unsafe { Self::from_file(engine, file, Source::Unchangeable) }
     }
 
     /// # Safety
     /// As for `open`.
-    unsafe fn from_file(engine: &Engine, file: File) -> Result<Module> {
+    unsafe fn from_file(engine: &Engine, file: File, source: Source) -> Result<Module> {
         // SAFETY: the caller's.
-        let code = unsafe { Code::map(file) }.map_err(|e| match e {
+        let code = unsafe { Code::map(file, source) }.map_err(|e| match e {
             CodeError::System(e) => Error::new(e).context("cannot map the file"),
             CodeError::Format(e) => Error::new(e),
+            CodeError::Damaged(e) => Error::new(e),
         })?;
-        Module::of_code(engine, code)
+        let module = Module::of_code(engine, code)?;
+        module.intact()?;
+        Ok(module)
     }
 }

@@ -4,7 +4,7 @@ use super::handle::Stored;
 use super::slot::MemoryPlan;
 use super::structs::VMMemoryDef;
 use crate::store::{StoreInner, StoreOpaque};
-use crate::sys::{self, Region};
+use crate::sys::{self, Region, Watch};
 use crate::types::MemoryType;
 use std::cell::Cell;
 use std::io;
@@ -20,6 +20,8 @@ pub(crate) struct MemoryData {
     accessible: Cell<usize>,
     /// The next of the store's memories, for the fault handler.
     pub(super) next: Cell<*const MemoryData>,
+    /// Of the artifact's views in `region`; before it.
+    pub(super) watch: Cell<Option<Watch>>,
     /// Address space of its own, unless it lies in a slot.
     region: Option<Region>,
 }
@@ -48,6 +50,7 @@ impl MemoryData {
             plan,
             accessible: Cell::new(plan.initial.next_multiple_of(sys::page_size())),
             next: Cell::new(ptr::null()),
+            watch: Cell::new(None),
             region,
         }
     }

@@ -17,12 +17,12 @@
 //! as zeros: the kernel needs longer to set these up and to tear them down
 //! than for all the rest.
 
-use crate::sys::{self, Region};
+use crate::sys::{self, Region, Watch};
 use std::alloc::{self, Layout};
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmc_artifacts::abi::ContextLayout;
 
 /// A memory in numbers of bytes.
@@ -90,6 +90,8 @@ enum Backing {
 /// A slot, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// Of the artifact's views in its memory; before `backing`, which they are in.
+    pub(super) watch: OnceLock<Watch>,
     backing: Backing,
     vmctx: NonNull<u8>,
 }
@@ -110,7 +112,7 @@ impl Slot {
         unsafe { region.make_accessible(layout.context.clone())? };
         // SAFETY: `vmctx` is inside the region.
         let vmctx = unsafe { region.start().add(layout.vmctx) };
-        Ok(Slot { backing: Backing::Mapped(region), vmctx })
+        Ok(Slot { watch: OnceLock::new(), backing: Backing::Mapped(region), vmctx })
     }
 
     fn on_heap(layout: &SlotLayout) -> io::Result<Slot> {
@@ -120,7 +122,7 @@ impl Slot {
         // SAFETY: the size is not 0.
         let start = NonNull::new(unsafe { alloc::alloc_zeroed(heap) }).ok_or_else(out_of_memory)?;
         let vmctx = NonNull::new(start.as_ptr().wrapping_add(layout.size + layout.guard)).ok_or_else(out_of_memory)?;
-        Ok(Slot { backing: Backing::Heap(start, heap), vmctx })
+        Ok(Slot { watch: OnceLock::new(), backing: Backing::Heap(start, heap), vmctx })
     }
 
     /// The context pointer.

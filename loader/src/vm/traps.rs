@@ -10,6 +10,7 @@
 
 use super::activation;
 use super::state::{StoreState, Suspended};
+use crate::sys;
 use crate::sys::signals::{Fault, Registers};
 use wasmc_artifacts::abi::Trap;
 
@@ -23,10 +24,16 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
     let pc = fault.registers.pc;
     let instance = state.code_list().find(|instance| instance.module().text().contains(&pc))?;
     let module = instance.module();
+    if fault.lost && fault.address.is_some_and(sys::note_loss) || module.is_damaged() {
+        return state.abandon(fault);
+    }
     let listed = module.artifact().trap_at((pc - module.text().start) as u32);
     let trap = match (listed, fault.address) {
         (Some(trap), _) => trap,
         (None, Some(address)) if state.is_memory(address) => Trap::MemoryOutOfBounds,
+        // The table of traps may have been found lost just now, or the code
+        // is zeros.
+        _ if module.is_damaged() || module.is_shortened() => return state.abandon(fault),
         _ => return None,
     };
     state.trap.set(Some(trap));
@@ -37,7 +44,82 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
         pc: context.entry_pc.get() as usize,
         sp: context.entry_sp.get() as usize,
         fp: context.entry_fp.get() as usize,
+        ..fault.registers
     })
+}
+
+impl StoreState {
+    /// Ends code that has lost pages it needs. The entry stub, to which traps
+    /// go otherwise, may be among them.
+    #[cold]
+    fn abandon(&self, fault: Fault) -> Option<Registers> {
+        let context = &self.context;
+        let entered = context.entry_fp.get() != 0;
+        let registers = if entered {
+            Registers {
+                pc: leave as *const () as usize,
+                sp: context.entry_sp.get() as usize,
+                fp: context.entry_fp.get() as usize,
+                ..fault.registers
+            }
+        } else if fault.address == Some(fault.registers.pc) {
+            // The entry stub itself cannot be executed. It is within one page,
+            // so this is its first instruction.
+            // SAFETY: no instruction of the stub was executed.
+            unsafe { fault.registers.returned() }
+        } else {
+            return None;
+        };
+        // If the code was about to be left for another reason, that one stays.
+        if context.pending.replace(1) == 0 {
+            self.trap.set(Some(Trap::ArtifactLost));
+            self.frame_count.set(0);
+            if entered {
+                self.capture(Some(fault.registers.pc), fault.registers.fp);
+            }
+        }
+        Some(registers)
+    }
+}
+
+/// Does what an entry stub does last, given its frame pointer: gives the
+/// caller its registers back, which the stub has saved below its frame
+/// pointer, and returns.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn leave() {
+    std::arch::naked_asm!(
+        "mov rbx, [rbp - 48]",
+        "mov r12, [rbp - 40]",
+        "mov r13, [rbp - 32]",
+        "mov r14, [rbp - 24]",
+        "mov r15, [rbp - 16]",
+        "mov rsp, rbp",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// Does what an entry stub does last, given its frame pointer: gives the
+/// caller its registers back, which the stub has saved below its frame
+/// pointer, and returns.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn leave() {
+    std::arch::naked_asm!(
+        "sub sp, x29, #144",
+        "ldp d8, d9, [sp], #16",
+        "ldp d10, d11, [sp], #16",
+        "ldp d12, d13, [sp], #16",
+        "ldp d14, d15, [sp], #16",
+        "ldp x19, x20, [sp], #16",
+        "ldp x21, x22, [sp], #16",
+        "ldp x23, x24, [sp], #16",
+        "ldp x25, x26, [sp], #16",
+        "ldp x27, x28, [sp], #16",
+        "ldp x29, x30, [sp], #16",
+        "ret",
+    )
 }
 
 impl StoreState {

@@ -8,6 +8,7 @@ mod loading;
 mod process;
 mod stores;
 mod traps;
+mod truncation;
 
 use wasmc_loader::{Engine, Instance, Linker, Module, Store};
 

@@ -49,6 +49,18 @@ pub(crate) unsafe fn make_accessible(at: *mut u8, length: usize) -> io::Result<(
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Takes the right to execute away from pages, which stay readable. Can be
+/// called by a signal handler.
+///
+/// # Safety
+/// The range consists of whole pages of the caller's, and faults of code that
+/// runs there are dealt with.
+pub(super) unsafe fn make_unexecutable(at: *mut u8, length: usize) {
+    // SAFETY: the caller's. A failure has no consequence but that the code
+    // goes on running.
+    unsafe { libc::mprotect(at.cast(), length, libc::PROT_READ) };
+}
+
 /// Reads and writes a byte of every page of `length` bytes from `start` on, so
 /// that each of them is present and private.
 ///

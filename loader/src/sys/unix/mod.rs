@@ -20,6 +20,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 mod ucontext;
+mod watch;
 
 #[cfg(all(target_os = "linux", not(feature = "portable-unix")))]
 use linux as system;
@@ -28,9 +29,10 @@ use portable as system;
 
 pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
-use mmap::touch;
 pub(crate) use mmap::{Access, Region, make_accessible, overlay, page_size};
+use mmap::{make_unexecutable, touch};
 pub(crate) use probe::copy_on_write_works;
 pub(crate) use random::random;
 pub(crate) use stack::stack_bounds;
 pub(crate) use system::{can_discard, can_tell_written, populate, thread_faults, written};
+pub(crate) use watch::{Damage, Watch, note_loss};

@@ -1,5 +1,6 @@
 //! The process-wide signal handlers that turn faults of compiled code into
-//! traps, and pass every other fault on to whoever was there before.
+//! traps, replace lost pages of files that are [watched](super::watch), and
+//! pass every other fault on to whoever was there before.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -16,6 +17,9 @@ pub(crate) struct Fault {
     pub(crate) registers: Registers,
     /// The address that could not be accessed, if the signal is about one.
     pub(crate) address: Option<usize>,
+    /// Whether the page is mapped, but what it shows does not exist any more:
+    /// so it is beyond the end of a file that was truncated.
+    pub(crate) lost: bool,
 }
 
 /// Decides about a fault: registers to go on with, or `None` if the fault is
@@ -87,9 +91,13 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
         let is_fault = is_fault((*info).si_code);
         if is_fault && let Some(decide) = *HANDLERS.decide.get() {
             let address = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then(|| (*info).si_addr() as usize);
-            let fault = Fault { registers: super::ucontext::read(context), address };
+            let lost = signal == libc::SIGBUS && (*info).si_code == libc::BUS_ADRERR;
+            let fault = Fault { registers: super::ucontext::read(context), address, lost };
             if let Some(registers) = decide(fault) {
                 super::ucontext::write(context, registers);
+                return;
+            }
+            if lost && address.is_some_and(super::watch::replace_lost) {
                 return;
             }
         }

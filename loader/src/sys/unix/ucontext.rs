@@ -11,6 +11,24 @@ pub(crate) struct Registers {
     pub(crate) sp: usize,
     /// Frame pointer.
     pub(crate) fp: usize,
+    /// Where a call returns to, before the callee has put it on the stack.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) link: usize,
+}
+
+impl Registers {
+    /// The registers with which a function returns none of whose instructions
+    /// was executed.
+    ///
+    /// # Safety
+    /// These are the registers at its first instruction.
+    pub(crate) unsafe fn returned(self) -> Registers {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the call has pushed the address to return to.
+        return Registers { pc: unsafe { *(self.sp as *const usize) }, sp: self.sp + 8, ..self };
+        #[cfg(target_arch = "aarch64")]
+        return Registers { pc: self.link, ..self };
+    }
 }
 
 /// The three places in a signal's context, by system and architecture.
@@ -62,7 +80,14 @@ pub(super) unsafe fn read(context: *mut c_void) -> Registers {
     // aligned for as long as the handler runs.
     unsafe {
         let (pc, sp, fp) = places!(context);
-        Registers { pc: *pc, sp: *sp, fp: *fp }
+        Registers {
+            pc: *pc,
+            sp: *sp,
+            fp: *fp,
+            // The register after the frame pointer, on every system.
+            #[cfg(target_arch = "aarch64")]
+            link: *fp.add(1),
+        }
     }
 }
 
