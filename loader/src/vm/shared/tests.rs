@@ -170,6 +170,7 @@ impl Witness {
 }
 
 type Probes = Shared<Probe>;
+type Task = fn(Probes, &Witness);
 
 fn two_shards(witness: &Witness) -> Probes {
     let shards = (0..2).map(|_| Padded(Count::new(0))).collect();
@@ -183,7 +184,7 @@ fn lease_in<T>(shard: usize, handle: &Shared<T>) -> Lease<Shared<T>> {
 
 /// Explores what threads do that each get a handle and a lease, and fails if
 /// the value is ever dropped too early, or not exactly once.
-fn explore(interruptions: usize, tasks: &[(usize, fn(Probes, &Witness))]) -> usize {
+fn explore(interruptions: usize, tasks: &[(usize, Task)]) -> usize {
     schedule::explore(interruptions, || {
         let witness = Witness::default();
         let first = two_shards(&witness);
