@@ -7,6 +7,7 @@ use crate::vm::handle::{StoreId, wrong_store};
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -112,13 +113,15 @@ pub(crate) struct ExternTable {
     /// Handles that were used before the table was last cleared.
     before: u32,
     values: Vec<Arc<dyn Any + Send + Sync>>,
-    by_address: HashMap<usize, NonZeroU32>,
+    /// Addresses are not for others to choose: a random hash, to be seeded for
+    /// every store, would protect from nothing.
+    by_address: HashMap<usize, NonZeroU32, BuildHasherDefault<DefaultHasher>>,
 }
 
 impl ExternTable {
     /// An empty table of a store.
     pub(crate) fn new(store: StoreId) -> ExternTable {
-        ExternTable { id: store, before: 0, values: Vec::new(), by_address: HashMap::new() }
+        ExternTable { id: store, before: 0, values: Vec::new(), by_address: HashMap::default() }
     }
 
     /// Drops all values. References made before are as foreign to the table as
