@@ -3,9 +3,12 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::registry::TypeRegistry;
+use crate::strategy::{InstanceAllocationStrategy, InstantiationStrategy, PoolMetrics};
 use crate::sys;
+use crate::vm::instance::Placement;
+use crate::vm::pool::Pool;
 use crate::vm::shared::{Lease, Shared};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 
 /// What modules and stores share: settings, and the identity of types.
@@ -18,6 +21,8 @@ pub struct Engine(pub(crate) Shared<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     config: Config,
+    placement: Placement,
+    pool: Option<Pool>,
     types: TypeRegistry,
 }
 
@@ -38,8 +43,9 @@ impl Engine {
     /// previous handlers what is not a trap of wasm code.
     ///
     /// # Errors
-    /// If the system refuses the handlers, or the machine has an architecture
-    /// that no artifact can be for.
+    /// If the system refuses the handlers, the machine has an architecture that
+    /// no artifact can be for, or a pool is larger than the address space
+    /// ([`PoolSizeError`](crate::PoolSizeError)).
     pub fn new(config: &Config) -> Result<Engine> {
         if Arch::host().is_none() {
             return Err(Error::msg(format!(
@@ -49,7 +55,52 @@ impl Engine {
         }
         sys::signals::install(crate::vm::traps::decide)
             .map_err(|e| Error::new(e).context("cannot install the signal handlers that traps need"))?;
-        Ok(Engine(Shared::new(Inner { config: config.clone(), types: TypeRegistry::default() })))
+        let view = config.copy_on_write && copy_on_write();
+        let pool = match &config.allocation {
+            InstanceAllocationStrategy::OnDemand => None,
+            InstanceAllocationStrategy::Pooling { strategy, instance_limits } => {
+                Some(Pool::new(config, *strategy, instance_limits)?)
+            }
+        };
+        let placement = Placement { pooled: pool.is_some(), view };
+        Ok(Engine(Shared::new(Inner { config: config.clone(), placement, pool, types: TypeRegistry::default() })))
+    }
+
+    /// The strategy that is really in force: where memories cannot be views of
+    /// artifacts, it is not the one that was asked for.
+    #[allow(deprecated, reason = "the deprecated strategy still works")]
+    pub fn instantiation_strategy(&self) -> InstantiationStrategy {
+        match (self.0.config.reuse_instances, self.0.placement) {
+            (true, _) => InstantiationStrategy::LegacyInstanceReuse,
+            (_, Placement { pooled: true, view: true }) => InstantiationStrategy::PoolingCopyOnWrite,
+            (_, Placement { pooled: true, view: false }) => InstantiationStrategy::Pooling,
+            (_, Placement { pooled: false, view: true }) => InstantiationStrategy::RecreateInstanceCopyOnWrite,
+            (_, Placement { pooled: false, view: false }) => InstantiationStrategy::RecreateInstance,
+        }
+    }
+
+    /// What the pool has done so far; `None` if there is no pool.
+    pub fn pool_metrics(&self) -> Option<PoolMetrics> {
+        self.pool().map(Pool::metrics)
+    }
+
+    /// Where instances live unless one is asked for another place.
+    pub(crate) fn placement(&self) -> Placement {
+        self.0.placement
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.0.pool.as_ref()
+    }
+
+    /// Why memories are not views of artifacts, if they are not.
+    pub(crate) fn why_copied(&self) -> Option<&'static str> {
+        match (self.0.placement.view, self.0.config.copy_on_write) {
+            (true, _) => None,
+            (false, false) => Some("copy-on-write is switched off in the engine's configuration"),
+            (false, true) => Some("copy-on-write does not work on this system"),
+        }
     }
 
     /// The settings.
@@ -69,12 +120,11 @@ impl Engine {
     }
 
     /// The module with this id is gone: whatever the engine keeps for its next
-    /// instances is of no use any more. An engine keeps nothing so far; slots
-    /// belong to the module.
-    pub(crate) fn forget_module(&self, _id: u64) {}
-
-    pub(crate) fn spare_slots(&self) -> usize {
-        self.0.config.spare_slots
+    /// instances is of no use any more.
+    pub(crate) fn forget_module(&self, id: u64) {
+        if let Some(pool) = self.pool() {
+            pool.forget(id);
+        }
     }
 
     pub(crate) fn stack_size(&self) -> usize {
@@ -90,6 +140,18 @@ impl Engine {
     pub(crate) fn types(&self) -> &TypeRegistry {
         &self.0.types
     }
+}
+
+/// Whether memories can be views of artifacts. Warns once if not.
+fn copy_on_write() -> bool {
+    static WARNED: Once = Once::new();
+    let works = sys::copy_on_write_works();
+    if !works {
+        WARNED.call_once(|| {
+            log::warn!("copy-on-write views of files do not work on this system: memories are copied instead");
+        });
+    }
+    works
 }
 
 /// The features of this machine's CPU that artifacts can require.

@@ -10,11 +10,10 @@ use crate::store::{AsContextMut, StoreContext, StoreContextMut, StoreInner, Stor
 use crate::table::Table;
 use crate::vm::global::Global;
 use crate::vm::handle::Stored;
-use crate::vm::init::InitError;
-use crate::vm::instance::InstanceData;
+use crate::vm::instance::{InstanceData, Placement};
+use crate::vm::lifecycle;
 use crate::vm::shared::{Lease, Shared};
 use crate::vm::typed::{WasmParams, WasmResults};
-use wasmc_artifacts::FormatError;
 use wasmc_artifacts::format::{self, ExternKind};
 
 /// An instance of a module; belongs to a store.
@@ -42,7 +41,34 @@ impl Instance {
         linking::check_stores(&inner.opaque, items.iter())?;
         let items = Shared::small(Items::new(items));
         linking::check_bound(&inner.opaque, module, &items)?;
-        instantiate(inner, module, &items)
+        module.check_limits()?;
+        let placement = module.engine().placement();
+        instantiate(inner, module, &items, placement)
+    }
+
+    /// Makes the instance as it was when it had just been instantiated:
+    /// content and size of the memories and tables that its module defines,
+    /// globals, and dropped segments. Then the start function runs again.
+    ///
+    /// Functions, memories and other handles of the instance stay valid. What
+    /// it imports from elsewhere is not reset; [`Store::reset`](crate::Store::reset)
+    /// does that too. Works also after a trap or a panic of a host function,
+    /// and costs much less than another instance.
+    ///
+    /// # Errors
+    /// [`ResetError`] if code of the store is running (a host function that it
+    /// called can ask for this); otherwise as when the instance was made. If
+    /// that happens the instance is in no particular state, and a later reset
+    /// may work.
+    ///
+    /// # Panics
+    /// If the instance belongs to another store.
+    pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
+        let inner = store.as_context_mut().0;
+        let own: *const InstanceData = self.data(&inner.opaque);
+        lifecycle::restore(&mut inner.opaque, |instance| std::ptr::eq(own, instance))?;
+        let index = self.data(&inner.opaque).index();
+        start(inner, index)
     }
 
     fn data<'a>(&self, store: &'a StoreOpaque) -> &'a InstanceData {
@@ -141,48 +167,64 @@ pub(crate) fn instantiate<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Module,
     items: &Shared<Items>,
+    placement: Placement,
 ) -> Result<Instance> {
     if !crate::Engine::same(&store.opaque.engine, module.engine()) {
         return Err(Error::msg("the module was loaded with another engine than the store was made with"));
     }
     module.intact()?;
-    let instance = make(store, module, items);
+    let instance = make(store, module, items, placement);
     // What was read of an artifact that got damaged meanwhile means nothing,
     // an error included.
     module.intact()?;
     instance
 }
 
-fn make<T: 'static>(store: &mut StoreInner<T>, module: &Module, items: &Shared<Items>) -> Result<Instance> {
+fn make<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    items: &Shared<Items>,
+    placement: Placement,
+) -> Result<Instance> {
     let opaque = &mut store.opaque;
-    let instance = InstanceData::allocate(&opaque.state, module)?;
+    let instance = InstanceData::allocate(&opaque.state, module, placement)?;
     provide(opaque, instance, items);
     let handle = Instance(instance.itself(&opaque.state));
-    instance.initialise().map_err(error)?;
-    let start = instance.start(&opaque.state);
+    instance.initialise()?;
     if !opaque.unadapted.is_empty() {
         let waiting = std::mem::take(&mut opaque.unadapted);
         opaque.unadapted = waiting.into_iter().filter(|host| !host.get(opaque).adapt(module)).collect();
     }
-    if let Some(start) = start {
-        Func(start.map_err(error)?).call_in(store, &[], &mut [])?;
-    }
+    let index = instance.index();
+    start(store, index)?;
     Ok(handle)
 }
 
-fn error(error: InitError) -> Error {
-    match error {
-        InitError::Trap(trap) => Error::new(trap),
-        InitError::Corrupt(what) => Error::new(FormatError::Corrupt { what }),
+/// Calls the start function of a store's instance, if there is one.
+pub(crate) fn start<T: 'static>(store: &mut StoreInner<T>, index: usize) -> Result<()> {
+    let state = &store.opaque.state;
+    match state.instance(index).and_then(|instance| instance.start(state)) {
+        Some(start) => Func(start?).call_in(store, &[], &mut []),
+        None => Ok(()),
     }
+}
+
+/// Why something cannot be reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResetError {
+    /// Code of the store is running.
+    #[error("cannot reset while a call into the store is active: let it return first")]
+    CallActive,
 }
 
 /// Puts what provides the imports into the instance.
 fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) {
-    if items.is_empty() {
+    let state = &store.state;
+    instance.keep_imports(Lease::of(items));
+    if instance.recall_imports(state, items) {
         return;
     }
-    let state = &store.state;
     let tables = instance.module().artifact().tables();
     let (mut funcs, mut table, mut global) = (0.., 0.., 0..);
     let next = |counter: &mut std::ops::RangeFrom<u32>| counter.next().unwrap_or_default();
@@ -199,5 +241,5 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
     if !memories.is_empty() {
         instance.import_memories(state, memories.into());
     }
-    instance.keep(Lease::of(items));
+    instance.filled_with(state, items);
 }

@@ -38,6 +38,7 @@ mod memory;
 mod module;
 mod pre;
 mod registry;
+mod resources;
 mod store;
 mod strategy;
 #[allow(unsafe_code, reason = "system calls and signal handlers")]
@@ -55,12 +56,13 @@ pub use engine::Engine;
 pub use error::{Context, Error, Result};
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
-pub use instance::Instance;
+pub use instance::{Instance, ResetError};
 pub use linker::Linker;
 pub use linking::{ImportProblem, LinkError, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport};
 pub use pre::InstancePre;
+pub use resources::{MemoryInitialization, ResourcesRequired};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use strategy::{
     HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, LimitError,
@@ -75,5 +77,6 @@ pub use vm::global::Global;
 pub use vm::host::{IntoFunc, WasmRet};
 pub use vm::instance::AllocationError;
 pub use vm::typed::{WasmParams, WasmResults, WasmTy};
-pub use wasmc_artifacts::FormatError;
 pub use wasmc_artifacts::abi::Trap;
+pub use wasmc_artifacts::format::PageRange;
+pub use wasmc_artifacts::{FormatError, WorkingSet, WorkingSetError};

@@ -328,8 +328,10 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     /// [`LinkError`](crate::LinkError), which names every import that is not
-    /// defined or has the wrong type.
+    /// defined or has the wrong type; [`LimitError`](crate::LimitError) if
+    /// instances do not fit into the engine's pool.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        module.check_limits()?;
         let items = linking::resolve(module, false, |_, row| {
             let (from, name) = module.artifact().import_name(row);
             self.find(from, name).cloned()

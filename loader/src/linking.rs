@@ -24,12 +24,14 @@ pub(crate) enum Item {
 /// What provides the imports of a module, in their order.
 pub(crate) struct Items {
     id: u64,
+    bound: bool,
     list: Box<[Item]>,
 }
 
 impl Items {
     pub(crate) fn new(list: Vec<Item>) -> Items {
-        Items { id: unique_id().get(), list: list.into() }
+        let bound = list.iter().any(|item| matches!(item, Item::Extern(_)));
+        Items { id: unique_id().get(), bound, list: list.into() }
     }
 
     /// A number that no other items and no module of this process have or will
@@ -38,9 +40,19 @@ impl Items {
         self.id
     }
 
+    /// What an instance remembers of the items that its context is filled
+    /// with: their id, unless they belong to a store, or else 0; where there
+    /// are none, all are the same.
+    pub(crate) fn fill_id(&self) -> u64 {
+        if self.is_empty() {
+            return u64::MAX;
+        }
+        if self.bound { 0 } else { self.id }
+    }
+
     /// Whether something in it belongs to a store.
     pub(crate) fn bound(&self) -> bool {
-        self.iter().any(|item| matches!(item, Item::Extern(_)))
+        self.bound
     }
 }
 

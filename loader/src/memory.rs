@@ -42,7 +42,7 @@ impl Memory {
         let plan = MemoryPlan::new(ty.minimum() * ty.page_size(), RESERVATION, GUARD, sys::page_size())
             .ok_or_else(|| Error::msg("a memory of this size does not fit into the address space"))?;
         let memory = opaque.state.new_memory(ty, plan);
-        Ok(Memory(memory.map_err(|e| Error::new(AllocationError::new("a memory", e)))?))
+        Ok(Memory(memory.map_err(|e| Error::new(e).context(AllocationError::new("a memory")))?))
     }
 
     /// The type, with the current size as its minimum.
@@ -79,7 +79,7 @@ impl Memory {
     /// The address of the first byte. It is good for accesses as long as the
     /// store exists and for as many bytes as the memory has at the time.
     pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
-        self.0.get(&store.as_context().0.opaque).base()
+        self.0.get(&store.as_context().0.opaque).lent_base()
     }
 
     /// Length in bytes.
@@ -115,10 +115,11 @@ impl Memory {
     /// # Errors
     /// [`MemoryAccessError`] if they would not all be within the memory.
     pub fn write(&self, mut store: impl AsContextMut, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
-        let (bytes, _) = self.0.bytes_mut(store.as_context_mut().0);
-        let error = MemoryAccessError { offset, length: buffer.len(), size: bytes.len() };
-        let part = offset.checked_add(buffer.len()).and_then(|end| bytes.get_mut(offset..end)).ok_or(error)?;
-        part.copy_from_slice(buffer);
+        let opaque = &mut store.as_context_mut().0.opaque;
+        let size = self.0.get(opaque).length();
+        let error = MemoryAccessError { offset, length: buffer.len(), size };
+        offset.checked_add(buffer.len()).filter(|end| *end <= size).ok_or(error)?;
+        self.0.write(opaque, offset, buffer);
         Ok(())
     }
 

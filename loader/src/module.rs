@@ -3,16 +3,20 @@
 use crate::debugger;
 use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
+use crate::strategy::LimitError;
 use crate::sys;
 use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType};
+use crate::vm::blueprint::{Blueprint, Impossible};
 use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
 use crate::vm::shared::{Lease, Shared};
-use crate::vm::slot::{MemoryPlan, SlotLayout, Slots};
+use crate::vm::slot::Slots;
 use std::fs::File;
 use std::ops::Range;
+use std::sync::{Arc, RwLock};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 use wasmc_artifacts::format::{Artifact, Export, ExternKind, Import};
+use wasmc_artifacts::{FormatError, WorkingSet};
 
 /// An artifact that is mapped and can be instantiated.
 ///
@@ -43,8 +47,10 @@ pub(crate) struct Inner {
     /// Debuggers know of the code as long as this exists, so not longer than the code.
     _announced: Option<sys::Announced>,
     engine: Engine,
-    code: Code,
+    blueprint: Blueprint,
     slots: Slots,
+    working_set: RwLock<Option<Arc<WorkingSet>>>,
+    code: Code,
 }
 
 impl Drop for Inner {
@@ -96,15 +102,22 @@ impl Module {
     /// Makes a module of a mapped artifact.
     pub(crate) fn of_code(engine: &Engine, code: Code) -> Result<Module> {
         check_machine(code.artifact())?;
-        let slot = slot_layout(code.artifact()).ok_or(IncompatibleError::AddressSpace)?;
-        let slots = Slots::new(slot, engine.spare_slots());
         let artifact = code.artifact();
+        let blueprint = Blueprint::new(artifact, engine.config()).map_err(|impossible| match impossible {
+            Impossible::AddressSpace => Error::new(IncompatibleError::AddressSpace),
+            Impossible::Limit(e) => Error::new(e),
+            Impossible::Corrupt(what) => Error::new(FormatError::Corrupt { what }),
+        })?;
+        let slots = Slots::new(&blueprint, engine.config().spare_slots).ok_or(IncompatibleError::AddressSpace)?;
         let types = artifact.tables().types;
         engine.types().register(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
         let announced = if engine.config().debugger { debugger::announce(&code) } else { None };
+        let working_set = WorkingSet::of(artifact);
+        let working_set = RwLock::new((!working_set.is_empty()).then(|| Arc::new(working_set)));
         let id = handle::unique_id().get();
-        Ok(Module(Shared::new(Inner { id, _announced: announced, engine: engine.clone(), code, slots })))
+        let engine = engine.clone();
+        Ok(Module(Shared::new(Inner { id, _announced: announced, engine, blueprint, slots, working_set, code })))
     }
 
     /// The engine it was loaded with.
@@ -204,13 +217,28 @@ impl Module {
         self.0.code.file()
     }
 
+    /// All bytes of [`file`](Self::file).
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.code.bytes()
+    }
+
     pub(crate) fn slots(&self) -> &Slots {
         &self.0.slots
     }
 
-    /// The address space for a memory that the module defines.
-    pub(crate) fn memory_plan(&self, ty: &MemoryType) -> Option<MemoryPlan> {
-        memory_plan(self.artifact(), ty)
+    pub(crate) fn blueprint(&self) -> &Blueprint {
+        &self.0.blueprint
+    }
+
+    /// Checks that instances of the module fit into the engine's pool, if it
+    /// has one.
+    pub(crate) fn check_limits(&self) -> Result<(), LimitError> {
+        self.engine().pool().map_or(Ok(()), |pool| pool.check(self.engine().config(), self.blueprint()))
+    }
+
+    /// The pages that instances are known to write, unless there are none.
+    pub(crate) fn working_set(&self) -> &RwLock<Option<Arc<WorkingSet>>> {
+        &self.0.working_set
     }
 
     /// The type of an import.
@@ -297,22 +325,4 @@ fn check_machine(artifact: &Artifact<'_>) -> Result<()> {
         return Err(Error::new(IncompatibleError::PageSize { found: artifact.page_size(), expected }));
     }
     Ok(())
-}
-
-fn memory_plan(artifact: &Artifact<'_>, ty: &MemoryType) -> Option<MemoryPlan> {
-    let header = artifact.header();
-    let initial = ty.minimum().checked_mul(ty.page_size())?;
-    MemoryPlan::new(initial, header.memory_reservation, header.memory_guard, sys::page_size())
-}
-
-fn slot_layout(artifact: &Artifact<'_>) -> Option<SlotLayout> {
-    let counts = artifact.layout().counts();
-    let memory = match counts.memories {
-        0 => None,
-        _ => {
-            let row = artifact.tables().memories.get(counts.memory_imports as usize)?;
-            Some(memory_plan(artifact, &MemoryType::of_row(&row))?)
-        }
-    };
-    SlotLayout::new(artifact.layout(), memory, sys::page_size())
 }

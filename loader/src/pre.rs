@@ -1,11 +1,14 @@
 //! Modules with their imports looked up and checked, ready to be
 //! instantiated any number of times.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::instance::{Instance, instantiate};
 use crate::linking::{self, Items};
 use crate::module::Module;
-use crate::store::AsContextMut;
+use crate::store::{AsContextMut, StoreContextMut, StoreInner};
+use crate::strategy::InstantiationStrategy;
+use crate::sys;
+use crate::vm::instance::Placement;
 use crate::vm::shared::Shared;
 use std::marker::PhantomData;
 
@@ -42,10 +45,55 @@ impl<T: 'static> InstancePre<T> {
     /// more, a segment is out of bounds, the start function fails, or there is
     /// no memory for the instance.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        let engine = self.module.engine();
         let inner = store.as_context_mut().0;
+        if engine.config().reuse_instances
+            && let Some(instance) = self.existing(inner)
+        {
+            instance.reset(StoreContextMut(inner))?;
+            return Ok(instance);
+        }
+        self.make(inner, engine.placement())
+    }
+
+    /// Makes an instance in another way than the engine does.
+    ///
+    /// # Errors
+    /// As for [`instantiate`](Self::instantiate); or if the instance is to live
+    /// in a pool and the engine has none.
+    pub fn instantiate_with(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        strategy: InstantiationStrategy,
+    ) -> Result<Instance> {
+        let own = self.module.engine().placement();
+        if strategy.is_pooling() && !own.pooled {
+            return Err(Error::msg(format!(
+                "cannot make an instance with the strategy {strategy}: the engine has no pool; configure one with `Config::allocation_strategy`"
+            )));
+        }
+        let view = strategy.is_copy_on_write() && sys::copy_on_write_works();
+        if strategy.is_pooling() && view != own.view {
+            return Err(Error::msg(format!(
+                "cannot make an instance with the strategy {strategy}: the engine's pool is used with {}; only instances on demand can differ from that",
+                self.module.engine().instantiation_strategy()
+            )));
+        }
+        let inner = store.as_context_mut().0;
+        self.make(inner, Placement { pooled: strategy.is_pooling(), view })
+    }
+
+    fn make(&self, inner: &mut StoreInner<T>, placement: Placement) -> Result<Instance> {
         if self.bound {
             linking::check_bound(&inner.opaque, &self.module, &self.items)?;
         }
-        instantiate(inner, &self.module, &self.items)
+        instantiate(inner, &self.module, &self.items, placement)
+    }
+
+    /// The store's instance of this module with these imports.
+    fn existing(&self, inner: &StoreInner<T>) -> Option<Instance> {
+        let state = &inner.opaque.state;
+        let found = state.instances().find(|instance| instance.is_of(&self.module, &self.items))?;
+        Some(Instance(found.itself(state)))
     }
 }

@@ -3,9 +3,12 @@
 
 use crate::caller::Caller;
 use crate::engine::Engine;
+use crate::error::Result;
+use crate::instance;
 use crate::values::ExternTable;
 use crate::vm::handle::{StoreId, Stored};
 use crate::vm::host::HostFunc;
+use crate::vm::lifecycle;
 use crate::vm::shared::Lease;
 use crate::vm::state::VmStore;
 
@@ -65,6 +68,44 @@ impl<T: 'static> Store<T> {
     /// The host's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.inner.data
+    }
+
+    /// Makes everything in the store as it was at first: every instance, as
+    /// [`Instance::reset`] does, with the start functions in the order in which
+    /// the instances were made; memories, tables and globals that the host has
+    /// made; and [`ExternRef`]s, which are dropped. Handles of all others stay
+    /// valid.
+    ///
+    /// To serve the next request, put its data into the store first, as start
+    /// functions may use it:
+    ///
+    /// ```
+    /// # use wasmc_loader::{Engine, Result, Store};
+    /// # fn main() -> Result<()> {
+    /// # let engine = Engine::default();
+    /// let mut store = Store::new(&engine, "first request");
+    /// // ... instantiate, call ...
+    /// let first = std::mem::replace(store.data_mut(), "second request");
+    /// store.reset()?;
+    /// // ... call ...
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A table or global of the host's whose first value is an [`ExternRef`]
+    /// is null after a reset, like the reference itself.
+    ///
+    /// # Errors
+    /// As for [`Instance::reset`].
+    ///
+    /// [`Instance::reset`]: crate::Instance::reset
+    /// [`ExternRef`]: crate::ExternRef
+    pub fn reset(&mut self) -> Result<()> {
+        lifecycle::restore_all(&mut self.inner.opaque)?;
+        for index in 0..self.inner.opaque.state.instance_count() {
+            instance::start(&mut self.inner, index)?;
+        }
+        Ok(())
     }
 
     /// Drops the store and returns the host's data.

@@ -191,6 +191,11 @@ impl MemoryType {
     }
 
     /// The same type for something that has `pages` pages now.
+    pub(crate) fn with_limits(&self, minimum: u64, maximum: u64) -> MemoryType {
+        MemoryType { minimum, maximum: Some(maximum), ..*self }
+    }
+
+    /// The same with another minimum.
     pub(crate) fn with_minimum(&self, pages: u64) -> MemoryType {
         MemoryType { minimum: pages, ..self.clone() }
     }

@@ -116,6 +116,7 @@ fn nested<R>(
     thread.current.set(state);
     context.host.set(host);
     context.entry_fp.set(0);
+    state.entered.set(true);
     // With another store in between, the values are left over from a call
     // that is finished: they are restored all the same, but not walked.
     if previous == ptr::from_ref(state) {
@@ -143,7 +144,24 @@ pub(super) fn direct<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -
     result
 }
 
+/// The number of this thread, which no other one has.
+#[inline]
+pub(super) fn thread_number() -> u64 {
+    let thread = thread();
+    if thread.number.get() == 0 {
+        thread.describe();
+    }
+    thread.number.get()
+}
+
+/// Whether code of this store is on the stack of this thread, directly below
+/// the host function that runs.
+pub(super) fn is_current(state: &StoreState) -> bool {
+    ptr::eq(thread().current.get(), state)
+}
+
 impl Thread {
+    #[cold]
     fn describe(&self) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         self.number.set(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -167,6 +185,9 @@ impl StoreState {
         let (low, high) = thread.stack.get();
         if (low..high).contains(&sp) {
             limit = limit.max(low.saturating_add(STACK_SLACK as usize));
+        }
+        if ![0, thread.number.get()].contains(&self.limit.thread.get()) {
+            self.moved.set(true);
         }
         self.limit.sp.set(sp);
         self.limit.thread.set(thread.number.get());

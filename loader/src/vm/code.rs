@@ -166,6 +166,11 @@ impl Code {
         self.view.as_ptr().wrapping_add(offset)
     }
 
+    /// All bytes of the file.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.view
+    }
+
     /// The artifact.
     #[inline]
     pub(crate) fn artifact(&self) -> &Artifact<'_> {

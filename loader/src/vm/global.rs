@@ -28,7 +28,7 @@ impl Global {
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
         let opaque = &mut store.as_context_mut().0.opaque;
         check_type(*ty.content(), value)?;
-        let cell = opaque.state.keep(Cell::new(value.to_raw(opaque)));
+        let cell = opaque.state.new_global(value.to_raw(opaque), *ty.content());
         Ok(Global { cell, content: *ty.content(), mutability: ty.mutability() })
     }
 

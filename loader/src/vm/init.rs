@@ -5,7 +5,9 @@ use super::instance::InstanceData;
 use super::state::StoreState;
 use super::structs::{VMFuncRef, ValRaw};
 use super::table::OutOfBounds;
+use crate::error::Error;
 use crate::types::ValType;
+use wasmc_artifacts::FormatError;
 use wasmc_artifacts::abi::Trap;
 use wasmc_artifacts::format::{ConstOp, ConstOpKind, SegmentMode};
 
@@ -48,6 +50,15 @@ fn evaluate(
     if stack.is_empty() { top } else { None }
 }
 
+impl From<InitError> for Error {
+    fn from(error: InitError) -> Error {
+        match error {
+            InitError::Trap(trap) => Error::new(trap),
+            InitError::Corrupt(what) => Error::new(FormatError::Corrupt { what }),
+        }
+    }
+}
+
 impl InstanceData {
     fn const_expr(&self, first: u32, count: u32) -> Result<ValRaw, InitError> {
         let corrupt = InitError::Corrupt("a constant expression has no value");
@@ -59,6 +70,14 @@ impl InstanceData {
     /// Gives the instance, whose imports are provided, its first content. What
     /// was written before a trap stays, as the specification wants it.
     pub(crate) fn initialise(&self) -> Result<(), InitError> {
+        if !self.is_initialised() {
+            self.initialise_globals()?;
+            self.take_snapshot();
+        }
+        if self.module().blueprint().active_segments { self.initialise_segments() } else { Ok(()) }
+    }
+
+    fn initialise_globals(&self) -> Result<(), InitError> {
         let artifact = self.module().artifact();
         let counts = artifact.layout().counts();
         let tables = artifact.tables();
@@ -67,6 +86,12 @@ impl InstanceData {
             let row = row.ok_or(InitError::Corrupt("a global has no row"))?;
             self.global(defined).set(self.const_expr(row.init, row.init_count)?);
         }
+        Ok(())
+    }
+
+    fn initialise_segments(&self) -> Result<(), InitError> {
+        let artifact = self.module().artifact();
+        let tables = artifact.tables();
         for (segment, row) in (0..).zip(tables.elem_segments.iter()) {
             if SegmentMode::from_code(row.mode) == Some(SegmentMode::Active) {
                 let to = self.const_expr(row.offset, row.offset_count)?.low;
@@ -141,7 +166,7 @@ impl InstanceData {
         }
         // SAFETY: the target range is in the memory, which is not part of the
         // mapped artifact.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.base().add(to as usize), bytes.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.lent_base().add(to as usize), bytes.len()) };
         Ok(())
     }
 

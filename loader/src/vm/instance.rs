@@ -1,46 +1,70 @@
 //! Instances: a module's slot, filled with what the module says.
+//!
+//! ```text
+//! records ──▶ | InstanceData | MemoryData ... | TableData ... | snapshot | context | guard | memory 0
+//!                                                                                          ^ vmctx
+//! ```
+//!
+//! All that the loader notes about an instance is in its slot, below the
+//! context, so that making one takes nothing from the heap, and an idle one
+//! is little more than one page. An instance in a pool outlives its store:
+//! see [`lifecycle`](super::lifecycle).
 
-use super::builtins::BUILTINS;
 use super::handle::Stored;
 use super::host::{HostFuncDef, adapter};
 use super::memory::MemoryData;
 use super::shared::{Lease, Shared};
 use super::slot::Slot;
 use super::state::StoreState;
-use super::structs::{
-    VMFuncImport, VMFuncRef, VMGlobalImport, VMHeader, VMMemoryDef, VMMemoryImport, VMTableDef, VMTableImport, ValRaw,
-};
+use super::structs::{VMFuncImport, VMFuncRef, VMGlobalImport, VMHeader, VMMemoryImport, VMTableImport, ValRaw};
 use super::table::TableData;
-use crate::error::Error;
 use crate::linking::Items;
 use crate::module::Module;
 use crate::store::StoreOpaque;
-use crate::sys::Access;
-use crate::types::{MemoryType, TableType};
-use std::cell::{Cell, OnceCell};
-use std::io;
+use crate::sys;
+use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout};
-use wasmc_artifacts::format::{NONE, TableKind};
+use wasmc_artifacts::format::NONE;
+
+/// Where an instance is to live, and how its memories begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// In the engine's pool, rather than allocated on demand.
+    pub(crate) pooled: bool,
+    /// With memories that are views of the artifact, rather than copies.
+    pub(crate) view: bool,
+}
 
 /// An instance. Its memories and tables are those that its module defines.
 pub(crate) struct InstanceData {
-    vmctx: NonNull<u8>,
-    index: usize,
-    module: Lease<Module>,
-    memories: Box<[MemoryData]>,
-    tables: Box<[TableData]>,
+    pub(super) vmctx: NonNull<u8>,
+    pub(super) index: Cell<usize>,
+    /// What keeps the module alive while a store has the instance; nothing
+    /// while it is retired.
+    pub(super) module: ManuallyDrop<Lease<Module>>,
+    pub(super) memories: NonNull<[MemoryData]>,
+    pub(super) tables: NonNull<[TableData]>,
     /// The memories that the module imports.
-    imported_memories: OnceCell<Box<[Stored<MemoryData>]>>,
-    /// The host functions that it imports, or who owns them.
-    keep: OnceCell<Lease<Shared<Items>>>,
+    pub(super) imported_memories: OnceCell<Box<[Stored<MemoryData>]>>,
+    /// What the module imports, while a store has the instance.
+    pub(super) imports: UnsafeCell<Option<Lease<Shared<Items>>>>,
+    /// The id of the imports that the context is filled with; 0 if it is not,
+    /// or not with such as can be used again.
+    pub(super) filled: Cell<u64>,
+    /// The store that it is filled for.
+    pub(super) store: Cell<*mut u8>,
+    /// Whether globals have their first values, and the snapshot too.
+    pub(super) initialised: Cell<bool>,
+    /// How often the instance was reset.
+    pub(super) resets: Cell<u32>,
     /// The next instance of another module; see `StoreState::code`.
     pub(super) next_code: Cell<*const InstanceData>,
-    /// Given back after memories and tables, whose definitions are in it.
-    slot: ManuallyDrop<Slot>,
-    /// Whether the slot's memory has its first content.
-    mapped: Cell<bool>,
+    pub(super) placement: Placement,
+    /// The views of the artifact's file that memories are, if it can change.
+    pub(super) watches: Vec<sys::Watch>,
+    pub(super) slot: ManuallyDrop<Slot>,
 }
 
 macro_rules! fields {
@@ -61,10 +85,6 @@ impl InstanceData {
     fields! {
         /// The cell of a defined global.
         global[globals]: Cell<ValRaw>;
-        /// The definition of a defined memory.
-        memory_def[memories]: VMMemoryDef;
-        /// The definition of a defined table.
-        table_def[tables]: VMTableDef;
         /// An imported memory.
         memory_import[memory_imports]: VMMemoryImport;
         /// An imported table.
@@ -96,13 +116,18 @@ impl InstanceData {
         unsafe { &*(*header).instance.get().cast::<InstanceData>() }
     }
 
+    /// The number among the store's instances.
+    pub(crate) fn index(&self) -> usize {
+        self.index.get()
+    }
+
     /// The module.
     pub(crate) fn module(&self) -> &Module {
         &self.module
     }
 
     fn belongs_to(&self, state: &StoreState) -> bool {
-        state.instance(self.index).is_some_and(|own| ptr::eq(own, self))
+        state.instance(self.index.get()).is_some_and(|own| ptr::eq(own, self))
     }
 
     fn layout(&self) -> &ContextLayout {
@@ -120,13 +145,20 @@ impl InstanceData {
 
     /// The memories that the module defines.
     pub(crate) fn memories(&self) -> &[MemoryData] {
-        &self.memories
+        // SAFETY: records of this instance, made in `build` and dropped with it.
+        unsafe { self.memories.as_ref() }
+    }
+
+    /// The tables that the module defines.
+    pub(crate) fn tables(&self) -> &[TableData] {
+        // SAFETY: as above.
+        unsafe { self.tables.as_ref() }
     }
 
     /// A memory of the module's index space.
     pub(crate) fn memory(&self, index: u32) -> Option<&MemoryData> {
         match index.checked_sub(self.counts().memory_imports) {
-            Some(defined) => self.memories.get(defined as usize),
+            Some(defined) => self.memories().get(defined as usize),
             None => {
                 let imported = self.imported_memories.get()?.get(index as usize)?;
                 // SAFETY: `import_memory` checked that it is the same store's.
@@ -138,7 +170,7 @@ impl InstanceData {
     /// A table of the module's index space.
     pub(crate) fn table(&self, index: u32) -> Option<&TableData> {
         match index.checked_sub(self.counts().table_imports) {
-            Some(defined) => self.tables.get(defined as usize),
+            Some(defined) => self.tables().get(defined as usize),
             None => {
                 let owner = self.table_import(index).owner.get().cast::<TableData>();
                 // SAFETY: null or set by `import_table`, which checked the store.
@@ -176,159 +208,53 @@ impl InstanceData {
             let tables = artifact.tables();
             let code = tables.functions.get((function - self.counts().func_imports) as usize)?.code;
             let ty = tables.types.get(ty as usize)?;
-            let stub = |at| if at == NONE { ptr::null_mut() } else { self.module.code_at(at) };
+            let stub = |at| if at == NONE { ptr::null_mut() } else { self.module().code_at(at) };
             func_ref.ctx.set(self.vmctx());
             func_ref.type_id.set(ty.id);
             func_ref.native_entry.set(stub(ty.native_entry));
             func_ref.array_entry.set(stub(ty.array_entry));
-            func_ref.code.set(self.module.code_at(code));
+            func_ref.code.set(self.module().code_at(code));
         }
         Some(func_ref)
     }
 
-    /// Makes an instance of `module` in a store, with its memories, tables
-    /// and images, but without imports, and gives it to the store.
-    pub(crate) fn allocate<'a>(state: &'a StoreState, module: &Module) -> Result<&'a InstanceData, Error> {
-        let failed = |what: &'static str| move |e: io::Error| Error::new(AllocationError::new(what, e));
-        let (slot, mapped) = module.slots().allocate().map_err(failed("the slot"))?;
-        let mut instance = Box::new(InstanceData {
-            vmctx: slot.vmctx(),
-            index: state.instance_count(),
-            module: module.lease(),
-            memories: Box::default(),
-            tables: Box::default(),
-            imported_memories: OnceCell::new(),
-            keep: OnceCell::new(),
-            next_code: Cell::new(ptr::null()),
-            slot: ManuallyDrop::new(slot),
-            mapped: Cell::new(mapped),
-        });
-        instance.memories = instance.make_memories().map_err(failed("a memory"))?;
-        instance.tables = instance.make_tables().map_err(failed("a table"))?;
-        let instance = state.adopt(instance);
-        for table in &instance.tables {
-            // SAFETY: the tables are the instance's own.
-            unsafe { table.set_owner(instance) };
+    /// Whether the context is filled with these imports from an earlier life.
+    /// Then all that is left to do is to name the store that it is for.
+    pub(crate) fn recall_imports(&self, state: &StoreState, items: &Items) -> bool {
+        if self.filled.get() != items.fill_id() || self.filled.get() == 0 {
+            return false;
         }
-        let header = instance.header();
-        header.instance.set(ptr::from_ref(instance).cast_mut().cast());
-        header.store.set(state.address());
-        header.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
-        header.stack_limit.set(state.limit.value.get() as u64);
-        Ok(instance)
-    }
-
-    fn make_memories(&self) -> io::Result<Box<[MemoryData]>> {
-        let counts = self.counts();
-        let rows = self.module.artifact().tables().memories;
-        (0..counts.memories)
-            .map(|defined| {
-                let row = rows.get((counts.memory_imports + defined) as usize);
-                let ty = MemoryType::of_row(&row.ok_or(io::ErrorKind::InvalidData)?);
-                let plan = self.module.memory_plan(&ty).ok_or(io::ErrorKind::OutOfMemory)?;
-                let def = NonNull::from(self.memory_def(defined));
-                if defined > 0 {
-                    // SAFETY: the definition is in the instance's slot.
-                    let memory = unsafe { MemoryData::alone(def, ty, plan) }?;
-                    self.map_images(defined, &memory)?;
-                    return Ok(memory);
-                }
-                // SAFETY: the slot was laid out with this memory at vmctx, and
-                // lives as long as the instance.
-                let memory = unsafe { MemoryData::new(def, self.vmctx, ty, plan, None) };
-                if !self.mapped.get() {
-                    self.map_images(defined, &memory)?;
-                    self.mapped.set(true);
-                }
-                Ok(memory)
-            })
-            .collect()
-    }
-
-    /// Maps what the memory contains at first, and makes the rest of its
-    /// initial pages accessible.
-    fn map_images(&self, defined: u32, memory: &MemoryData) -> io::Result<()> {
-        let (region, base) = match memory.region() {
-            Some(region) => (region, 0),
-            None => self.slot.region().ok_or(io::ErrorKind::InvalidData)?,
-        };
-        let page = crate::sys::page_size();
-        let end = memory.plan().initial.next_multiple_of(page);
-        let start = memory.base() as usize;
-        if let Some(watch) = self.module.watch(start..start + end) {
-            match memory.region() {
-                Some(_) => memory.watch.set(Some(watch)),
-                None => drop(self.slot.watch.set(watch)),
+        if self.store.replace(state.address()) != state.address() {
+            for index in 0..self.counts().func_imports {
+                self.func_import(index).host_store.set(state.address());
             }
         }
-        let mut done = 0;
-        for extent in self.module.artifact().tables().extents.iter().filter(|e| e.memory == defined) {
-            let start = extent.position as usize;
-            // An extent's last page can reach beyond what this machine needs,
-            // whose pages are smaller.
-            let stop = start.saturating_add(extent.content.length as usize).min(end);
-            if start < done || stop < start {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            // SAFETY: the ranges are within the memory, which nobody uses yet,
-            // and within the file, which `parse` checked.
-            unsafe {
-                region.make_accessible(base + done..base + start)?;
-                region.overlay(base + start..base + stop, self.module.file(), extent.content.offset, Access::Write)?;
-            }
-            done = stop;
-        }
-        // SAFETY: as above.
-        unsafe { region.make_accessible(base + done..base + end) }
+        true
     }
 
-    fn make_tables(&self) -> io::Result<Box<[TableData]>> {
-        let counts = self.counts();
-        let rows = self.module.artifact().tables().tables;
-        (0..counts.tables)
-            .map(|defined| {
-                let row = rows.get((counts.table_imports + defined) as usize).ok_or(io::ErrorKind::InvalidData)?;
-                let ty = TableType::of_row(&row).ok_or(io::ErrorKind::InvalidData)?;
-                let def = NonNull::from(self.table_def(defined));
-                let init = (row.init, row.init_count);
-                match TableKind::from_code(row.kind) {
-                    Some(TableKind::Context) => {
-                        let offset = self.layout().table_element(row.first_element);
-                        let storage = self.vmctx.as_ptr().wrapping_byte_offset(offset as isize).cast();
-                        // SAFETY: `parse` checked that the elements are in
-                        // the context's storage.
-                        Ok(unsafe { TableData::inline(def, storage, ty, init) })
-                    }
-                    Some(TableKind::Allocated) => {
-                        // SAFETY: the definition is in the instance's slot.
-                        let table = unsafe { TableData::allocated(def, ty, init) };
-                        table.ok_or_else(|| io::ErrorKind::OutOfMemory.into())
-                    }
-                    // Only code uses it; for us it has no elements.
-                    Some(TableKind::ReadOnly) | None => {
-                        let nothing = NonNull::<u64>::dangling().as_ptr();
-                        // SAFETY: no elements.
-                        Ok(unsafe { TableData::inline(def, nothing, ty.with_minimum(0), (0, 0)) })
-                    }
-                }
-            })
-            .collect()
+    /// Takes note that the context is now filled with these imports.
+    pub(crate) fn filled_with(&self, state: &StoreState, items: &Items) {
+        self.filled.set(items.fill_id());
+        self.store.set(state.address());
+        // Globals may depend on the imports.
+        self.initialised.set(false);
     }
 
-    /// Provides the imported functions of the host with an owner.
-    pub(crate) fn keep(&self, owner: Lease<Shared<Items>>) {
-        let _ = self.keep.set(owner);
+    /// Keeps what the instance imports alive.
+    pub(crate) fn keep_imports(&self, items: Lease<Shared<Items>>) {
+        // SAFETY: nobody holds a reference into the cell.
+        unsafe { *self.imports.get() = Some(items) };
     }
 
     /// Provides an imported function of the host's. The definition has to be
     /// kept alive as long as the store; see [`keep`](Self::keep).
     pub(crate) fn import_host(&self, state: &StoreState, index: u32, ty: u32, def: &HostFuncDef) {
         let import = self.func_import(index);
-        let row = self.module.artifact().tables().types.get(ty as usize);
+        let row = self.module().artifact().tables().types.get(ty as usize);
         let adapter = row.as_ref().and_then(|row| adapter(row, def));
         debug_assert!(adapter.is_some(), "there is no adapter for the type of imported function {index}");
         let (code, native) = adapter.unwrap_or((NONE, ptr::null_mut()));
-        import.code.set(self.module.code_at(code));
+        import.code.set(self.module().code_at(code));
         import.ctx.set(ptr::from_ref(import.record()).cast_mut().cast());
         import.type_id.set(def.type_id());
         import.host.set(ptr::from_ref(def).cast_mut().cast());
@@ -406,33 +332,17 @@ impl InstanceData {
     }
 }
 
-impl Drop for InstanceData {
-    fn drop(&mut self) {
-        let accessible = self.memories.first().map(MemoryData::accessible);
-        self.memories = Box::default();
-        self.tables = Box::default();
-        // SAFETY: taken once, here.
-        let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
-        if let (Some(accessible), true) = (accessible, self.mapped.get()) {
-            // SAFETY: an instance is dropped with its store, when no code of
-            // it runs and no handle can be used any more.
-            unsafe { self.module.slots().release(slot, accessible) };
-        }
-    }
-}
-
 /// No address space or memory for an instance.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot allocate {what} of an instance: {source}; drop stores that are not needed, or allow this process more address space"
+    "cannot allocate {what} of an instance; drop stores that are not needed, or allow this process more address space"
 )]
 pub struct AllocationError {
     what: &'static str,
-    source: io::Error,
 }
 
 impl AllocationError {
-    pub(crate) fn new(what: &'static str, source: io::Error) -> Self {
-        AllocationError { what, source }
+    pub(crate) fn new(what: &'static str) -> Self {
+        AllocationError { what }
     }
 }

@@ -1,10 +1,11 @@
 //! Linear memories as the loader knows them.
 
 use super::handle::Stored;
+use super::reset::Residue;
 use super::slot::MemoryPlan;
 use super::structs::VMMemoryDef;
 use crate::store::{StoreInner, StoreOpaque};
-use crate::sys::{self, Region, Watch};
+use crate::sys::{self, Region};
 use crate::types::MemoryType;
 use std::cell::Cell;
 use std::io;
@@ -20,10 +21,9 @@ pub(crate) struct MemoryData {
     accessible: Cell<usize>,
     /// The next of the store's memories, for the fault handler.
     pub(super) next: Cell<*const MemoryData>,
-    /// Of the artifact's views in `region`; before it.
-    pub(super) watch: Cell<Option<Watch>>,
+    residue: Residue,
     /// Address space of its own, unless it lies in a slot.
-    region: Option<Region>,
+    _region: Option<Region>,
 }
 
 impl MemoryData {
@@ -50,8 +50,8 @@ impl MemoryData {
             plan,
             accessible: Cell::new(plan.initial.next_multiple_of(sys::page_size())),
             next: Cell::new(ptr::null()),
-            watch: Cell::new(None),
-            region,
+            residue: Residue::default(),
+            _region: region,
         }
     }
 
@@ -90,6 +90,12 @@ impl MemoryData {
         self.def().base.get()
     }
 
+    /// First byte, for a host that may write as long as the memory exists.
+    pub(crate) fn lent_base(&self) -> *mut u8 {
+        self.residue.lend();
+        self.base()
+    }
+
     /// Length in bytes.
     pub(crate) fn length(&self) -> usize {
         self.def().length.get() as usize
@@ -100,9 +106,33 @@ impl MemoryData {
         self.accessible.get()
     }
 
-    /// The memory's own address space, unless it lies in a slot.
-    pub(super) fn region(&self) -> Option<&Region> {
-        self.region.as_ref()
+    /// What is remembered between resets.
+    pub(super) fn residue(&self) -> &Residue {
+        &self.residue
+    }
+
+    /// Takes the initial length again, of which `accessible` bytes are
+    /// accessible: the caller has made the others inaccessible.
+    pub(super) fn shrink(&self, accessible: usize) {
+        self.accessible.set(accessible);
+        self.def().length.set(self.plan.initial as u64);
+    }
+
+    /// Makes a memory that is in address space of its own as large as at
+    /// first, and all zeros.
+    ///
+    /// # Safety
+    /// Nobody uses the memory.
+    pub(super) unsafe fn empty(&self) -> io::Result<()> {
+        let initial = self.plan.initial.next_multiple_of(sys::page_size());
+        // SAFETY: the caller's.
+        unsafe {
+            sys::make_inaccessible(self.base(), self.accessible.get())?;
+            self.shrink(0);
+            sys::make_accessible(self.base(), initial)?;
+        }
+        self.shrink(initial);
+        Ok(())
     }
 
     /// Whether an access to `address` can only have been meant for this
@@ -121,7 +151,7 @@ impl MemoryData {
             return None;
         }
         let bytes = usize::try_from(new).ok()?.checked_mul(1 << shift)?;
-        if bytes > self.plan.reserved {
+        if bytes > self.plan.limit {
             return None;
         }
         let accessible = self.accessible.get();
@@ -148,12 +178,25 @@ impl Stored<MemoryData> {
         unsafe { std::slice::from_raw_parts(memory.base(), memory.length()) }
     }
 
+    /// Copies `bytes` to `offset`, where there is room for them. Unlike a
+    /// slice for the host, this is known to write on this thread alone.
+    pub(crate) fn write(self, store: &mut StoreOpaque, offset: usize, bytes: &[u8]) {
+        let memory = self.get(store);
+        assert!(memory.length().checked_sub(offset).is_some_and(|room| room >= bytes.len()), "no room for {bytes:?}");
+        if !store.state.writes_here() {
+            memory.residue.lend();
+        }
+        // SAFETY: in the memory, as just checked; the store is borrowed
+        // exclusively, so that there is no slice of it.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.base().add(offset), bytes.len()) };
+    }
+
     /// The content, to be changed, and the host's data.
     pub(crate) fn bytes_mut<T: 'static>(self, store: &mut StoreInner<T>) -> (&mut [u8], &mut T) {
         let memory = self.get(&store.opaque);
         // SAFETY: as in `bytes`; the store is borrowed exclusively, and the
         // host's data is not part of the memory.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(memory.base(), memory.length()) };
+        let bytes = unsafe { std::slice::from_raw_parts_mut(memory.lent_base(), memory.length()) };
         (bytes, &mut store.data)
     }
 }

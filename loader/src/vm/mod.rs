@@ -27,19 +27,26 @@
 
 pub(crate) mod activation;
 pub(crate) mod arena;
+pub(crate) mod blueprint;
 pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;
 pub(crate) mod global;
 pub(crate) mod handle;
 pub(crate) mod host;
+mod image;
 pub(crate) mod init;
 pub(crate) mod instance;
+pub(crate) mod lifecycle;
 mod load;
 pub(crate) mod memory;
+pub(crate) mod pool;
+mod quiet;
+mod reset;
 pub(crate) mod shared;
 mod shell;
 pub(crate) mod slot;
+mod space;
 pub(crate) mod state;
 pub(crate) mod structs;
 pub(crate) mod table;

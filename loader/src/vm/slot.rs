@@ -1,50 +1,55 @@
 //! Slots: the memory that an instance lives in.
 //!
 //! ```text
-//! 0        context.end            vmctx                                     total
-//! | context | inaccessible, guard | initial | reserved for growth | guard   |
-//! | RW      | none                | RW, images | none             | none    |
+//! 0                                             vmctx                                     total
+//! | tables | ... | records | context | guard    | initial | reserved for growth | guard   | memory 1 ...
+//! | RW           | RW                | none     | RW, images | none             | none    |
 //! ```
 //!
-//! [`SlotLayout`] is arithmetic only; [`Slot`] makes it real, and [`Slots`]
-//! is where slots come from and go back to. A module that defines no memory
-//! has only the context, which then comes from the heap; its `vmctx` is an
-//! address that nothing is read from.
-//!
-//! Slots are allocated when asked for, and what an instance wrote is given
-//! back to the system when it is dropped. What is kept of a few slots of each
-//! module is the address space with its page tables, and the context's pages
-//! as zeros: the kernel needs longer to set these up and to tear them down
-//! than for all the rest.
+//! [`SlotLayout`] is arithmetic only. A slot of a pool has room for any module
+//! within the pool's limits, and tables that can grow have their elements in
+//! it; one that is allocated on demand is as large as its module needs, and
+//! such tables are on the heap. A module that defines no memory, on demand,
+//! has only records and context, also on the heap; its `vmctx` is an address
+//! that nothing is read from.
 
-use crate::sys::{self, Region, Watch};
-use std::alloc::{self, Layout};
+use super::blueprint::Blueprint;
+use super::space::AddressSpace;
+use crate::error::Error;
+use crate::strategy::InstanceLimits;
+use crate::sys;
+use std::alloc::Layout;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use wasmc_artifacts::abi::ContextLayout;
+use std::sync::{Mutex, PoisonError};
+use wasmc_allocators::{AllocError, Allocator, BlockIndex, HeapAllocator};
+
+/// Bytes of a pool's slots between context and memory: what modules have by
+/// default. Where a module has more, there is less room for its context.
+pub(super) const POOL_GUARD: usize = 64 << 10;
 
 /// A memory in numbers of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemoryPlan {
     /// Length at first.
     pub(crate) initial: usize,
-    /// The length that it can grow to.
+    /// Address space from the base on that belongs to the memory.
     pub(crate) reserved: usize,
     /// Inaccessible bytes after that.
     pub(crate) guard: usize,
+    /// The length that it can grow to; not more than `reserved`.
+    pub(crate) limit: usize,
 }
 
 impl MemoryPlan {
-    /// The plan for a memory of `initial` bytes at first and `maximum` at
-    /// most, for code that expects `reservation` and `guard`; `None` if it
-    /// cannot be addressed.
+    /// The plan for a memory of `initial` bytes at first, for code that
+    /// expects `reservation` and `guard`; `None` if it cannot be addressed.
     pub(crate) fn new(initial: u64, reservation: u64, guard: u64, page: usize) -> Option<MemoryPlan> {
         let reserved = usize::try_from(reservation.max(initial)).ok()?.checked_next_multiple_of(page)?;
         let guard = usize::try_from(guard).ok()?.checked_next_multiple_of(page)?;
         reserved.checked_add(guard)?;
-        Some(MemoryPlan { initial: usize::try_from(initial).ok()?, reserved, guard })
+        Some(MemoryPlan { initial: usize::try_from(initial).ok()?, reserved, guard, limit: reserved })
     }
 
     /// Address space needed.
@@ -56,174 +61,291 @@ impl MemoryPlan {
 /// The layout of a slot; positions are in bytes from its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SlotLayout {
-    /// Bytes of the context's fields.
-    pub(crate) size: usize,
-    /// Bytes from the end of the fields to `vmctx`.
-    pub(crate) guard: usize,
-    /// The pages of the context.
-    pub(crate) context: Range<usize>,
+    /// Elements for each of the tables at the start.
+    table_elements: usize,
+    /// Bytes of all of them, in whole pages.
+    tables: usize,
     /// Where `vmctx` is.
-    pub(crate) vmctx: usize,
-    /// The memory at `vmctx`, if there is one.
-    pub(crate) memory: Option<MemoryPlan>,
-    /// Bytes of the whole.
-    pub(crate) total: usize,
+    vmctx: usize,
+    /// Where memories begin, from `vmctx` on.
+    memories: Box<[usize]>,
+    /// Bytes of the whole, in whole pages.
+    total: usize,
 }
 
 impl SlotLayout {
-    /// Lays a slot out; `None` if it cannot be addressed.
-    pub(crate) fn new(context: &ContextLayout, memory: Option<MemoryPlan>, page: usize) -> Option<SlotLayout> {
-        let (size, guard) = (context.size() as usize, context.counts().guard as usize);
-        let vmctx = (size + guard).checked_next_multiple_of(page)?;
-        let context = 0..(vmctx - guard).next_multiple_of(page).min(vmctx);
-        let total = vmctx.checked_add(memory.map_or(0, |m| m.span()))?;
-        Some(SlotLayout { size, guard, context, vmctx, memory, total })
+    /// The layout for one module; `None` if it cannot be addressed.
+    fn of_module(blueprint: &Blueprint, page: usize) -> Option<SlotLayout> {
+        let head = blueprint.head().checked_add(blueprint.guard)?;
+        Self::new((0, 0), head, blueprint.memories.iter().map(|memory| memory.plan.span()), page)
+    }
+
+    /// The layout for every module within limits; `None` if it cannot be
+    /// addressed.
+    pub(super) fn of_pool(limits: &InstanceLimits, memory_span: usize, page: usize) -> Option<SlotLayout> {
+        let elements = limits.table_elements as usize;
+        let tables = (limits.tables as usize).checked_mul(elements)?.checked_mul(size_of::<u64>())?;
+        let head = limits.size.checked_add(POOL_GUARD)?;
+        let spans = std::iter::repeat_n(memory_span, limits.memories as usize);
+        Self::new((elements, tables), head, spans, page)
+    }
+
+    fn new(
+        (table_elements, tables): (usize, usize),
+        head: usize,
+        spans: impl Iterator<Item = usize>,
+        page: usize,
+    ) -> Option<SlotLayout> {
+        let tables = tables.checked_next_multiple_of(page)?;
+        let vmctx = tables.checked_add(head.checked_next_multiple_of(page)?)?;
+        let mut end = 0usize;
+        let mut memories = Vec::new();
+        for span in spans {
+            memories.push(end);
+            end = end.checked_add(span)?.checked_next_multiple_of(page)?;
+        }
+        let total = vmctx.checked_add(end)?;
+        Some(SlotLayout { table_elements, tables, vmctx, memories: memories.into(), total })
+    }
+
+    /// Bytes of address space.
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Size and alignment as an allocator wants to know them.
+    pub(super) fn block(&self) -> Result<Layout, AllocError> {
+        Layout::from_size_align(self.total, sys::page_size())
+            .map_err(|_| AllocError::because("a slot is larger than the address space"))
+    }
+
+    /// Elements that a table which can grow has room for in the slot.
+    pub(super) fn table_elements(&self) -> usize {
+        self.table_elements
+    }
+
+    /// The pages of records and context.
+    fn head(&self, blueprint: &Blueprint) -> Option<Range<usize>> {
+        let page = sys::page_size();
+        let end = self.vmctx.checked_sub(blueprint.guard)?;
+        let start = end.checked_sub(blueprint.head())?;
+        (start >= self.tables).then(|| start / page * page..end.next_multiple_of(page).min(self.vmctx))
     }
 }
 
-#[derive(Debug)]
-enum Backing {
-    Mapped(Region),
-    Heap(NonNull<u8>, Layout),
+/// Where a slot's memory comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The heap: it has no memory of its own.
+    Heap(Layout),
+    /// Address space of its own.
+    OnDemand,
+    /// The engine's pool.
+    Pool(BlockIndex),
+    /// Address space of its own, because the pool was full.
+    Overflow,
 }
 
-/// A slot, given back on drop.
+impl Origin {
+    /// Whether the pool answers for it.
+    pub(super) fn is_pool(self) -> bool {
+        matches!(self, Origin::Pool(_) | Origin::Overflow)
+    }
+
+    /// The place in the pool.
+    pub(super) fn block(self) -> Option<BlockIndex> {
+        match self {
+            Origin::Pool(block) => Some(block),
+            _ => None,
+        }
+    }
+}
+
+/// A slot: nobody else uses its memory. Not given back on drop, since that
+/// takes whom it came from.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    /// Of the artifact's views in its memory; before `backing`, which they are in.
-    pub(super) watch: OnceLock<Watch>,
-    backing: Backing,
+pub(super) struct Slot {
+    start: NonNull<u8>,
     vmctx: NonNull<u8>,
+    origin: Origin,
 }
 
 // SAFETY: a slot is memory that it alone owns, without thread affinity.
 unsafe impl Send for Slot {}
-// SAFETY: as above; shared access only yields an address.
-unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// Makes a slot whose context is zeros and whose memory is inaccessible.
-    pub(crate) fn allocate(layout: &SlotLayout) -> io::Result<Slot> {
-        if layout.memory.is_none() {
-            return Self::on_heap(layout);
-        }
-        let region = Region::reserve(layout.total)?;
-        // SAFETY: the region is new.
-        unsafe { region.make_accessible(layout.context.clone())? };
-        // SAFETY: `vmctx` is inside the region.
-        let vmctx = unsafe { region.start().add(layout.vmctx) };
-        Ok(Slot { watch: OnceLock::new(), backing: Backing::Mapped(region), vmctx })
+    /// The slot at `start`, where there is address space for `layout`.
+    pub(super) fn at(start: NonNull<u8>, layout: &SlotLayout, origin: Origin) -> Slot {
+        // SAFETY: `vmctx` is inside the slot or at its end.
+        Slot { start, vmctx: unsafe { start.add(layout.vmctx) }, origin }
     }
 
-    fn on_heap(layout: &SlotLayout) -> io::Result<Slot> {
-        let out_of_memory = || io::Error::from(io::ErrorKind::OutOfMemory);
-        // Field offsets are multiples of 16, so the end is aligned as the start is.
-        let heap = Layout::from_size_align(layout.size.max(16), 16).map_err(|_| out_of_memory())?;
-        // SAFETY: the size is not 0.
-        let start = NonNull::new(unsafe { alloc::alloc_zeroed(heap) }).ok_or_else(out_of_memory)?;
-        let vmctx = NonNull::new(start.as_ptr().wrapping_add(layout.size + layout.guard)).ok_or_else(out_of_memory)?;
-        Ok(Slot { watch: OnceLock::new(), backing: Backing::Heap(start, heap), vmctx })
+    fn on_heap(blueprint: &Blueprint) -> Result<Slot, AllocError> {
+        let layout = Layout::from_size_align(blueprint.head().max(16), 16)
+            .map_err(|_| AllocError::because("a context is larger than the address space"))?;
+        let start = HeapAllocator.allocate(layout)?.cast::<u8>();
+        // SAFETY: just allocated.
+        unsafe { start.write_bytes(0, layout.size()) };
+        let vmctx = start.as_ptr().wrapping_add(blueprint.head() + blueprint.guard);
+        let vmctx = NonNull::new(vmctx).ok_or(AllocError::OutOfMemory { layout })?;
+        Ok(Slot { start, vmctx, origin: Origin::Heap(layout) })
+    }
+
+    /// The slot once more, for who ends the first value.
+    ///
+    /// # Safety
+    /// Only one of both is used from then on.
+    pub(super) unsafe fn again(&self) -> Slot {
+        Slot { ..*self }
     }
 
     /// The context pointer.
-    pub(crate) fn vmctx(&self) -> NonNull<u8> {
+    pub(super) fn vmctx(&self) -> NonNull<u8> {
         self.vmctx
     }
 
-    /// The mapped range and the position of `vmctx` in it, unless the slot
-    /// has no memory.
-    pub(crate) fn region(&self) -> Option<(&Region, usize)> {
-        match &self.backing {
-            Backing::Mapped(region) => Some((region, self.vmctx.as_ptr() as usize - region.start().as_ptr() as usize)),
-            Backing::Heap(..) => None,
+    /// The first byte.
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Where it comes from.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The first record of an instance with this blueprint.
+    pub(super) fn records(&self, blueprint: &Blueprint) -> NonNull<u8> {
+        // SAFETY: `prepare` has seen that the head is inside the slot.
+        unsafe { self.vmctx.sub(blueprint.guard + blueprint.head()) }
+    }
+
+    /// The first byte of memory `index`.
+    pub(super) fn memory(&self, layout: &SlotLayout, index: usize) -> Option<NonNull<u8>> {
+        let offset = *layout.memories.get(index)?;
+        // SAFETY: memories are inside the slot.
+        Some(unsafe { self.vmctx.add(offset) })
+    }
+
+    /// The storage of table `index` of those that can grow, if the slot has
+    /// any.
+    pub(super) fn table(&self, layout: &SlotLayout, index: u32) -> Option<NonNull<u64>> {
+        let offset = (index as usize).checked_mul(layout.table_elements * size_of::<u64>())?;
+        let end = offset.checked_add(layout.table_elements * size_of::<u64>())?;
+        // SAFETY: the tables are inside the slot.
+        (self.origin.is_pool() && end <= layout.tables).then(|| unsafe { self.start.add(offset) }.cast())
+    }
+
+    /// Makes the pages accessible that records and context are in, and those
+    /// of `tables` bytes of tables. They are zeros.
+    ///
+    /// # Safety
+    /// Nobody uses them.
+    pub(super) unsafe fn prepare(&self, layout: &SlotLayout, blueprint: &Blueprint, tables: usize) -> io::Result<()> {
+        if let Origin::Heap(_) = self.origin {
+            return Ok(());
+        }
+        let head = layout.head(blueprint).ok_or(io::ErrorKind::OutOfMemory)?;
+        let tables = tables.min(layout.tables).next_multiple_of(sys::page_size());
+        // SAFETY: both are inside the slot, and the caller answers for the rest.
+        unsafe {
+            sys::make_accessible(self.start.as_ptr(), tables)?;
+            sys::make_accessible(self.start.as_ptr().wrapping_add(head.start), head.len())
+        }
+    }
+
+    /// Gives a slot back to where it came from, unless that is a pool.
+    ///
+    /// # Safety
+    /// Nobody uses it.
+    pub(super) unsafe fn free(self, layout: &SlotLayout) {
+        match self.origin {
+            // SAFETY: allocated there with this layout, and nobody uses it.
+            Origin::Heap(heap) => unsafe { HeapAllocator.deallocate(self.start, heap) },
+            Origin::OnDemand => {
+                if let Ok(block) = layout.block() {
+                    // SAFETY: as above.
+                    unsafe { AddressSpace.deallocate(self.start, block) };
+                }
+            }
+            Origin::Pool(_) | Origin::Overflow => debug_assert!(false, "slots of a pool go back to the pool"),
         }
     }
 }
 
-/// A context larger than this is given back to the system rather than filled
-/// with zeros, which then takes longer than a system call.
-const CONTEXT_KEPT: usize = 64 << 10;
-
-/// The slots of one module.
+/// The slots of one module that are allocated on demand.
+///
+/// What an instance wrote is given back to the system when it is dropped. What
+/// is kept of a few slots is the address space with its mappings, without a
+/// page of memory: the kernel needs longer to set these up and to tear them
+/// down than for all the rest.
 #[derive(Debug)]
 pub(crate) struct Slots {
     layout: SlotLayout,
-    /// Slots as good as new, except that their memories' first content is
-    /// mapped already.
     spare: Mutex<Vec<Slot>>,
-    /// How many of them are kept.
+    /// How many are kept.
     limit: usize,
 }
 
 impl Slots {
-    /// The slots of a module, `limit` of which are kept for reuse.
-    pub(crate) fn new(layout: SlotLayout, limit: usize) -> Slots {
-        let limit = if layout.memory.is_some() && sys::can_discard() { limit } else { 0 };
-        Slots { layout, spare: Mutex::default(), limit }
+    /// The slots of a module, `limit` of which are kept for reuse; `None` if
+    /// one cannot be addressed.
+    pub(crate) fn new(blueprint: &Blueprint, limit: usize) -> Option<Slots> {
+        let layout = SlotLayout::of_module(blueprint, sys::page_size())?;
+        let limit = if sys::can_discard() && !blueprint.memories.is_empty() { limit } else { 0 };
+        Some(Slots { layout, spare: Mutex::default(), limit })
+    }
+
+    /// Where things are in these slots.
+    pub(super) fn layout(&self) -> &SlotLayout {
+        &self.layout
     }
 
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot whose context is zeros, and whether its memory has its first
-    /// content already; otherwise the memory is inaccessible.
-    pub(super) fn allocate(&self) -> io::Result<(Slot, bool)> {
+    /// A slot whose head is zeros, and whether its memories are mapped
+    /// already; otherwise they are inaccessible, as the head is.
+    pub(super) fn allocate(&self, blueprint: &Blueprint) -> Result<(Slot, bool), Error> {
         if self.limit > 0
             && let Some(slot) = self.spare().pop()
         {
             return Ok((slot, true));
         }
-        Slot::allocate(&self.layout).map(|slot| (slot, false))
+        if blueprint.memories.is_empty() {
+            return Ok((Slot::on_heap(blueprint)?, false));
+        }
+        let start = AddressSpace.allocate(self.layout.block()?)?.cast();
+        Ok((Slot::at(start, &self.layout, Origin::OnDemand), false))
     }
 
-    /// Takes a slot back, of whose memory `accessible` bytes are accessible.
+    /// Takes back a slot of which `used` bytes were in use. It is kept if
+    /// `reusable`: its memories are mapped as they were at first.
     ///
     /// # Safety
-    /// The slot came from `allocate`, its memory got its first content, and
-    /// nobody uses either any more.
-    pub(super) unsafe fn release(&self, slot: Slot, accessible: usize) {
-        if self.limit == 0 || self.spare().len() >= self.limit {
-            return;
+    /// The slot is of this module, and nobody uses it.
+    pub(super) unsafe fn release(&self, slot: Slot, used: usize, reusable: bool) {
+        if reusable && self.limit > 0 && self.spare().len() < self.limit {
+            // SAFETY: the range is in the slot, which nobody uses.
+            if unsafe { sys::discard(slot.start.as_ptr(), used) }.is_ok() {
+                let mut spare = self.spare();
+                if spare.len() < self.limit {
+                    spare.push(slot);
+                    return;
+                }
+            }
         }
         // SAFETY: the caller's.
-        if unsafe { self.reset(&slot, accessible) }.is_ok() {
-            let mut spare = self.spare();
-            if spare.len() < self.limit {
-                spare.push(slot);
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for `release`.
-    unsafe fn reset(&self, slot: &Slot, accessible: usize) -> io::Result<()> {
-        let (Some((region, vmctx)), Some(memory)) = (slot.region(), self.layout.memory) else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        let initial = memory.initial.next_multiple_of(sys::page_size());
-        let context = &self.layout.context;
-        // SAFETY: nobody uses the slot, says the caller, and all ranges are in it.
-        unsafe {
-            if accessible > initial {
-                region.make_inaccessible(vmctx + initial..vmctx + accessible)?;
-            }
-            region.discard(vmctx..vmctx + initial)?;
-            if context.len() > CONTEXT_KEPT {
-                region.discard(context.clone())?;
-            } else {
-                region.start().add(context.start).write_bytes(0, context.len());
-            }
-        }
-        Ok(())
+        unsafe { slot.free(&self.layout) };
     }
 }
 
-impl Drop for Slot {
+impl Drop for Slots {
     fn drop(&mut self) {
-        if let Backing::Heap(start, layout) = self.backing {
-            // SAFETY: allocated in `on_heap` with this layout.
-            unsafe { alloc::dealloc(start.as_ptr(), layout) };
+        for slot in std::mem::take(&mut *self.spare()) {
+            // SAFETY: spare slots are nobody's.
+            unsafe { slot.free(&self.layout) };
         }
     }
 }
@@ -231,50 +353,36 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmc_artifacts::abi::ContextCounts;
 
-    fn context(guard: u32, inline_elements: u32) -> ContextLayout {
-        ContextLayout::new(ContextCounts {
-            guard,
-            func_imports: 1,
-            table_imports: 0,
-            memory_imports: 0,
-            global_imports: 0,
-            globals: 3,
-            memories: 1,
-            tables: 0,
-            func_refs: 2,
-            data_segments: 0,
-            elem_segments: 0,
-            inline_elements,
-        })
-        .unwrap()
+    fn spans() -> impl Iterator<Item = usize> {
+        [(4 << 30) + (32 << 20), 65536, 4096].into_iter()
     }
 
     #[test]
-    fn the_fields_are_accessible_and_the_guard_is_not() {
+    fn parts_of_a_slot_are_aligned_and_do_not_overlap() {
         for page in [4096, 16384, 65536] {
-            for guard in [0, 65536, 1 << 20] {
-                for elements in [0, 1, 1000, 100_000] {
-                    let fields = context(guard, elements);
-                    let plan = MemoryPlan::new(65536, 1 << 32, 1 << 25, page).unwrap();
-                    let slot = SlotLayout::new(&fields, Some(plan), page).unwrap();
-                    let lowest = slot.vmctx - fields.distance() as usize;
-                    let highest = slot.vmctx - guard as usize;
-                    assert!(slot.context.start <= lowest && highest <= slot.context.end);
-                    assert_eq!(slot.context.end, highest.next_multiple_of(page));
-                    assert!(slot.vmctx.is_multiple_of(page) && slot.context.end.is_multiple_of(page));
-                    assert_eq!(slot.total, slot.vmctx + (1 << 32) + (1 << 25));
+            for (elements, tables) in [(0, 0), (20_000, 20_000 * 8), (7, 3 * 7 * 8)] {
+                for head in [1, 16, 70_000, 1 << 20] {
+                    let slot = SlotLayout::new((elements, tables), head, spans(), page).unwrap();
+                    assert!(slot.tables >= tables && slot.vmctx >= slot.tables + head);
+                    assert!([slot.tables, slot.vmctx, slot.total].iter().all(|at| at.is_multiple_of(page)));
+                    assert_eq!(slot.memories[0], 0);
+                    let ends = slot.memories[1..].iter().copied().chain([slot.total - slot.vmctx]);
+                    for ((start, span), end) in slot.memories.iter().zip(spans()).zip(ends) {
+                        assert!(start + span <= end && start.is_multiple_of(page));
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn a_memory_that_cannot_be_addressed_has_no_plan() {
+    fn what_cannot_be_addressed_has_no_plan() {
         assert!(MemoryPlan::new(u64::MAX, 0, 0, 4096).is_none());
         assert!(MemoryPlan::new(1, u64::MAX - 8192, 8192, 4096).is_none());
         let plan = MemoryPlan::new(5 << 16, 1 << 16, 0, 4096).unwrap();
         assert_eq!((plan.initial, plan.reserved), (5 << 16, 5 << 16));
+        assert!(SlotLayout::new((0, 0), usize::MAX, spans(), 4096).is_none());
+        assert!(SlotLayout::new((0, 0), 16, [usize::MAX - 8192, 16384].into_iter(), 4096).is_none());
     }
 }

@@ -5,14 +5,15 @@ use super::builtins::BUILTINS;
 use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
 use super::memory::MemoryData;
+use super::quiet::Beginning;
 use super::shell;
 use super::slot::MemoryPlan;
-use super::structs::{VMMemoryDef, VMStoreContext, VMTableDef};
+use super::structs::{VMMemoryDef, VMStoreContext, VMTableDef, ValRaw};
 use super::table::TableData;
 use crate::error::Error;
-use crate::types::{MemoryType, TableType};
+use crate::types::{MemoryType, TableType, ValType};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, LazyCell, RefCell};
 use std::io;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -74,23 +75,30 @@ pub(crate) struct StoreState {
     pub(super) exact: Cell<bool>,
     /// Why a host function ended the activation.
     pub(super) cause: Cell<Option<Cause>>,
+    /// Since when is known what happened to memories; see [`quiet`](super::quiet).
+    pub(super) beginning: Cell<Option<Beginning>>,
+    /// Whether code was entered within an activation of another store.
+    pub(super) entered: Cell<bool>,
+    /// Whether code was entered on more than one thread.
+    pub(super) moved: Cell<bool>,
     id: StoreId,
     instances: RefCell<Vec<NonNull<InstanceData>>>,
+    /// What the host made, for resets; all of it is in the arena.
+    made: RefCell<Vec<Made>>,
     arena: Arena,
+}
+
+/// Something that the host made, and the value that a reset gives it: the one
+/// that it had at first, or null in place of a value of the host's, which a
+/// reset drops.
+enum Made {
+    Memory(NonNull<MemoryData>),
+    Table(NonNull<TableData>, u64),
+    Global(NonNull<Cell<ValRaw>>, ValRaw),
 }
 
 /// How many instances an unused state may have room for.
 const CAPACITY_KEPT: usize = 64;
-
-/// Gives an instance back that was taken in by `adopt`.
-///
-/// # Safety
-/// Its store is being dropped, so that no code of it runs, and no handle or
-/// list leads to it any more.
-unsafe fn release(at: NonNull<InstanceData>) {
-    // SAFETY: leaked from a box in `adopt`.
-    drop(unsafe { Box::from_raw(at.as_ptr()) });
-}
 
 impl StoreState {
     /// A state without instances, leaked from a box.
@@ -107,8 +115,12 @@ impl StoreState {
             frame_count: Cell::new(0),
             exact: Cell::new(false),
             cause: Cell::new(None),
+            beginning: Cell::new(None),
+            entered: Cell::new(false),
+            moved: Cell::new(false),
             id: StoreId::next(),
             instances: RefCell::default(),
+            made: RefCell::default(),
             arena: Arena::default(),
         };
         state.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
@@ -124,11 +136,10 @@ impl StoreState {
     fn clear(&mut self) {
         *self.code.get_mut() = ptr::null_mut();
         *self.memories.get_mut() = ptr::null_mut();
-        while let Some(at) = self.instances.get_mut().pop() {
-            // SAFETY: the store is being dropped, and the lists are empty.
-            unsafe { release(at) };
-        }
+        self.release_instances();
         self.instances.get_mut().shrink_to(CAPACITY_KEPT);
+        self.made.get_mut().clear();
+        self.made.get_mut().shrink_to(CAPACITY_KEPT);
         self.arena.clear();
         self.cause.set(None);
         self.context = VMStoreContext::default();
@@ -137,6 +148,17 @@ impl StoreState {
         self.trap.set(None);
         self.frame_count.set(0);
         self.exact.set(false);
+        self.entered.set(false);
+    }
+
+    fn release_instances(&self) {
+        let activity = LazyCell::new(|| self.activity());
+        loop {
+            let at = self.instances.borrow_mut().pop();
+            let Some(at) = at else { break };
+            // SAFETY: the store is being dropped, and its lists are empty.
+            unsafe { InstanceData::release(at, &activity) };
+        }
     }
 
     /// The store's identity.
@@ -163,13 +185,23 @@ impl StoreState {
         Some(unsafe { at.as_ref() })
     }
 
+    /// All instances.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &InstanceData> {
+        (0..).map_while(|index| self.instance(index))
+    }
+
     /// Takes an instance in, for as long as the store lives, and makes its
     /// code and memories known to the fault handler.
-    pub(super) fn adopt(&self, instance: Box<InstanceData>) -> &InstanceData {
-        let at = NonNull::from(Box::leak(instance));
-        self.instances.borrow_mut().push(at);
+    ///
+    /// # Safety
+    /// The instance is nobody else's.
+    pub(super) unsafe fn adopt(&self, at: NonNull<InstanceData>) -> &InstanceData {
+        let mut instances = self.instances.borrow_mut();
         // SAFETY: as in `instance`.
         let instance = unsafe { at.as_ref() };
+        instance.index.set(instances.len());
+        instances.push(at);
+        drop(instances);
         if self.knows_code_of(instance) {
             instance.next_code.set(ptr::null());
         } else {
@@ -240,6 +272,7 @@ impl StoreState {
         let at = self.arena.keep(unsafe { MemoryData::alone(def, ty, plan) }?);
         // SAFETY: just taken in, never freed before the store.
         self.publish(unsafe { at.as_ref() });
+        self.made.borrow_mut().push(Made::Memory(at));
         // SAFETY: the arena is dropped with the store.
         Ok(unsafe { Stored::new(self.id, at) })
     }
@@ -250,12 +283,49 @@ impl StoreState {
         let def = self.arena.keep(VMTableDef::default());
         // SAFETY: as in `new_memory`; the table reads `def` once more when it
         // is dropped, and the arena drops what came last first.
-        let table = unsafe { TableData::allocated(def, ty, (0, 0)) }?;
+        let table = unsafe { TableData::allocated(def, ty.clone(), (0, 0)) }?;
         // Zeros are there already, and mean null in tables of both kinds.
         if value != 0 {
             table.fill(0, value, table.length()).ok()?;
         }
-        Some(self.keep(table))
+        let first = if ty.element() == ValType::ExternRef { 0 } else { value };
+        let table = self.keep(table);
+        self.made.borrow_mut().push(Made::Table(table.assume(), first));
+        Some(table)
+    }
+
+    /// Makes a global that belongs to no instance.
+    pub(crate) fn new_global(&self, value: ValRaw, content: ValType) -> Stored<Cell<ValRaw>> {
+        let cell = self.keep(Cell::new(value));
+        let first = if content == ValType::ExternRef { ValRaw::of(0) } else { value };
+        self.made.borrow_mut().push(Made::Global(cell.assume(), first));
+        cell
+    }
+
+    /// Makes what belongs to no instance as it was when the host made it.
+    ///
+    /// # Safety
+    /// No code of the store runs, and nobody has a slice of a memory.
+    pub(super) unsafe fn reset_made(&self) -> io::Result<()> {
+        for made in &*self.made.borrow() {
+            // SAFETY: the arena keeps all of them, and the caller answers for
+            // those who use them.
+            unsafe {
+                match made {
+                    Made::Memory(memory) => memory.as_ref().empty()?,
+                    Made::Table(table, value) => {
+                        let table = table.as_ref();
+                        table.reset(true, usize::MAX)?;
+                        if *value != 0 {
+                            // It had this length and value before.
+                            let _ = table.fill(0, *value, table.length());
+                        }
+                    }
+                    Made::Global(cell, value) => cell.as_ref().set(*value),
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -274,11 +344,15 @@ impl VmStore {
     #[inline]
     pub(crate) fn new(max_wasm_stack: usize, backtrace_frames: usize) -> VmStore {
         let Some(mut at) = shell::take(max_wasm_stack, backtrace_frames) else {
-            return VmStore(StoreState::allocate(max_wasm_stack, backtrace_frames));
+            let store = VmStore(StoreState::allocate(max_wasm_stack, backtrace_frames));
+            store.begin();
+            return store;
         };
         // SAFETY: the state is nobody else's.
         unsafe { at.as_mut() }.id = StoreId::next();
-        VmStore(at)
+        let store = VmStore(at);
+        store.begin();
+        store
     }
 }
 
@@ -352,7 +426,7 @@ mod tests {
         used.exact.set(true);
         used.cause.set(Some(Cause::Panic(Box::new(value.clone()))));
         used.keep(value.clone());
-        used.new_memory(MemoryType::new(1, None), MemoryPlan { initial: 0, reserved: 0, guard: 0 }).unwrap();
+        used.new_memory(MemoryType::new(1, None), MemoryPlan { initial: 0, reserved: 0, guard: 0, limit: 0 }).unwrap();
         assert_ne!(content(&new), content(&used));
         used.cause.set(Some(Cause::Panic(Box::new(value.clone()))));
         drop(used);

@@ -9,10 +9,12 @@ use super::handle::Stored;
 use super::instance::InstanceData;
 use super::structs::{VMFuncRef, VMTableDef, ValRaw};
 use crate::store::StoreOpaque;
+use crate::sys;
 use crate::types::{TableType, ValType};
 use crate::values::{Ref, Val};
 use std::alloc::{self, Layout};
 use std::cell::Cell;
+use std::io;
 use std::ptr::{self, NonNull};
 use wasmc_artifacts::abi::FUNCREF_INIT_BIT;
 use wasmc_artifacts::format::NONE;
@@ -26,12 +28,25 @@ pub(crate) struct TableData {
     /// What compiled code reads; in the owner's context or the store's arena.
     def: NonNull<VMTableDef>,
     ty: TableType,
-    /// Elements allocated at `def.base`, if they are on the heap.
-    capacity: Cell<Option<usize>>,
+    storage: Cell<Storage>,
+    /// Whether the host, or a segment, has changed elements since they were as
+    /// at first. Of changes by code nothing is noted.
+    changed: Cell<bool>,
     /// Who knows the initial elements, and their number in its module's table
     /// of initial elements; null for a table of the host's.
     owner: Cell<*const InstanceData>,
     init: (u32, u32),
+}
+
+/// Where the elements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    /// Somewhere where there is room for the initial ones only.
+    Fixed,
+    /// On the heap, where there is room for so many.
+    Heap(usize),
+    /// In a slot, where there is room for so many.
+    Slot(usize),
 }
 
 fn layout(elements: usize) -> Option<Layout> {
@@ -59,7 +74,8 @@ impl TableData {
         let shared = unsafe { def.as_ref() };
         shared.base.set(storage.cast());
         shared.length.set(ty.minimum());
-        TableData { def, ty, capacity: Cell::new(None), owner: Cell::new(ptr::null()), init }
+        let owner = Cell::new(ptr::null());
+        TableData { def, ty, storage: Cell::new(Storage::Fixed), changed: Cell::new(false), owner, init }
     }
 
     /// A table whose elements are allocated here, all zeros; `None` if there
@@ -72,7 +88,28 @@ impl TableData {
         let storage = allocate(capacity)?;
         // SAFETY: the storage is freed by the value's drop.
         let data = unsafe { TableData::inline(def, storage.as_ptr(), ty, init) };
-        data.capacity.set(Some(capacity));
+        data.storage.set(Storage::Heap(capacity));
+        Some(data)
+    }
+
+    /// A table whose elements, all zeros, are at `storage`, where there is
+    /// room for `capacity` of them; `None` if that is too little.
+    ///
+    /// # Safety
+    /// As for `inline`, of all `capacity` elements.
+    pub(super) unsafe fn in_slot(
+        def: NonNull<VMTableDef>,
+        storage: NonNull<u64>,
+        capacity: usize,
+        ty: TableType,
+        init: (u32, u32),
+    ) -> Option<TableData> {
+        if ty.minimum() > capacity as u64 {
+            return None;
+        }
+        // SAFETY: the caller's.
+        let data = unsafe { TableData::inline(def, storage.as_ptr(), ty, init) };
+        data.storage.set(Storage::Slot(capacity));
         Some(data)
     }
 
@@ -139,6 +176,7 @@ impl TableData {
     pub(crate) fn set(&self, index: u64, value: u64) -> Result<(), OutOfBounds> {
         let index = usize::try_from(index).map_err(|_| OutOfBounds)?;
         self.elements().get(index).ok_or(OutOfBounds)?.set(value | self.tag());
+        self.changed.set(true);
         Ok(())
     }
 
@@ -147,6 +185,7 @@ impl TableData {
         for cell in part(self.elements(), to, count)? {
             cell.set(value | self.tag());
         }
+        self.changed.set(true);
         Ok(())
     }
 
@@ -166,6 +205,7 @@ impl TableData {
         // SAFETY: both are elements of tables, `count` each; `copy` allows
         // an overlap, and cells can be copied through.
         unsafe { ptr::copy(source.as_ptr().cast::<u64>(), target.as_ptr().cast::<u64>().cast_mut(), source.len()) };
+        self.changed.set(true);
         Ok(())
     }
 
@@ -180,21 +220,14 @@ impl TableData {
         if delta == 0 {
             return Some(old);
         }
-        let (wanted, capacity) = (usize::try_from(new).ok()?, self.capacity.get()?);
-        if wanted > capacity {
-            let larger = wanted.max(capacity.saturating_mul(2).min(usize::try_from(self.ty.maximum_or_limit()).ok()?));
-            let storage = allocate(larger)?;
-            let base = self.def().base.get().cast::<u64>();
-            // SAFETY: `old` elements at the base, `larger` at the new storage,
-            // which overlaps nothing; the old storage was allocated for
-            // `capacity` elements, and nothing points into it except `base`.
-            unsafe {
-                ptr::copy_nonoverlapping(base, storage.as_ptr(), old as usize);
-                alloc::dealloc(base.cast(), layout(capacity)?);
-            }
-            self.def().base.set(storage.as_ptr().cast());
-            self.capacity.set(Some(larger));
+        let wanted = usize::try_from(new).ok()?;
+        match self.storage.get() {
+            Storage::Heap(capacity) if wanted > capacity => self.move_to_heap(wanted, capacity)?,
+            Storage::Slot(capacity) if wanted > capacity => return None,
+            Storage::Fixed => return None,
+            Storage::Heap(_) | Storage::Slot(_) => {}
         }
+        self.changed.set(true);
         self.def().length.set(new);
         // Zeros are there already, and mean null: an element of functions
         // that is not computed yet and has no initial value is null.
@@ -205,9 +238,61 @@ impl TableData {
     }
 }
 
+/// Moving and resetting.
+impl TableData {
+    /// Moves the elements to where there is room for `wanted` of them.
+    fn move_to_heap(&self, wanted: usize, capacity: usize) -> Option<()> {
+        let most = usize::try_from(self.ty.maximum_or_limit()).ok()?;
+        let larger = wanted.max(capacity.saturating_mul(2).min(most));
+        let storage = allocate(larger)?;
+        let base = self.def().base.get().cast::<u64>();
+        // SAFETY: the elements are at the base, and there is room for as many
+        // at the new storage, which overlaps nothing; the old storage was
+        // allocated for `capacity` elements, and nothing points into it except
+        // `base`.
+        unsafe {
+            ptr::copy_nonoverlapping(base, storage.as_ptr(), self.length() as usize);
+            alloc::dealloc(base.cast(), layout(capacity)?);
+        }
+        self.def().base.set(storage.as_ptr().cast());
+        self.storage.set(Storage::Heap(larger));
+        Some(())
+    }
+
+    /// Restores length and elements as they were at first: not computed yet.
+    /// Nothing need be done if no code ran and nothing else has changed them.
+    /// Of elements in a slot `keep` bytes may stay resident.
+    ///
+    /// # Safety
+    /// No code runs that uses the table.
+    pub(super) unsafe fn reset(&self, code_ran: bool, keep: usize) -> io::Result<()> {
+        if !self.changed.take() && !code_ran {
+            return Ok(());
+        }
+        let length = self.length() as usize * size_of::<u64>();
+        let base = self.def().base.get();
+        self.def().length.set(self.ty.minimum());
+        let page = sys::page_size();
+        let start = (base as usize + keep).next_multiple_of(page) - base as usize;
+        let end = (base as usize + length) / page * page - base as usize;
+        // SAFETY: there are so many bytes at the base, and nobody uses them.
+        unsafe {
+            if matches!(self.storage.get(), Storage::Slot(_)) && end > start && sys::can_discard() {
+                base.write_bytes(0, start);
+                sys::discard(base.add(start), end - start)?;
+                base.add(end).write_bytes(0, length - end);
+            } else {
+                base.write_bytes(0, length);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Drop for TableData {
     fn drop(&mut self) {
-        if let Some(layout) = self.capacity.get().and_then(layout) {
+        let Storage::Heap(capacity) = self.storage.get() else { return };
+        if let Some(layout) = layout(capacity) {
             // SAFETY: allocated with this layout in `allocated` or `grow`. A
             // definition in a context is still there, since the slot that
             // holds it is dropped after the tables.

@@ -43,7 +43,7 @@ fn try_discard() -> io::Result<bool> {
 /// # Safety
 /// The bytes are whole pages of one mapping of the caller's, and nobody uses
 /// what is in them.
-pub(super) unsafe fn discard(at: *mut u8, length: usize) -> io::Result<()> {
+pub(crate) unsafe fn discard(at: *mut u8, length: usize) -> io::Result<()> {
     // SAFETY: the caller's.
     let failed = unsafe { libc::madvise(at.cast(), length, libc::MADV_DONTNEED) };
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

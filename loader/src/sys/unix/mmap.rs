@@ -1,6 +1,6 @@
 //! Address space: reserving, mapping, protecting.
 
-use super::system::{NO_RESERVE, discard};
+use super::system::NO_RESERVE;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -76,6 +76,22 @@ pub(super) unsafe fn touch(start: *mut u8, length: usize) {
     }
 }
 
+/// Makes `length` bytes at `at` inaccessible and forgets their content.
+///
+/// # Safety
+/// They are part of one [`Region`], and nobody uses them.
+pub(crate) unsafe fn make_inaccessible(at: *mut u8, length: usize) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE | libc::MAP_FIXED;
+    // SAFETY: the caller answers for the range. The returned value must not
+    // unmap it on its own.
+    let part = unsafe { Region::map(at, length, libc::PROT_NONE, flags, -1, 0) }?;
+    std::mem::forget(part);
+    Ok(())
+}
+
 /// A range of address space that belongs to nobody else, unmapped on drop.
 ///
 /// All positions are in bytes from its start and must be multiples of the
@@ -146,35 +162,20 @@ impl Region {
         unsafe { make_accessible(at, range.len()) }
     }
 
-    /// Makes a part inaccessible and forgets its content.
-    ///
-    /// # Safety
-    /// Nobody uses what is in `range`.
-    pub(crate) unsafe fn make_inaccessible(&self, range: Range<usize>) -> io::Result<()> {
-        let at = self.at(&range);
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE | libc::MAP_FIXED;
-        // SAFETY: the range is this region's, and the caller answers for its
-        // users. The returned value must not unmap the part on its own.
-        let part = unsafe { Self::map(at, range.len(), libc::PROT_NONE, flags, -1, 0) }?;
-        std::mem::forget(part);
-        Ok(())
+    /// Gives up ownership: the caller sees to it that the range is unmapped.
+    pub(crate) fn into_raw(self) -> NonNull<u8> {
+        let start = self.start;
+        std::mem::forget(self);
+        start
     }
 
-    /// Forgets what was written to a part since it was mapped.
-    ///
-    /// # Errors
-    /// Where [`can_discard`](super::can_discard) says that it does not work,
-    /// or the system refuses.
+    /// Takes ownership of a range back.
     ///
     /// # Safety
-    /// Nobody uses what is in `range`.
-    pub(crate) unsafe fn discard(&self, range: Range<usize>) -> io::Result<()> {
-        let at = self.at(&range);
-        if range.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: the range is this region's, and the caller answers for its users.
-        unsafe { discard(at, range.len()) }
+    /// `start` came from [`into_raw`](Self::into_raw), of a region of `length`
+    /// bytes.
+    pub(crate) unsafe fn from_raw(start: NonNull<u8>, length: usize) -> Region {
+        Region { start, length }
     }
 
     /// Replaces a part by a private view of `file` from byte `offset` on.

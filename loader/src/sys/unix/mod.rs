@@ -29,10 +29,10 @@ use portable as system;
 
 pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
-pub(crate) use mmap::{Access, Region, make_accessible, overlay, page_size};
+pub(crate) use mmap::{Access, Region, make_accessible, make_inaccessible, overlay, page_size};
 use mmap::{make_unexecutable, touch};
 pub(crate) use probe::copy_on_write_works;
 pub(crate) use random::random;
 pub(crate) use stack::stack_bounds;
-pub(crate) use system::{can_discard, can_tell_written, populate, thread_faults, written};
+pub(crate) use system::{can_discard, can_tell_written, discard, populate, thread_faults, written};
 pub(crate) use watch::{Damage, Watch, note_loss};

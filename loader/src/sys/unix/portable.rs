@@ -22,7 +22,7 @@ pub(crate) fn can_discard() -> bool {
 ///
 /// # Safety
 /// None, since nothing is done.
-pub(super) unsafe fn discard(_at: *mut u8, _length: usize) -> io::Result<()> {
+pub(crate) unsafe fn discard(_at: *mut u8, _length: usize) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system cannot discard what was written to pages"))
 }
 

@@ -1,0 +1,258 @@
+//! What an instance of a module consists of and how large that is: computed
+//! once, when the module is loaded.
+
+use super::image::Image;
+use super::instance::InstanceData;
+use super::memory::MemoryData;
+use super::slot::{MemoryPlan, POOL_GUARD};
+use super::table::TableData;
+use crate::config::Config;
+use crate::strategy::{HeapAllocStrategy, InstanceLimits, LimitError};
+use crate::sys;
+use crate::types::{MemoryType, TableType};
+use std::alloc::Layout;
+use std::ops::Range;
+use wasmc_artifacts::abi::{ContextLayout, VM_VAL_SIZE};
+use wasmc_artifacts::format::{Artifact, SegmentMode, TableKind};
+
+/// A memory that the module defines.
+#[derive(Debug, Clone)]
+pub(super) struct MemoryBlueprint {
+    /// The type that instances have: the module's, changed as the engine is
+    /// configured.
+    pub(super) ty: MemoryType,
+    pub(super) plan: MemoryPlan,
+    pub(super) image: Image,
+}
+
+/// A table that the module defines.
+#[derive(Debug, Clone)]
+pub(super) struct TableBlueprint {
+    pub(super) ty: TableType,
+    /// The distance of its definition from `vmctx`.
+    pub(super) def: i32,
+    /// Its initial elements in the artifact's table of them.
+    pub(super) init: (u32, u32),
+    pub(super) place: TablePlace,
+}
+
+/// Where a table's elements are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TablePlace {
+    /// In the context, at this distance from `vmctx`.
+    Context(i32),
+    /// Allocated; the number among such tables.
+    Allocated(u32),
+    /// In the artifact, where only code uses them.
+    ReadOnly,
+}
+
+/// What the loader notes about an instance, below its context in the slot.
+/// Positions in bytes from the first record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Records {
+    pub(super) memories: usize,
+    pub(super) tables: usize,
+    /// A copy of the globals' first values.
+    pub(super) snapshot: usize,
+    /// Bytes of all; a multiple of 16.
+    pub(super) total: usize,
+}
+
+impl Records {
+    fn new(memories: usize, tables: usize, snapshot: usize) -> Option<Records> {
+        let instance = Layout::new::<InstanceData>();
+        let (layout, memories) = instance.extend(Layout::array::<MemoryData>(memories).ok()?).ok()?;
+        let (layout, tables) = layout.extend(Layout::array::<TableData>(tables).ok()?).ok()?;
+        let (layout, snapshot) = layout.extend(Layout::from_size_align(snapshot, 16).ok()?).ok()?;
+        Some(Records { memories, tables, snapshot, total: layout.size().checked_next_multiple_of(16)? })
+    }
+}
+
+/// What an instance of a module consists of.
+#[derive(Debug)]
+pub(crate) struct Blueprint {
+    /// Bytes of the context's fields.
+    pub(super) context: usize,
+    /// Bytes from the end of the fields to `vmctx`.
+    pub(super) guard: usize,
+    pub(super) records: Records,
+    /// The globals: distances from `vmctx`.
+    pub(super) globals: Range<i32>,
+    /// The flags of dropped segments.
+    pub(super) dropped: Range<i32>,
+    pub(super) memories: Box<[MemoryBlueprint]>,
+    pub(super) tables: Box<[TableBlueprint]>,
+    /// Whether segments are copied when an instance is made.
+    pub(super) active_segments: bool,
+}
+
+/// Why a module cannot have instances on this machine.
+#[derive(Debug)]
+pub(crate) enum Impossible {
+    /// More than can be addressed.
+    AddressSpace,
+    /// More than the engine is configured for.
+    Limit(LimitError),
+    /// The artifact contradicts itself.
+    Corrupt(&'static str),
+}
+
+impl Blueprint {
+    /// The blueprint of a module, whose artifact was checked.
+    pub(crate) fn new(artifact: &Artifact<'_>, config: &Config) -> Result<Blueprint, Impossible> {
+        let layout = artifact.layout();
+        let memories = memories(artifact, config)?;
+        let tables = tables(artifact)?;
+        let globals = globals(layout);
+        let records = Records::new(memories.len(), tables.len(), globals.len()).ok_or(Impossible::AddressSpace)?;
+        let rows = artifact.tables();
+        let active = SegmentMode::Active as u8;
+        Ok(Blueprint {
+            context: layout.size() as usize,
+            guard: layout.counts().guard as usize,
+            records,
+            globals,
+            dropped: dropped(layout),
+            memories,
+            tables,
+            active_segments: rows.elem_segments.iter().any(|row| row.mode == active)
+                || rows.data_segments.iter().any(|row| row.mode == active),
+        })
+    }
+
+    /// Bytes of the records and the context's fields.
+    pub(crate) fn head(&self) -> usize {
+        self.records.total + self.context
+    }
+
+    /// Bytes of a slot that records and context take, of what a pool has for
+    /// them.
+    pub(crate) fn room(&self) -> usize {
+        self.head() + self.guard.saturating_sub(POOL_GUARD)
+    }
+
+    /// The memories' extents and bytes that are not zeros at first.
+    pub(crate) fn images(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.memories.iter().map(|memory| (memory.image.extents().len(), memory.image.bytes()))
+    }
+
+    /// The memories' initial sizes in bytes.
+    pub(crate) fn memory_sizes(&self) -> impl Iterator<Item = usize> {
+        self.memories.iter().map(|memory| memory.plan.initial)
+    }
+
+    /// The tables' initial numbers of elements.
+    pub(crate) fn table_sizes(&self) -> impl Iterator<Item = u64> {
+        self.tables.iter().map(|table| table.ty.minimum())
+    }
+
+    /// Whether instances fit into slots with these limits, for whose memories
+    /// there are `reservation` bytes and a guard of `guard` bytes.
+    pub(crate) fn check(&self, limits: &InstanceLimits, reservation: u64, guard: u64) -> Result<(), LimitError> {
+        let largest = |values: &mut dyn Iterator<Item = u64>| values.max().unwrap_or(0);
+        let plans = || self.memories.iter().map(|memory| memory.plan);
+        let checks = [
+            ("size", limits.size as u64, self.room() as u64),
+            ("tables", limits.tables.into(), self.tables.len() as u64),
+            ("table_elements", limits.table_elements.into(), largest(&mut self.table_sizes())),
+            ("memories", limits.memories.into(), self.memories.len() as u64),
+            ("memory_pages", limits.memory_pages, largest(&mut plans().map(|p| (p.initial as u64).div_ceil(64 << 10)))),
+            ("pool_memory_reservation", reservation, largest(&mut plans().map(|p| p.reserved as u64))),
+            ("pool_memory_guard", guard, largest(&mut plans().map(|p| p.guard as u64))),
+        ];
+        for (limit, allowed, required) in checks {
+            if required > allowed {
+                return Err(LimitError { limit, allowed, required });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn globals(layout: &ContextLayout) -> Range<i32> {
+    let first = if layout.counts().globals > 0 { layout.global(0) } else { layout.header() };
+    first..first + layout.counts().globals as i32 * VM_VAL_SIZE as i32
+}
+
+/// The flags of both kinds of segments, which are neighbours.
+fn dropped(layout: &ContextLayout) -> Range<i32> {
+    let counts = layout.counts();
+    let data = (counts.data_segments > 0).then(|| layout.data_dropped(0));
+    let elem = (counts.elem_segments > 0).then(|| layout.elem_dropped(0));
+    let end = data.map(|at| at + counts.data_segments as i32).or(elem.map(|at| at + counts.elem_segments as i32));
+    match (elem.or(data), end) {
+        (Some(start), Some(end)) => start..end,
+        _ => 0..0,
+    }
+}
+
+fn memories(artifact: &Artifact<'_>, config: &Config) -> Result<Box<[MemoryBlueprint]>, Impossible> {
+    let counts = artifact.layout().counts();
+    let header = artifact.header();
+    let page = sys::page_size();
+    let rows = artifact.tables().memories;
+    (0..counts.memories)
+        .map(|defined| {
+            let row = rows.get((counts.memory_imports + defined) as usize);
+            let ty = MemoryType::of_row(&row.ok_or(Impossible::Corrupt("a memory has no row"))?);
+            let ty = resized(ty, config.heap)?;
+            let initial = ty.minimum().checked_mul(ty.page_size()).ok_or(Impossible::AddressSpace)?;
+            let mut plan = MemoryPlan::new(initial, header.memory_reservation, header.memory_guard, page)
+                .ok_or(Impossible::AddressSpace)?;
+            if let Some(limits) = config.limits() {
+                let most = usize::try_from(limits.memory_pages.saturating_mul(64 << 10)).unwrap_or(usize::MAX);
+                plan.limit = plan.limit.min(most.max(plan.initial));
+            }
+            let image = Image::of(artifact, defined, &plan, page)
+                .ok_or(Impossible::Corrupt("the parts of a memory's image overlap"))?;
+            Ok(MemoryBlueprint { ty, plan, image })
+        })
+        .collect()
+}
+
+/// A memory's type as the engine wants it.
+fn resized(ty: MemoryType, heap: Option<HeapAllocStrategy>) -> Result<MemoryType, Impossible> {
+    // The strategy counts in pages of 64 KiB.
+    let pages = |count: u32| u64::from(count).saturating_mul(64 << 10) / ty.page_size();
+    Ok(match heap {
+        None | Some(HeapAllocStrategy::Dynamic { maximum_pages: None }) => ty,
+        Some(HeapAllocStrategy::Dynamic { maximum_pages: Some(maximum) }) => {
+            if pages(maximum) < ty.minimum() {
+                return Err(Impossible::Limit(LimitError {
+                    limit: "maximum_pages",
+                    allowed: maximum.into(),
+                    required: (ty.minimum() * ty.page_size()).div_ceil(64 << 10),
+                }));
+            }
+            ty.with_limits(ty.minimum(), pages(maximum).min(ty.maximum_or_limit()))
+        }
+        Some(HeapAllocStrategy::Static { extra_pages }) => {
+            let size = ty.minimum().saturating_add(pages(extra_pages)).min(ty.maximum_or_limit());
+            ty.with_limits(size, size)
+        }
+    })
+}
+
+fn tables(artifact: &Artifact<'_>) -> Result<Box<[TableBlueprint]>, Impossible> {
+    let counts = artifact.layout().counts();
+    let rows = artifact.tables().tables;
+    let mut allocated = 0;
+    (0..counts.tables)
+        .map(|defined| {
+            let row = rows.get((counts.table_imports + defined) as usize);
+            let row = row.ok_or(Impossible::Corrupt("a table has no row"))?;
+            let ty = TableType::of_row(&row).ok_or(Impossible::Corrupt("a table has elements of no type"))?;
+            let place = match TableKind::from_code(row.kind) {
+                Some(TableKind::Context) => TablePlace::Context(artifact.layout().table_element(row.first_element)),
+                Some(TableKind::Allocated) => {
+                    allocated += 1;
+                    TablePlace::Allocated(allocated - 1)
+                }
+                Some(TableKind::ReadOnly) | None => TablePlace::ReadOnly,
+            };
+            let def = artifact.layout().table_def(defined);
+            Ok(TableBlueprint { ty, def, init: (row.init, row.init_count), place })
+        })
+        .collect()
+}

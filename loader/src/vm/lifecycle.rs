@@ -1,0 +1,541 @@
+//! How instances come to be, are reset, and end.
+//!
+//! ```text
+//!                 pool: warm ──────────── revive ─┐
+//! allocate ──┬─▶  pool: cold ── build ────────────┼─▶ adopted by the store ──▶ release
+//!            └─▶  on demand ─── build ────────────┘                              │
+//!                                                          pool: restore, retire ┤
+//!                                                              on demand: free ──┘
+//! ```
+//!
+//! When its store is dropped, an instance in a pool is reset and *retired*: its
+//! slot waits for the next store that wants an instance of the same module,
+//! which *revives* it. Nothing but pointers to the store has to be set then.
+
+use super::blueprint::{Blueprint, TablePlace};
+use super::builtins::BUILTINS;
+use super::image::Source;
+use super::instance::{AllocationError, InstanceData, Placement};
+use super::memory::MemoryData;
+use super::pool::{Idle, Taken};
+use super::reset::{Activity, Policy, Reset};
+use super::slot::{Origin, Slot, SlotLayout};
+use super::state::StoreState;
+use super::structs::{VMMemoryDef, VMTableDef};
+use super::table::TableData;
+use crate::error::Error;
+use crate::instance::ResetError;
+use crate::linking::Items;
+use crate::module::Module;
+use crate::store::StoreOpaque;
+use crate::sys;
+use std::cell::{Cell, OnceCell, UnsafeCell};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, Range};
+use std::ptr::{self, NonNull};
+use std::sync::PoisonError;
+use wasmc_artifacts::format::PageRange;
+
+/// One in so many resets is measured.
+const SAMPLE: u32 = 64;
+
+impl InstanceData {
+    /// Gets an instance of `module` for a store, with its memories, tables and
+    /// images, but perhaps without imports.
+    pub(crate) fn allocate<'a>(
+        state: &'a StoreState,
+        module: &Module,
+        placement: Placement,
+    ) -> Result<&'a InstanceData, Error> {
+        module.intact()?;
+        let failed = |what: &'static str| move |e: Error| e.context(AllocationError::new(what));
+        let at = match module.engine().pool().filter(|_| placement.pooled) {
+            Some(pool) => match pool.take(module)? {
+                Taken::Warm(idle) => Self::revive(idle, module),
+                Taken::Cold(slot) => {
+                    // SAFETY: the slot was just taken.
+                    let built = unsafe { Self::build(slot, pool.layout(), module, placement, false) };
+                    // SAFETY: nothing in the slot is used yet.
+                    built.map_err(|(e, slot)| unsafe {
+                        pool.discard(slot);
+                        failed("the memory")(e)
+                    })?
+                }
+            },
+            None => {
+                let (slot, mapped) = module.slots().allocate(module.blueprint()).map_err(failed("the slot"))?;
+                let layout = module.slots().layout();
+                // SAFETY: as above.
+                let built = unsafe { Self::build(slot, layout, module, placement, mapped) };
+                // SAFETY: as above.
+                built.map_err(|(e, slot)| unsafe {
+                    slot.free(layout);
+                    failed("the memory")(e)
+                })?
+            }
+        };
+        // SAFETY: made or revived for this store, which is where it goes.
+        let instance = unsafe { state.adopt(at) };
+        let header = instance.header();
+        header.instance.set(at.as_ptr().cast());
+        header.store.set(state.address());
+        header.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
+        header.stack_limit.set(state.limit.value.get() as u64);
+        Ok(instance)
+    }
+
+    /// Takes a retired instance up again.
+    fn revive(idle: Idle, module: &Module) -> NonNull<InstanceData> {
+        let at = idle.into_instance();
+        // SAFETY: a retired instance of this module is nobody else's, and the
+        // place of its lease is empty.
+        unsafe {
+            (*at.as_ptr()).module = ManuallyDrop::new(module.lease());
+            for memory in at.as_ref().resets(module) {
+                memory.fill();
+            }
+        }
+        at
+    }
+
+    /// Makes an instance in a slot, of which nothing is accessible unless its
+    /// memories are `mapped`. On failure the slot comes back.
+    ///
+    /// # Safety
+    /// The slot has the layout, is for this module, and nobody uses it.
+    unsafe fn build(
+        slot: Slot,
+        layout: &SlotLayout,
+        module: &Module,
+        placement: Placement,
+        mapped: bool,
+    ) -> Result<NonNull<InstanceData>, (Error, Slot)> {
+        let blueprint = module.blueprint();
+        let at = slot.records(blueprint);
+        // SAFETY: as the caller promises; `mapped` slots have been prepared
+        // for the same module before.
+        let made = unsafe {
+            prepare(&slot, layout, blueprint, mapped)
+                .and_then(|()| make_memories(&slot, layout, module, placement, mapped))
+                .and_then(|memories| Ok((memories, make_tables(&slot, layout, blueprint)?)))
+        };
+        let (memories, tables) = match made {
+            Ok(made) => made,
+            Err(e) => return Err((e, slot)),
+        };
+        let at = at.cast::<InstanceData>();
+        let instance = InstanceData {
+            vmctx: slot.vmctx(),
+            index: Cell::new(0),
+            module: ManuallyDrop::new(module.lease()),
+            memories,
+            tables,
+            imported_memories: OnceCell::new(),
+            imports: UnsafeCell::new(None),
+            filled: Cell::new(0),
+            store: Cell::new(ptr::null_mut()),
+            initialised: Cell::new(false),
+            resets: Cell::new(0),
+            next_code: Cell::new(ptr::null()),
+            placement,
+            // SAFETY: just made.
+            watches: unsafe { watches(module, memories, placement) },
+            slot: ManuallyDrop::new(slot),
+        };
+        // SAFETY: the first record is an instance's, with room and alignment
+        // for it; the page was made accessible.
+        unsafe {
+            at.write(instance);
+            for table in at.as_ref().tables() {
+                table.set_owner(at.as_ptr());
+            }
+            for memory in at.as_ref().resets(module) {
+                if !placement.view {
+                    memory.image.write_extents(memory.memory.base(), memory.source.bytes);
+                }
+            }
+            at.as_ref().populate(module);
+        }
+        Ok(at)
+    }
+
+    /// Makes the pages resident that instances of this module are known to
+    /// write. If that fails they will be when they are written.
+    ///
+    /// # Safety
+    /// Nobody uses the instance yet.
+    unsafe fn populate(&self, module: &Module) {
+        let working_set = module.working_set().read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(working_set) = working_set else { return };
+        let page = sys::page_size();
+        for (index, memory) in (0..).zip(self.resets(module)) {
+            for range in working_set.ranges().iter().filter(|range| range.memory == index) {
+                let start = range.first as usize * PageRange::PAGE_SIZE as usize;
+                let end = start + range.pages as usize * PageRange::PAGE_SIZE as usize;
+                // SAFETY: the caller's.
+                let _ = unsafe { memory.populate(start / page * page..end.next_multiple_of(page)) };
+            }
+        }
+    }
+
+    /// The pages of memories that were written since these were as at first;
+    /// `None` if the system does not tell.
+    pub(crate) fn written_pages(&self) -> Option<Vec<(u32, Range<usize>)>> {
+        const MOST: usize = 1 << 16;
+        let mut pages = Vec::new();
+        let mut ranges = vec![0..0; MOST];
+        for (index, memory) in (0..).zip(self.memories()) {
+            let initial = memory.plan().initial.next_multiple_of(sys::page_size());
+            let count = sys::written(memory.base(), initial, &mut ranges)?;
+            pages.extend(ranges[..count].iter().map(|range| (index, range.clone())));
+        }
+        Some(pages)
+    }
+
+    /// The memories, ready to be reset.
+    fn resets<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Reset<'a>> {
+        let pool = &module.engine().config().pool;
+        let keep = match self.slot.origin() {
+            Origin::Pool(_) => pool.memory_keep_resident,
+            _ => 0,
+        };
+        let policy = Policy { keep, view: self.placement.view };
+        let source = Source { file: module.file(), bytes: module.bytes() };
+        self.memories().iter().zip(&module.blueprint().memories).map(move |(memory, blueprint)| Reset {
+            memory,
+            image: &blueprint.image,
+            source,
+            policy,
+        })
+    }
+
+    /// Restores what code and host can have changed of the instance, as far as
+    /// it is not in the imports: memories, tables, globals, segments.
+    ///
+    /// # Safety
+    /// No code of the store runs, and nobody has a slice of a memory.
+    unsafe fn restore(&self, activity: Activity, keep: Option<usize>) -> io::Result<()> {
+        let module = self.module();
+        for mut memory in self.resets(module) {
+            memory.policy.keep = keep.unwrap_or(memory.policy.keep);
+            // SAFETY: the caller's.
+            unsafe { memory.run(activity)? };
+        }
+        let keep = module.engine().config().pool.table_keep_resident;
+        for table in self.tables() {
+            // SAFETY: the caller's.
+            unsafe { table.reset(activity != Activity::None, keep)? };
+        }
+        let blueprint = module.blueprint();
+        let at = |distance: i32| self.vmctx.as_ptr().wrapping_byte_offset(distance as isize);
+        // SAFETY: the ranges are in the context, and nobody uses them.
+        unsafe {
+            if self.initialised.get() {
+                let globals = &blueprint.globals;
+                ptr::copy_nonoverlapping(self.snapshot(), at(globals.start), globals.len());
+            }
+            at(blueprint.dropped.start).write_bytes(0, blueprint.dropped.len());
+        }
+        self.resets.set(self.resets.get().wrapping_add(1));
+        Ok(())
+    }
+
+    fn snapshot(&self) -> *mut u8 {
+        let records = ptr::from_ref(self).cast::<u8>().cast_mut();
+        records.wrapping_add(self.module().blueprint().records.snapshot)
+    }
+
+    /// Whether globals have their first values already.
+    pub(super) fn is_initialised(&self) -> bool {
+        self.initialised.get()
+    }
+
+    /// Notes the first values of globals, for resets.
+    pub(super) fn take_snapshot(&self) {
+        let globals = &self.module().blueprint().globals;
+        let from = self.vmctx.as_ptr().wrapping_byte_offset(globals.start as isize);
+        // SAFETY: the globals are in the context, and the record of the
+        // snapshot is as long as they are.
+        unsafe { ptr::copy_nonoverlapping(from, self.snapshot(), globals.len()) };
+        self.initialised.set(true);
+    }
+
+    /// Makes the instance as it was before it got its first content, apart
+    /// from its globals, which have theirs; memories stay resident.
+    ///
+    /// # Safety
+    /// No code of the store runs, and nobody has a slice of a memory.
+    unsafe fn reset(&self, activity: Activity) -> io::Result<()> {
+        let module = self.module();
+        let keep = module.engine().config().pool.memory_keep_resident;
+        // SAFETY: the caller's.
+        unsafe {
+            self.restore(activity, Some(keep))?;
+            for memory in self.resets(module) {
+                memory.fill();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is an instance of `module` with imports `items`.
+    pub(crate) fn is_of(&self, module: &Module, items: &Items) -> bool {
+        // SAFETY: nobody changes the cell while the store has the instance.
+        let imports = unsafe { &*self.imports.get() };
+        self.module().is_same(module) && imports.as_ref().is_some_and(|own| own.id() == items.id())
+    }
+
+    /// Takes an instance back from its store, which is being dropped.
+    ///
+    /// # Safety
+    /// `at` is an instance of that store; nobody uses it after this.
+    pub(super) unsafe fn release(at: NonNull<InstanceData>, activity: &impl Deref<Target = Activity>) {
+        // SAFETY: no references to the instance are left.
+        let instance = unsafe { at.as_ref() };
+        let module = instance.module();
+        let Some(pool) = module.engine().pool().filter(|_| instance.slot.origin().is_pool()) else {
+            // SAFETY: the caller's.
+            return unsafe { Self::free(at) };
+        };
+        let reusable = instance.initialised.get() && matches!(instance.slot.origin(), Origin::Pool(_));
+        let reusable = reusable && !module.is_damaged();
+        let sample = instance.resets.get().is_multiple_of(SAMPLE).then(std::time::Instant::now);
+        // SAFETY: the store is being dropped: none of its code runs.
+        let reusable = reusable && unsafe { instance.restore(**activity, None) }.is_ok();
+        // What the memory contains now comes from a file that has changed.
+        let reusable = reusable && !module.is_damaged();
+        // SAFETY: below, the instance is given up.
+        let idle = unsafe { Idle::new(at, module, instance.resident(), reusable) };
+        if let (true, Some(start)) = (reusable, sample) {
+            pool.note_reset(start.elapsed());
+        }
+        // SAFETY: taken once per life; the pool does not need the module.
+        unsafe {
+            let instance = &mut *at.as_ptr();
+            instance.imported_memories.take();
+            *instance.imports.get_mut() = None;
+            let lease = ManuallyDrop::take(&mut instance.module);
+            pool.put(idle);
+            drop(lease);
+        }
+    }
+
+    /// Bytes that the instance occupies although nobody uses it.
+    fn resident(&self) -> usize {
+        let head = self.module().blueprint().head().next_multiple_of(sys::page_size());
+        head + self.memories().iter().map(|memory| memory.residue().bytes()).sum::<usize>()
+    }
+
+    /// Frees an instance that was allocated on demand.
+    ///
+    /// # Safety
+    /// As for `release`.
+    unsafe fn free(at: NonNull<InstanceData>) {
+        // SAFETY: the caller's; the module lives until the end of the function.
+        unsafe {
+            let lease = ManuallyDrop::take(&mut (*at.as_ptr()).module);
+            let instance = at.as_ref();
+            let same = instance.placement.view == module_views(&lease);
+            let shrunk = same && instance.initialised.get() && instance.shrink().is_ok();
+            let end = instance.memories().iter().map(|m| m.base() as usize + m.accessible()).max();
+            let start = instance.slot.start().as_ptr() as usize;
+            let used = end.map_or(0, |end| end - start);
+            let slot = Self::dismantle(at);
+            lease.slots().release(slot, used, shrunk && !lease.is_damaged());
+        }
+    }
+
+    /// Makes memories as large as at first.
+    ///
+    /// # Safety
+    /// Nobody uses them.
+    unsafe fn shrink(&self) -> io::Result<()> {
+        for memory in self.memories() {
+            let initial = memory.plan().initial.next_multiple_of(sys::page_size());
+            let grown = memory.accessible() - initial;
+            // SAFETY: the caller's.
+            unsafe { sys::make_inaccessible(memory.base().wrapping_add(initial), grown)? };
+            memory.shrink(initial);
+        }
+        Ok(())
+    }
+
+    /// Ends an instance whose module's lease is gone; what is left is its slot.
+    ///
+    /// # Safety
+    /// Nobody uses it after this.
+    pub(super) unsafe fn dismantle(at: NonNull<InstanceData>) -> Slot {
+        // SAFETY: the records were made in `build` and are dropped once, here.
+        unsafe {
+            let slot = (*at.as_ptr()).slot.again();
+            (*at.as_ptr()).watches.clear();
+            let (memories, tables) = ((*at.as_ptr()).memories, (*at.as_ptr()).tables);
+            ptr::drop_in_place(memories.as_ptr());
+            ptr::drop_in_place(tables.as_ptr());
+            ptr::drop_in_place(at.as_ptr());
+            slot
+        }
+    }
+
+    /// The addresses that are accessible in the slot: from its start to the
+    /// end of memory 0, and the other memories.
+    pub(super) fn accessible_parts(&self) -> impl Iterator<Item = (*mut u8, usize)> {
+        let start = self.slot.start().as_ptr();
+        let mut memories = self.memories().iter().map(|memory| (memory.base(), memory.accessible()));
+        let end = memories.next().map_or(self.vmctx.as_ptr(), |(base, length)| base.wrapping_add(length));
+        std::iter::once((start, end as usize - start as usize)).chain(memories)
+    }
+}
+
+/// Whether instances of a module that are allocated on demand have views as
+/// memories, unless their creator wants something else.
+fn module_views(module: &Module) -> bool {
+    module.engine().placement().view
+}
+
+/// Resets those instances of a store that `which` picks, but does not run
+/// their start functions.
+///
+/// # Errors
+/// [`ResetError`] if code of the store is running; if the system refuses, or
+/// a segment does not fit.
+pub(crate) fn restore(store: &mut StoreOpaque, which: impl Fn(&InstanceData) -> bool) -> Result<(), Error> {
+    if store.state.is_running() {
+        return Err(Error::new(ResetError::CallActive));
+    }
+    let activity = store.state.activity();
+    let mut all = true;
+    for instance in store.state.instances() {
+        if !which(instance) {
+            all = false;
+            continue;
+        }
+        instance.module().intact()?;
+        // SAFETY: no code runs, and the store is borrowed exclusively, so that
+        // no slices of its memories exist.
+        unsafe { instance.reset(activity) }.map_err(|e| Error::new(e).context("cannot reset an instance"))?;
+        instance.module().intact()?;
+        instance.initialise()?;
+    }
+    if all {
+        store.state.begin();
+    }
+    Ok(())
+}
+
+/// Resets everything in a store, but does not run start functions.
+///
+/// # Errors
+/// As for [`restore`].
+pub(crate) fn restore_all(store: &mut StoreOpaque) -> Result<(), Error> {
+    if !store.state.is_running() {
+        // SAFETY: as in `restore`. Before the instances: their segments may
+        // go to what the host made.
+        unsafe { store.state.reset_made() }.map_err(|e| Error::new(e).context("cannot reset what the host made"))?;
+        store.externs.clear();
+    }
+    restore(store, |_| true)
+}
+
+/// # Safety
+/// As for [`InstanceData::build`].
+unsafe fn prepare(slot: &Slot, layout: &SlotLayout, blueprint: &Blueprint, mapped: bool) -> Result<(), Error> {
+    if mapped {
+        return Ok(());
+    }
+    let allocated = blueprint.tables.iter().filter(|table| matches!(table.place, TablePlace::Allocated(_))).count();
+    let tables = allocated * layout.table_elements() * size_of::<u64>();
+    // SAFETY: the caller's.
+    Ok(unsafe { slot.prepare(layout, blueprint, tables) }?)
+}
+
+/// Writes the records of the memories, and maps these unless they are mapped.
+///
+/// # Safety
+/// As for [`InstanceData::build`]; the head of the slot is accessible.
+unsafe fn make_memories(
+    slot: &Slot,
+    layout: &SlotLayout,
+    module: &Module,
+    placement: Placement,
+    mapped: bool,
+) -> Result<NonNull<[MemoryData]>, Error> {
+    let blueprint = module.blueprint();
+    // SAFETY: the records are in the slot, with room for these memories.
+    let first = unsafe { slot.records(blueprint).add(blueprint.records.memories) }.cast::<MemoryData>();
+    let source = placement.view.then_some(Source { file: module.file(), bytes: module.bytes() });
+    for (index, memory) in blueprint.memories.iter().enumerate() {
+        let base = slot.memory(layout, index).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let offset = module.artifact().layout().memory_def(index as u32);
+        // SAFETY: the definition is in the context; the range in the slot; a
+        // record that was written needs no drop if a later one fails.
+        unsafe {
+            if !mapped {
+                let length = memory.plan.initial.next_multiple_of(sys::page_size());
+                memory.image.map(base.as_ptr(), length, source)?;
+            }
+            let def = slot.vmctx().byte_offset(offset as isize).cast::<VMMemoryDef>();
+            first.add(index).write(MemoryData::new(def, base, memory.ty.clone(), memory.plan, None));
+        }
+    }
+    Ok(NonNull::slice_from_raw_parts(first, blueprint.memories.len()))
+}
+
+/// Watches the views of the artifact's file that memories are.
+///
+/// # Safety
+/// The memories were just made for this module.
+unsafe fn watches(module: &Module, memories: NonNull<[MemoryData]>, placement: Placement) -> Vec<sys::Watch> {
+    let mut watches = Vec::new();
+    // SAFETY: the caller's.
+    let memories = unsafe { memories.as_ref() };
+    for (memory, blueprint) in memories.iter().zip(&module.blueprint().memories).filter(|_| placement.view) {
+        let extents = blueprint.image.extents();
+        if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
+            let base = memory.base() as usize;
+            watches.extend(module.watch(base + first.range.start..base + last.range.end));
+        }
+    }
+    watches
+}
+
+/// Writes the records of the tables.
+///
+/// # Safety
+/// As for [`make_memories`].
+unsafe fn make_tables(slot: &Slot, layout: &SlotLayout, blueprint: &Blueprint) -> Result<NonNull<[TableData]>, Error> {
+    // SAFETY: the records are in the slot, with room for these tables.
+    let first = unsafe { slot.records(blueprint).add(blueprint.records.tables) }.cast::<TableData>();
+    for (index, table) in blueprint.tables.iter().enumerate() {
+        let (ty, init) = (table.ty.clone(), table.init);
+        // SAFETY: definitions and inline elements are in the context, says the
+        // artifact's check; others are the table's alone.
+        let made = unsafe {
+            let def = slot.vmctx().byte_offset(table.def as isize).cast::<VMTableDef>();
+            match table.place {
+                TablePlace::Context(distance) => {
+                    let storage = slot.vmctx().as_ptr().wrapping_byte_offset(distance as isize).cast();
+                    Some(TableData::inline(def, storage, ty, init))
+                }
+                TablePlace::Allocated(number) => match slot.table(layout, number) {
+                    Some(storage) => TableData::in_slot(def, storage, layout.table_elements(), ty, init),
+                    None => TableData::allocated(def, ty, init),
+                },
+                // Only code uses it; for us it has no elements.
+                TablePlace::ReadOnly => {
+                    let nothing = NonNull::<u64>::dangling().as_ptr();
+                    Some(TableData::inline(def, nothing, ty.with_minimum(0), (0, 0)))
+                }
+            }
+        };
+        let Some(made) = made else {
+            // SAFETY: those before were written just now.
+            unsafe { ptr::drop_in_place(NonNull::slice_from_raw_parts(first, index).as_ptr()) };
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
+        };
+        // SAFETY: as above.
+        unsafe { first.add(index).write(made) };
+    }
+    Ok(NonNull::slice_from_raw_parts(first, blueprint.tables.len()))
+}

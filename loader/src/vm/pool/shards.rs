@@ -1,0 +1,215 @@
+//! Idle instances by module, divided among threads.
+//!
+//! A thread looks into its own shard first, so that threads meet at a lock
+//! only when a shard has nothing for its thread. How many idle instances there
+//! may be is divided among the shards as they need it: each has a quota, taken
+//! from what is left of the whole or from other shards' quotas.
+
+use super::super::shared::{Padded, shard, shards};
+use super::idle::Idle;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Hashes the ids of modules: numbers that nobody chooses.
+#[derive(Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, id: u64) {
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// What happened in a shard.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counts {
+    /// Instances made less instances ended, by threads of this shard.
+    pub(super) live: i64,
+    pub(super) warm_hits: u64,
+    pub(super) cold_hits: u64,
+    pub(super) resets: u64,
+    pub(super) measured: u64,
+    pub(super) nanoseconds: u64,
+    /// Idle instances.
+    pub(super) idle: u32,
+    /// Bytes of these.
+    pub(super) resident: u64,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// The last of a list was retired last. The number says when.
+    idle: HashMap<u64, VecDeque<(u64, Idle)>, BuildHasherDefault<IdHasher>>,
+    /// How many idle instances there may be.
+    quota: u32,
+    /// Instances retired here so far.
+    retired: u64,
+    counts: Counts,
+}
+
+impl Shard {
+    fn pop(&mut self, module: u64) -> Option<Idle> {
+        let list = self.idle.get_mut(&module)?;
+        let (_, idle) = list.pop_back()?;
+        self.taken(&idle);
+        Some(idle)
+    }
+
+    fn taken(&mut self, idle: &Idle) {
+        self.counts.idle -= 1;
+        self.counts.resident -= idle.resident as u64;
+    }
+
+    fn push(&mut self, idle: Idle) {
+        self.retired += 1;
+        self.counts.idle += 1;
+        self.counts.resident += idle.resident as u64;
+        self.idle.entry(idle.module).or_default().push_back((self.retired, idle));
+    }
+
+    /// The instance that was retired first.
+    fn pop_coldest(&mut self) -> Option<Idle> {
+        let first = |list: &VecDeque<(u64, Idle)>| list.front().map(|(retired, _)| *retired);
+        let module = self.idle.iter().filter_map(|(id, list)| Some((first(list)?, *id))).min()?.1;
+        let Entry::Occupied(mut list) = self.idle.entry(module) else { return None };
+        let (_, idle) = list.get_mut().pop_front()?;
+        if list.get().is_empty() {
+            list.remove();
+        }
+        self.taken(&idle);
+        Some(idle)
+    }
+}
+
+/// Idle instances, and what there is to count.
+pub(super) struct Shards {
+    shards: Box<[Padded<Mutex<Shard>>]>,
+    /// Of the idle instances that there may be, those in no shard's quota.
+    unassigned: AtomicU32,
+}
+
+impl Shards {
+    /// For at most `limit` idle instances.
+    pub(super) fn new(limit: u32) -> Shards {
+        Shards { shards: (0..shards()).map(|_| Padded::default()).collect(), unassigned: AtomicU32::new(limit) }
+    }
+
+    fn lock(shard: &Padded<Mutex<Shard>>) -> MutexGuard<'_, Shard> {
+        // Nothing panics while it is held, other than for want of memory.
+        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This thread's shard.
+    fn own(&self) -> MutexGuard<'_, Shard> {
+        Self::lock(&self.shards[shard() % self.shards.len()])
+    }
+
+    /// All shards, this thread's first.
+    fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        let (before, after) = self.shards.split_at(shard() % self.shards.len());
+        after.iter().chain(before).map(Self::lock)
+    }
+
+    /// Counts something that this thread did.
+    pub(super) fn count(&self, count: impl FnOnce(&mut Counts)) {
+        count(&mut self.own().counts);
+    }
+
+    /// An idle instance of this module, which lives from now on.
+    pub(super) fn take(&self, module: u64) -> Option<Idle> {
+        let mut own = self.own();
+        if let Some(idle) = own.pop(module) {
+            own.counts.live += 1;
+            own.counts.warm_hits += 1;
+            return Some(idle);
+        }
+        drop(own);
+        let idle = self.all().skip(1).find_map(|mut shard| shard.pop(module))?;
+        self.count(|counts| {
+            counts.live += 1;
+            counts.warm_hits += 1;
+        });
+        Some(idle)
+    }
+
+    /// Keeps an instance that lives no more, unless there are too many.
+    pub(super) fn keep(&self, idle: Idle) -> Result<(), Idle> {
+        let mut own = self.own();
+        own.counts.live -= 1;
+        own.counts.resets += 1;
+        if own.counts.idle >= own.quota {
+            drop(own);
+            let more = self.more();
+            own = self.own();
+            own.quota += more;
+            if own.counts.idle >= own.quota {
+                return Err(idle);
+            }
+        }
+        own.push(idle);
+        Ok(())
+    }
+
+    /// Takes some of what is in no shard's quota, or else something that
+    /// another shard does not need.
+    fn more(&self) -> u32 {
+        const BATCH: u32 = 4;
+        let most = |left: u32| Some(left.saturating_sub(BATCH));
+        let (Ok(left) | Err(left)) = self.unassigned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, most);
+        if left > 0 {
+            return left.min(BATCH);
+        }
+        let unused = |mut shard: MutexGuard<'_, Shard>| {
+            let unused = shard.quota > shard.counts.idle;
+            shard.quota -= u32::from(unused);
+            unused
+        };
+        u32::from(self.all().skip(1).any(unused))
+    }
+
+    /// The instance that was retired first: in this thread's shard, or in the
+    /// next one that has any.
+    pub(super) fn take_coldest(&self) -> Option<Idle> {
+        self.all().find_map(|mut shard| shard.pop_coldest())
+    }
+
+    /// All instances of a module.
+    pub(super) fn take_all(&self, module: u64) -> Vec<Idle> {
+        let mut found = Vec::new();
+        for mut shard in self.all() {
+            while let Some(idle) = shard.pop(module) {
+                found.push(idle);
+            }
+            shard.idle.remove(&module);
+        }
+        found
+    }
+
+    /// The sum of what is counted.
+    pub(super) fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for shard in self.all() {
+            let counts = &shard.counts;
+            sum.live += counts.live;
+            sum.warm_hits += counts.warm_hits;
+            sum.cold_hits += counts.cold_hits;
+            sum.resets += counts.resets;
+            sum.measured += counts.measured;
+            sum.nanoseconds += counts.nanoseconds;
+            sum.idle += counts.idle;
+            sum.resident += counts.resident;
+        }
+        sum
+    }
+}
