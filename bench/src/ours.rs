@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use wasmc::{Options, Target};
 use wasmc_loader::{Config, Engine, Module};
 
@@ -115,7 +115,7 @@ impl runtime::Starter for Starter {
         if self.legacy {
             kept.instance = self.cycle.pre.instantiate(&mut kept.store)?;
         } else {
-            bail!("the loader has no `reset` yet");
+            kept.instance.reset(&mut kept.store)?;
         }
         Ok(())
     }
