@@ -1,6 +1,7 @@
 //! Measures wasmc against Wasmtime, both in this process and in one run.
 //!
-//! `README.md` of the repository has the command; `--help` has the groups.
+//! The `README.md` of this folder has the commands and what to know of the
+//! figures; `--help` has the groups.
 
 mod bench;
 mod corpus;
@@ -104,7 +105,7 @@ fn measure<O: Runtime, P: Runtime>(args: Args) -> Result<bool> {
     if let Some(Task::Plot { output }) = &args.task {
         let curves = pages::measure(&mut bench)?;
         plot::write(&curves, O::NAME, P::NAME, output)?;
-        println!("\n{}", output.display());
+        println!("\n{}", output.canonicalize()?.display());
     } else {
         for group in groups {
             if !group.needs_corpus() || bench.corpus.is_some() {

@@ -73,3 +73,8 @@ impl Group {
         }
     }
 }
+
+/// So many pages, in words.
+fn count_of_pages(pages: usize) -> String {
+    format!("{pages} page{}", if pages == 1 { "" } else { "s" })
+}

@@ -51,8 +51,9 @@ pub fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result<Curves
         guests::find(corpus, GUEST).or_else(|| guests::find(corpus, STAND_IN)).context("no module to write to")?;
     let mut points = Vec::new();
     for pages in PAGES {
-        let dropped = format!("instantiate, write {pages} pages, drop ({})", guest.name);
-        let reset = format!("write {pages} pages, reset() ({})", guest.name);
+        let count = super::count_of_pages(pages);
+        let dropped = format!("instantiate, write {count}, drop ({})", guest.name);
+        let reset = format!("write {count}, reset() ({})", guest.name);
         if !bench.wants(&dropped) && !bench.wants(&reset) {
             continue;
         }

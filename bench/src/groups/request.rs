@@ -27,7 +27,7 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
         }
         let pages = guest.pages.min(PAGES);
         let writes = |pages, stride| Work::Write { pages, stride };
-        let does = format!("write {pages} page{}", if pages == 1 { "" } else { "s" });
+        let does = format!("write {}", super::count_of_pages(pages));
         three(bench, &guest, &does, writes(pages, Stride::WasmPage));
         if guest.name == "regex" {
             three(bench, &guest, "write 16 adjacent pages", writes(16, Stride::Adjacent));

@@ -67,8 +67,8 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
         let pages = guest.pages.min(16);
         for (what, unused, pages) in [
             ("idle instance".to_owned(), false, 0),
-            ("unused warm slot, nothing was written".to_owned(), true, 0),
-            (format!("unused warm slot, {pages} pages were written"), true, pages),
+            ("unused warm slot, nothing written".to_owned(), true, 0),
+            (format!("unused warm slot, {} written", super::count_of_pages(pages)), true, pages),
         ] {
             let resident = format!("per {what} ({name})");
             let tables = format!("page tables per {what} ({name})");
