@@ -274,7 +274,8 @@ impl TableData {
         self.def().length.set(self.ty.minimum());
         let page = sys::page_size();
         let start = (base as usize + keep).next_multiple_of(page) - base as usize;
-        let end = (base as usize + length) / page * page - base as usize;
+        // The page in which the table ends can begin before the table does.
+        let end = ((base as usize + length) / page * page).saturating_sub(base as usize);
         // SAFETY: there are so many bytes at the base, and nobody uses them.
         unsafe {
             if matches!(self.storage.get(), Storage::Slot(_)) && end > start && sys::can_discard() {
