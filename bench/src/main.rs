@@ -43,14 +43,14 @@ struct Args {
     #[arg(long, value_name = "SUBSTRING")]
     filter: Option<String>,
     /// Take fewer samples.
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Also write the figures to this file, as an array of objects.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measure the peer against itself: every ratio should be near one, and
-    /// how near tells what the figures of this machine are worth.
-    #[arg(long)]
+    /// Measure the peer against itself: both columns should be alike, and how
+    /// much they are tells what the figures of this machine are worth.
+    #[arg(long, global = true)]
     self_check: bool,
 }
 
