@@ -80,8 +80,16 @@ pub(crate) unsafe fn populate(start: *mut u8, length: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Page faults that this thread has taken so far.
+/// Page faults that this thread has taken so far, and the process: after a
+/// fork the child counts from zero again, which is not to be taken for the
+/// parent's count.
 pub(crate) fn thread_faults() -> Option<u64> {
+    /// 2^40 faults would take a month.
+    const COUNT: u64 = 1 << 40;
+    let process = u64::from(super::pagemap::process());
+    if process == 0 {
+        return None;
+    }
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: the call fills the structure in if it succeeds.
     let usage = unsafe {
@@ -90,7 +98,8 @@ pub(crate) fn thread_faults() -> Option<u64> {
         }
         usage.assume_init()
     };
-    u64::try_from(usage.ru_minflt).ok()?.checked_add(u64::try_from(usage.ru_majflt).ok()?)
+    let faults = u64::try_from(usage.ru_minflt).ok()?.checked_add(u64::try_from(usage.ru_majflt).ok()?)?;
+    Some(process * COUNT + faults % COUNT)
 }
 
 /// A file without a name, empty, in memory.

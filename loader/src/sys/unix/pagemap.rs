@@ -141,7 +141,7 @@ const UNAVAILABLE: c_int = -1;
 /// would be told of the wrong pages. So the number is in a page that the
 /// kernel wipes in the child of a fork.
 fn descriptor() -> Option<&'static AtomicI32> {
-    let cell = wiped_on_fork()?;
+    let cell = &wiped_on_fork()?[0];
     match cell.load(Ordering::Relaxed) {
         UNKNOWN => {}
         UNAVAILABLE => return None,
@@ -160,20 +160,32 @@ fn descriptor() -> Option<&'static AtomicI32> {
     (known != Err(UNAVAILABLE)).then_some(cell)
 }
 
-fn wiped_on_fork() -> Option<&'static AtomicI32> {
-    static CELL: OnceLock<Option<&'static AtomicI32>> = OnceLock::new();
-    *CELL.get_or_init(|| {
+/// The number of this process: not that of a process that it was forked from,
+/// and without a system call each time. 0 if the kernel cannot tell of forks.
+pub(super) fn process() -> u32 {
+    let Some([_, cell]) = wiped_on_fork() else { return 0 };
+    if cell.load(Ordering::Relaxed) == UNKNOWN {
+        // SAFETY: getpid has no preconditions.
+        cell.store(unsafe { libc::getpid() }, Ordering::Relaxed);
+    }
+    cell.load(Ordering::Relaxed).unsigned_abs()
+}
+
+/// Two cells that are zero at first, and again in a child of this process.
+fn wiped_on_fork() -> Option<&'static [AtomicI32; 2]> {
+    static CELLS: OnceLock<Option<&'static [AtomicI32; 2]>> = OnceLock::new();
+    *CELLS.get_or_init(|| {
         let region = Region::reserve(page_size()).ok()?;
         // SAFETY: nobody else knows the region, which is never given back;
-        // zeros are an AtomicI32.
+        // zeros are two AtomicI32.
         unsafe {
             region.make_accessible(0..page_size()).ok()?;
             if libc::madvise(region.start().as_ptr().cast(), page_size(), libc::MADV_WIPEONFORK) != 0 {
                 return None;
             }
-            let cell = region.start().cast::<AtomicI32>();
+            let cells = region.start().cast::<[AtomicI32; 2]>();
             std::mem::forget(region);
-            Some(cell.as_ref())
+            Some(cells.as_ref())
         }
     })
 }
