@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::path::PathBuf;
 use wasmc_loader::{
-    Caller, Config, DamagedError, Engine, Error, Instance, Linker, Module, Result, Store, Trap, TypedFunc,
+    Caller, Config, DamagedError, Engine, Error, Instance, InstanceAllocationStrategy, InstanceLimits,
+    InstantiationStrategy, Linker, Module, Result, Store, Trap, TypedFunc,
 };
 
 /// The smallest page of any machine that tests run on: where files are cut.
@@ -157,22 +158,36 @@ impl Tally {
     }
 }
 
-/// Runs `scenario` for every length that the file can be cut to.
-fn for_every_length(scenario: impl Fn(&Engine, &Artifact, u64) -> Result<i32>) -> Tally {
-    let (engine, artifact) = (Engine::default(), Artifact::new());
-    let mut bystander = Bystander::new(&engine, &artifact.folder);
-    let mut tally = Tally::default();
-    for length in artifact.lengths() {
-        // Live before and after, in registers if there are enough.
-        let kept: [u64; 8] = std::array::from_fn(|i| std::hint::black_box(length + i as u64));
-        tally.count(scenario(&engine, &artifact, length), length);
-        for (i, kept) in kept.into_iter().enumerate() {
-            assert_eq!(std::hint::black_box(kept), length + i as u64);
+/// An engine for every strategy that makes new instances.
+fn engines() -> impl Iterator<Item = Engine> {
+    use InstantiationStrategy::{Pooling, PoolingCopyOnWrite, RecreateInstance, RecreateInstanceCopyOnWrite};
+    [RecreateInstanceCopyOnWrite, RecreateInstance, PoolingCopyOnWrite, Pooling].into_iter().map(|strategy| {
+        let instance_limits = InstanceLimits { count: 4, ..InstanceLimits::default() };
+        let pooling = InstanceAllocationStrategy::Pooling { strategy: Default::default(), instance_limits };
+        let mut config = Config::new();
+        config.allocation_strategy(pooling).instantiation_strategy(strategy);
+        Engine::new(&config).unwrap()
+    })
+}
+
+/// Runs `scenario` for every length that the file can be cut to, under every
+/// strategy.
+fn for_every_length(scenario: impl Fn(&Engine, &Artifact, u64) -> Result<i32>) {
+    let artifact = Artifact::new();
+    for engine in engines() {
+        let mut bystander = Bystander::new(&engine, &artifact.folder);
+        let mut tally = Tally::default();
+        for length in artifact.lengths() {
+            // Live before and after, in registers if there are enough.
+            let kept: [u64; 8] = std::array::from_fn(|i| std::hint::black_box(length + i as u64));
+            tally.count(scenario(&engine, &artifact, length), length);
+            for (i, kept) in kept.into_iter().enumerate() {
+                assert_eq!(std::hint::black_box(kept), length + i as u64);
+            }
+            bystander.check();
         }
-        bystander.check();
+        tally.check(artifact.lengths().count());
     }
-    tally.check(artifact.lengths().count());
-    tally
 }
 
 #[test]
@@ -196,33 +211,71 @@ fn calls_of_an_instance_whose_file_is_cut_succeed_or_trap() {
 
 #[test]
 fn instantiating_a_module_whose_file_is_cut_succeeds_or_is_an_error() {
-    let tally = for_every_length(|engine, artifact, length| {
+    for_every_length(|engine, artifact, length| {
         let module = artifact.open(engine);
         artifact.cut(length);
         let (mut store, instance) = instantiate(engine, &module, nothing())?;
         number(&mut store, instance, "sum")
     });
-    assert!(tally.lost > 0);
+}
+
+#[test]
+fn an_instance_in_the_place_of_an_earlier_one_succeeds_or_is_an_error() {
+    for_every_length(|engine, artifact, length| {
+        let module = artifact.open(engine);
+        for _ in 0..2 {
+            let (mut store, instance) = instantiate(engine, &module, nothing())?;
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            memory.data_mut(&mut store)[0] = 99;
+            memory.data_mut(&mut store)[262_143] = 99;
+        }
+        let (store, _) = instantiate(engine, &module, nothing())?;
+        artifact.cut(length);
+        drop(store);
+        let (mut store, instance) = instantiate(engine, &module, nothing())?;
+        number(&mut store, instance, "sum")
+    });
+}
+
+#[test]
+fn resetting_an_instance_whose_file_is_cut_succeeds_or_is_an_error() {
+    for_every_length(|engine, artifact, length| {
+        let module = artifact.open(engine);
+        let (mut store, instance) = instantiate(engine, &module, nothing())?;
+        let sum = instance.get_typed_func::<(), i32>(&mut store, "sum")?;
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        for _ in 0..2 {
+            memory.data_mut(&mut store)[0] = 99;
+            memory.data_mut(&mut store)[262_143] = 99;
+            instance.reset(&mut store)?;
+        }
+        memory.data_mut(&mut store)[0] = 99;
+        artifact.cut(length);
+        instance.reset(&mut store)?;
+        sum.call(&mut store, ())
+    });
 }
 
 #[test]
 fn a_module_without_its_file_is_refused_by_name() {
-    let (engine, artifact) = (Engine::default(), Artifact::new());
-    let module = artifact.open(&engine);
-    artifact.cut(0);
-    for _ in 0..2 {
-        let error = instantiate(&engine, &module, nothing()).err().unwrap();
-        assert_eq!(error.downcast_ref::<DamagedError>().unwrap().path(), artifact.path());
-        let message = format!("{error:#}");
-        assert!(message.contains("module.cwasm was truncated") && message.contains("sealed_artifacts"), "{message}");
+    let artifact = Artifact::new();
+    for engine in engines() {
+        let module = artifact.open(&engine);
+        artifact.cut(0);
+        for _ in 0..2 {
+            let error = instantiate(&engine, &module, nothing()).err().unwrap();
+            assert_eq!(error.downcast_ref::<DamagedError>().unwrap().path(), artifact.path());
+            let text = format!("{error:#}");
+            assert!(text.contains("module.cwasm was truncated") && text.contains("sealed_artifacts"), "{text}");
+        }
+        // The names in it are gone, but asking is harmless.
+        let _ = (module.name().map(str::len), module.imports().count(), module.exports().count());
+        drop(module);
+        // What is left of the file is no artifact.
+        // SAFETY: nothing of it can be executed.
+        assert!(unsafe { Module::open(&engine, artifact.path()) }.is_err());
+        artifact.open(&engine);
     }
-    // The names in it are gone, but asking is harmless.
-    let _ = (module.name().map(str::len), module.imports().count(), module.exports().count());
-    drop(module);
-    // What is left of the file is no artifact.
-    // SAFETY: nothing of it can be executed.
-    assert!(unsafe { Module::open(&engine, artifact.path()) }.is_err());
-    artifact.open(&engine);
 }
 
 #[test]
@@ -261,11 +314,13 @@ fn code_whose_file_is_cut_while_it_runs_goes_on_or_traps() {
         }
     };
     for_every_length(scenario("cut_and_sum"));
-    let (engine, artifact) = (Engine::default(), Artifact::new());
-    for length in artifact.lengths() {
-        let error = scenario("cut_and_fail")(&engine, &artifact, length).unwrap_err();
-        let trap = *error.downcast_ref::<Trap>().unwrap();
-        assert!([Trap::UnreachableCodeReached, Trap::ArtifactLost].contains(&trap), "{trap}");
+    let artifact = Artifact::new();
+    for engine in engines() {
+        for length in artifact.lengths() {
+            let error = scenario("cut_and_fail")(&engine, &artifact, length).unwrap_err();
+            let trap = *error.downcast_ref::<Trap>().unwrap();
+            assert!([Trap::UnreachableCodeReached, Trap::ArtifactLost].contains(&trap), "{trap}");
+        }
     }
 }
 
