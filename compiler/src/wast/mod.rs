@@ -2,9 +2,10 @@
 //! suite, on this compiler and the loader.
 //!
 //! ```text
-//! script -> directives -> [session: one engine and store, named instances] -> Outcome
+//! script -> directives -> [session: one store, named instances] -> Outcome
 //!                             |- refuse     modules that must not compile or link
 //!                             |- values     arguments, and patterns of results
+//!                             |- scribble   changes that a reset undoes
 //!                             `- spectest   what scripts import
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! failed.
 
 mod refuse;
+mod scribble;
 mod session;
 mod spectest;
 mod values;
@@ -22,7 +24,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use wasmc_artifacts::format::Digest;
-use wasmc_loader::{Config, Engine, Module};
+use wasmc_loader::{Engine, Module};
 use wast::Wast;
 use wast::lexer::Lexer;
 use wast::parser::{self, ParseBuffer};
@@ -49,9 +51,14 @@ pub type Load = dyn Fn(&Engine, &Compiled) -> Result<Module, wasmc_loader::Error
 /// How a script's modules are instantiated.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// Settings of the engine. Those of a pool have to be large enough for
-    /// all that a script instantiates, since it drops no instance.
-    pub config: Config,
+    /// The engine; several scripts may share one. Its pool, if it has one,
+    /// must have room for all that a script instantiates, since it drops no
+    /// instance before it ends.
+    pub engine: Engine,
+    /// Whether every instance is changed, as far as the host can, and then
+    /// reset ([`Instance::reset`](wasmc_loader::Instance::reset)), before it
+    /// is used for the first time.
+    pub reset: bool,
 }
 
 /// Runs test scripts.

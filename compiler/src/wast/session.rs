@@ -1,6 +1,6 @@
 //! The state of a running script.
 
-use super::{Context, Failure, Outcome, Setup, refuse, spectest, values};
+use super::{Context, Failure, Outcome, Setup, refuse, scribble, spectest, values};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_loader::{Engine, Instance, Linker, Module, Store, Val};
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context<'_>, setup: &Setup, directives: Vec<WastDire
 
 impl<'c> Session<'c> {
     fn new(context: &'c Context<'c>, setup: &'c Setup) -> Result<Self, wasmc_loader::Error> {
-        let engine = Engine::new(&setup.config)?;
+        let engine = setup.engine.clone();
         let mut session = Session {
             context,
             setup,
@@ -201,7 +201,12 @@ impl<'c> Session<'c> {
     }
 
     fn instantiate(&mut self, module: &Module) -> Result<Instance, Stop> {
-        Ok(self.linker.instantiate(&mut self.store, module)?)
+        let instance = self.linker.instantiate(&mut self.store, module)?;
+        if self.setup.reset {
+            scribble::scribble(&mut self.store, module, instance)?;
+            instance.reset(&mut self.store)?;
+        }
+        Ok(instance)
     }
 
     fn instantiate_text(&mut self, module: &mut Wat<'_>) -> Result<Instance, Stop> {

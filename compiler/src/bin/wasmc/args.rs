@@ -122,6 +122,10 @@ pub(crate) struct RunArgs {
     pub(crate) invoke: Option<String>,
     #[command(flatten)]
     pub(crate) strategy: StrategyArgs,
+    /// Write down which pages of its memories the program changes: with `wasmc --working-set FILE` instances of the
+    /// same module then get them in one go
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record_working_set: Option<PathBuf>,
     /// The CPU to compile for, as for compiling
     #[arg(long, default_value = "native", allow_hyphen_values = true)]
     pub(crate) cpu: String,
@@ -165,6 +169,9 @@ pub(crate) struct WastArgs {
     pub(crate) cpu: String,
     #[command(flatten)]
     pub(crate) strategy: StrategyArgs,
+    /// Change the memories, tables and globals of every instance and reset it, before it is used for the first time
+    #[arg(long)]
+    pub(crate) reset: bool,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]

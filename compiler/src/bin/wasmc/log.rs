@@ -4,6 +4,8 @@
 use clap::builder::styling::{AnsiColor, Style};
 use std::fmt::Write as _;
 use std::process::ExitCode;
+#[cfg(any(feature = "run", feature = "wast"))]
+use wasmc_loader::{Engine, InstantiationStrategy};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
@@ -76,6 +78,16 @@ pub(crate) fn duration(time: std::time::Duration) -> String {
         s if s < 1.0 => format!("{:.1} ms", s * 1e3),
         s => format!("{s:.2} s"),
     }
+}
+
+/// Which strategy an engine uses, and whether it is the one asked for.
+#[cfg(any(feature = "run", feature = "wast"))]
+pub(crate) fn strategy_in_force(engine: &Engine, wanted: InstantiationStrategy) -> String {
+    let used = engine.instantiation_strategy();
+    if used == wanted {
+        return format!("instantiating with {used}");
+    }
+    format!("instantiating with {used}, since {wanted} is not available here")
 }
 
 /// A number of things for people: `1 function`, `12,345 functions`.

@@ -1,17 +1,20 @@
 //! `wasmc wast`: runs test scripts.
 
 use crate::args::WastArgs;
-use crate::log::{chain, count};
+use crate::log::{chain, count, strategy_in_force};
 use crate::{input, load, output::print};
 use std::fmt::Write;
 use std::process::ExitCode;
 use wasmc::Target;
 use wasmc::wast::{Runner, Setup};
-use wasmc_loader::{Config, InstanceLimits};
+use wasmc_loader::{Config, Engine, InstanceLimits};
 
 /// Runs all scripts, a line for each, and fails if something in them did.
 pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
-    let setup = setup(args);
+    let setup = setup(args)?;
+    if args.log.verbose {
+        anstream::eprintln!("{}", strategy_in_force(&setup.engine, args.strategy.strategy));
+    }
     let runner = Runner::new(args.code.options(Target::default(), &args.cpu)?, load::compiled);
     let (mut passed, mut failed) = (0, 0);
     for path in &args.inputs {
@@ -46,11 +49,12 @@ pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
 
 /// What scripts run on. A pool has to hold all instances of a script, since it
 /// drops none before it ends.
-fn setup(args: &WastArgs) -> Setup {
+fn setup(args: &WastArgs) -> anyhow::Result<Setup> {
     let mut config = Config::new();
-    let limits = InstanceLimits { tables: 20, table_elements: 100_000, memories: 8, ..InstanceLimits::default() };
+    let limits = InstanceLimits { tables: 20, table_elements: 100_000, memories: 16, ..InstanceLimits::default() };
     config.allocation_strategy(limits).instantiation_strategy(args.strategy.strategy);
-    Setup { config }
+    let engine = Engine::new(&config).map_err(|error| anyhow::Error::from_boxed(error.into()))?;
+    Ok(Setup { engine, reset: args.reset })
 }
 
 fn assertions(number: usize) -> String {

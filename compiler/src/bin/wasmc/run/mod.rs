@@ -1,25 +1,30 @@
 //! `wasmc run`: runs a program.
 
 mod report;
+mod setup;
 mod value;
 
-use crate::args::{Emit, RunArgs, usage};
-use crate::{compile, input, load, output::print};
+use crate::args::{RunArgs, usage};
+use crate::input;
+use crate::log::count;
+use crate::output::{Destination, print};
 use anyhow::{Context, bail};
+use setup::{Program, engine};
 use std::ffi::OsString;
 use std::process::ExitCode;
-use wasmc::Target;
-use wasmc_loader::{Config, Engine, ExternType, Instance, Linker, Module, Store, Val};
-use wasmc_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
+use wasmc_loader::{ExternType, Instance, Linker, Module, Store, Val};
+use wasmc_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
 
 /// Runs the program; its exit code is this one's.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let ctx = context(args)?;
-    let mut config = Config::new();
-    config.wasm_backtrace_max_frames(report::MAX_FRAMES).debugger(args.code.debug || traced());
-    config.instantiation_strategy(args.strategy.strategy);
-    let engine = Engine::new(&config).map_err(report::error)?;
-    let module = module(args, &engine)?;
+    let recording = args.record_working_set.as_deref().map(|path| Destination::new(path, true)).transpose()?;
+    let program = Program::read(args)?;
+    let engine = engine(args, &program)?;
+    let module = program.load(&engine)?;
+    if args.log.verbose {
+        anstream::eprint!("{}", setup::describe(&module, args.strategy.strategy));
+    }
     let mut linker: Linker<WasiCtx> = Linker::new(&engine);
     wasmc_wasi::add_to_linker(&mut linker, |ctx| ctx).map_err(report::error)?;
     if args.trap_unknown_imports {
@@ -29,7 +34,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let done = linker
         .instantiate(&mut store, &module)
         .map_err(|error| Stop::Guest(error, "cannot instantiate"))
-        .and_then(|instance| start(args, &module, &mut store, instance));
+        .and_then(|instance| {
+            let done = start(args, &module, &mut store, instance);
+            match &recording {
+                // What a program did that failed is no example.
+                Some(file) if ended(&done) => record(args, file, &module, &store, instance).map_err(Stop::Command)?,
+                _ => {}
+            }
+            done
+        });
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Stop::Guest(error, what)) => report::guest_error(error, what, &input::name(args.input())),
@@ -37,11 +50,30 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whether a debugger watches this process, which then wants to know the
-/// program's functions.
-fn traced() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().filter_map(|line| line.strip_prefix("TracerPid:")).any(|id| id.trim() != "0")
+/// Whether a program came to its end, by returning or by asking to exit.
+fn ended(done: &Result<(), Stop>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(Stop::Guest(error, _)) => error.is::<I32Exit>(),
+        Err(Stop::Command(_)) => false,
+    }
+}
+
+/// Writes down the pages that the program changed.
+fn record(
+    args: &RunArgs,
+    file: &Destination,
+    module: &Module,
+    store: &Store<WasiCtx>,
+    instance: Instance,
+) -> anyhow::Result<()> {
+    let set = module.record_working_set(store, &instance).map_err(report::error);
+    let set = set.with_context(|| format!("cannot record the working set of {}", input::name(args.input())))?;
+    file.write(set.to_text().as_bytes())?;
+    if args.log.verbose {
+        anstream::eprintln!("wrote a working set of {} of 4 KiB to {file}", count(set.pages(), "page"));
+    }
+    Ok(())
 }
 
 /// Why a program did not return.
@@ -50,24 +82,6 @@ enum Stop {
     Guest(wasmc_loader::Error, &'static str),
     /// It could not be asked to do what the command line says.
     Command(anyhow::Error),
-}
-
-/// Loads an artifact, or compiles and loads anything else.
-fn module(args: &RunArgs, engine: &Engine) -> anyhow::Result<Module> {
-    let options = args.code.options(Target::default(), &args.cpu)?;
-    let loaded = if input::is_artifact(&input::head(args.input())?) {
-        // An artifact in a file is mapped and shared, not read.
-        load::open(engine, args.input())
-    } else {
-        let bytes = input::read(args.input())?;
-        if input::is_artifact(&bytes) {
-            load::from_bytes(engine, &bytes)
-        } else {
-            let artifact = compile::build(args.input(), &bytes, options, Emit::Cwasm, &args.log)?;
-            load::from_bytes(engine, &artifact)
-        }
-    };
-    loaded.map_err(report::error).with_context(|| format!("cannot load {}", input::name(args.input())))
 }
 
 /// What the program may see of the system.

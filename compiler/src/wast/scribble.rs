@@ -1,0 +1,76 @@
+//! Changes to an instance that a reset has to undo.
+
+use wasmc_loader::{
+    Error, Extern, ExternRef, ExternType, Func, Global, Instance, Memory, Module, Mutability, Ref, Store, Table, Val,
+    ValType,
+};
+
+/// Bytes written at each end of a memory.
+const EDGE: usize = 1 << 20;
+
+/// Elements written at each end of a table.
+const ELEMENTS: u64 = 64;
+
+/// Changes everything that the instance lets the host change and that is its
+/// own. What it shares with others stays: a reset does not undo that.
+pub(super) fn scribble(store: &mut Store<()>, module: &Module, instance: Instance) -> Result<(), Error> {
+    let imports: Vec<ExternType> = module.imports().map(|import| import.ty()).collect();
+    // An export can be something imported; that is not looked into further.
+    let own = |ty: fn(&ExternType) -> bool| !imports.iter().any(ty);
+    let (own_memories, own_tables) = (own(|ty| ty.memory().is_some()), own(|ty| ty.table().is_some()));
+    let own_globals = own(|ty| ty.global().is_some());
+    let names: Vec<String> = module.exports().map(|export| export.name().to_owned()).collect();
+    let function = names.iter().find_map(|name| instance.get_func(&mut *store, name));
+    for name in &names {
+        match instance.get_export(&mut *store, name) {
+            Some(Extern::Memory(memory)) if own_memories => change_memory(store, memory),
+            Some(Extern::Table(table)) if own_tables => change_table(store, table, function)?,
+            Some(Extern::Global(global)) if own_globals => change_global(store, global, function)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn change_memory(store: &mut Store<()>, memory: Memory) {
+    // It may be as large as it can be already.
+    let _ = memory.grow(&mut *store, 1);
+    let bytes = memory.data_mut(store);
+    let (length, edge) = (bytes.len(), bytes.len().min(EDGE));
+    bytes[..edge].fill(0xa5);
+    bytes[length - edge..].fill(0x5a);
+}
+
+fn change_table(store: &mut Store<()>, table: Table, function: Option<Func>) -> Result<(), Error> {
+    let value = reference(store, table.ty(&*store).element(), function);
+    let _ = table.grow(&mut *store, 1, value.clone());
+    let length = table.size(&*store);
+    let edge = length.min(ELEMENTS);
+    table.fill(&mut *store, 0, value.clone(), edge)?;
+    table.fill(store, length - edge, value, edge)
+}
+
+fn change_global(store: &mut Store<()>, global: Global, function: Option<Func>) -> Result<(), Error> {
+    let ty = global.ty(&*store);
+    if ty.mutability() == Mutability::Const {
+        return Ok(());
+    }
+    let value = match global.get(&mut *store) {
+        Val::I32(x) => Val::I32(!x),
+        Val::I64(x) => Val::I64(!x),
+        Val::F32(x) => Val::F32(!x),
+        Val::F64(x) => Val::F64(!x),
+        Val::V128(x) => Val::V128((!x.as_u128()).into()),
+        Val::FuncRef(_) => Val::FuncRef(function),
+        Val::ExternRef(_) => Val::ExternRef(Some(ExternRef::new(&mut *store, "scribble"))),
+    };
+    global.set(store, value)
+}
+
+/// A reference that is not null, if there is one.
+fn reference(store: &mut Store<()>, ty: ValType, function: Option<Func>) -> Ref {
+    match ty {
+        ValType::FuncRef => Ref::Func(function),
+        _ => Ref::Extern(Some(ExternRef::new(store, "scribble"))),
+    }
+}
