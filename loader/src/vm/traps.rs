@@ -40,12 +40,8 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
     state.capture(Some(pc), fault.registers.fp);
     state.context.pending.set(1);
     let context = &state.context;
-    Some(Registers {
-        pc: context.entry_pc.get() as usize,
-        sp: context.entry_sp.get() as usize,
-        fp: context.entry_fp.get() as usize,
-        ..fault.registers
-    })
+    let (sp, fp) = (context.entry_sp.get() as usize, context.entry_fp.get() as usize);
+    Some(fault.registers.at(context.entry_pc.get() as usize, sp, fp))
 }
 
 impl StoreState {
@@ -56,12 +52,8 @@ impl StoreState {
         let context = &self.context;
         let entered = context.entry_fp.get() != 0;
         let registers = if entered {
-            Registers {
-                pc: leave as *const () as usize,
-                sp: context.entry_sp.get() as usize,
-                fp: context.entry_fp.get() as usize,
-                ..fault.registers
-            }
+            let (sp, fp) = (context.entry_sp.get() as usize, context.entry_fp.get() as usize);
+            fault.registers.at(leave as *const () as usize, sp, fp)
         } else if fault.address == Some(fault.registers.pc) {
             // The entry stub itself cannot be executed. It is within one page,
             // so this is its first instruction.

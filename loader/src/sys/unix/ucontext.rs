@@ -17,6 +17,17 @@ pub(crate) struct Registers {
 }
 
 impl Registers {
+    /// The registers to go on at another place in the same thread.
+    pub(crate) fn at(self, pc: usize, sp: usize, fp: usize) -> Registers {
+        Registers {
+            pc,
+            sp,
+            fp,
+            #[cfg(target_arch = "aarch64")]
+            link: self.link,
+        }
+    }
+
     /// The registers with which a function returns none of whose instructions
     /// was executed.
     ///

@@ -120,13 +120,15 @@ struct Found {
 }
 
 impl Entry {
-    const EMPTY: Entry = Entry {
-        version: AtomicUsize::new(0),
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        writable: AtomicBool::new(false),
-        damage: AtomicPtr::new(ptr::null_mut()),
-    };
+    const fn new() -> Entry {
+        Entry {
+            version: AtomicUsize::new(0),
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            writable: AtomicBool::new(false),
+            damage: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
 
     fn change(&self, change: impl FnOnce()) {
         let version = self.version.load(Ordering::Relaxed);
@@ -168,8 +170,10 @@ struct Block {
 }
 
 impl Block {
-    const EMPTY: Block =
-        Block { used: AtomicU64::new(0), entries: [Entry::EMPTY; 64], next: AtomicPtr::new(ptr::null_mut()) };
+    const fn new() -> Block {
+        let entries = [const { Entry::new() }; 64];
+        Block { used: AtomicU64::new(0), entries, next: AtomicPtr::new(ptr::null_mut()) }
+    }
 
     /// The block after this one.
     fn next(&self) -> Option<&'static Block> {
@@ -193,7 +197,7 @@ impl Block {
     }
 }
 
-static FIRST: Block = Block::EMPTY;
+static FIRST: Block = Block::new();
 
 /// A block that has, or had, a free entry; null stands for the first.
 static HINT: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
@@ -214,7 +218,7 @@ fn claim() -> (&'static Block, usize) {
         block = match block.next() {
             Some(next) => next,
             None => {
-                let new = Box::into_raw(Box::new(Block::EMPTY));
+                let new = Box::into_raw(Box::new(Block::new()));
                 match block.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
                     // SAFETY: just made, and never freed.
                     Ok(_) => unsafe { &*new },
@@ -319,7 +323,7 @@ mod tests {
     #[test]
     fn entries_are_found_while_they_exist_and_used_again() {
         // Addresses that nothing is at: only the registry is tested.
-        let base = usize::MAX / 2 & !0xffff;
+        let base = (usize::MAX / 2) & !0xffff;
         let damage = Arc::new(Damage::default());
         let watch = |i: usize| Watch::new(base + i * 4096..base + (i + 1) * 4096, i.is_multiple_of(2), damage.clone());
         let mut watches: Vec<Option<Watch>> = (0..200).map(|i| Some(watch(i))).collect();
@@ -338,8 +342,8 @@ mod tests {
             drop(watch(0));
         }
         assert_eq!(blocks(), before, "entries are used again");
-        for i in 0..200 {
-            assert_eq!(writable(i).is_some(), watches[i].is_some());
+        for (i, watch) in watches.iter().enumerate() {
+            assert_eq!(writable(i).is_some(), watch.is_some());
         }
     }
 
@@ -348,7 +352,7 @@ mod tests {
         std::thread::scope(|scope| {
             for thread in 1..=4 {
                 scope.spawn(move || {
-                    let base = usize::MAX / 4 + thread * (1 << 30) & !0xffff;
+                    let base = (usize::MAX / 4 + thread * (1 << 30)) & !0xffff;
                     let damage = Arc::new(Damage::default());
                     for round in 0..2000 {
                         let start = base + round * 4096;
