@@ -43,10 +43,10 @@ fn change_memory(store: &mut Store<()>, memory: Memory) {
 
 fn change_table(store: &mut Store<()>, table: Table, function: Option<Func>) -> Result<(), Error> {
     let value = reference(store, table.ty(&*store).element(), function);
-    let _ = table.grow(&mut *store, 1, value.clone());
+    let _ = table.grow(&mut *store, 1, value);
     let length = table.size(&*store);
     let edge = length.min(ELEMENTS);
-    table.fill(&mut *store, 0, value.clone(), edge)?;
+    table.fill(&mut *store, 0, value, edge)?;
     table.fill(store, length - edge, value, edge)
 }
 

@@ -223,3 +223,107 @@ fn what_cannot_be_compiled_is_not_run() {
     folder.wasmc(["run", "missing"]).failed(1, &["cannot read `missing`"]);
     folder.wasmc(["run"]).failed(2, &["required"]);
 }
+
+const STRATEGIES: [&str; 5] = [
+    "pooling-copy-on-write",
+    "recreate-instance-copy-on-write",
+    "pooling",
+    "recreate-instance",
+    "legacy-instance-reuse",
+];
+
+#[test]
+fn every_strategy_runs_programs_and_is_reported() {
+    let folder = Folder::new();
+    // More memories and tables than a pool has room for by default, which grow.
+    let program = prints_and_exits("hi", 3).replace(
+        r#"(func (export "_start")"#,
+        r#"(memory $other 2) (data (memory $other) (i32.const 100000) "x") (table $t 30000 funcref) (table 1 externref)
+           (func (export "_start")
+             (if (i32.ne (memory.grow $other (i32.const 70)) (i32.const 2)) (then unreachable))
+             (if (i32.ne (table.grow $t (ref.null func) (i32.const 70)) (i32.const 30000)) (then unreachable))
+             (if (i32.ne (i32.load8_u $other (i32.const 100000)) (i32.const 120)) (then unreachable))"#,
+    );
+    folder.write("a.wat", program);
+    folder.wasmc(["a.wat"]).ok();
+    for strategy in STRATEGIES {
+        for file in ["a.wat", "a.cwasm"] {
+            let done = folder.wasmc(["run", "--strategy", strategy, "-v", file]);
+            assert_eq!((done.code, done.text()), (3, "hi"), "{strategy}: {}", done.stderr);
+            assert!(done.stderr.contains(&format!("instantiating with {strategy}\n")), "{}", done.stderr);
+            let how =
+                if matches!(strategy, "pooling" | "recreate-instance") { "is copied" } else { "copy-on-write view" };
+            let memories = ["defined memory 0 ", "defined memory 1 "];
+            for memory in memories {
+                assert!(
+                    done.stderr.lines().any(|line| line.starts_with(memory) && line.contains(how)),
+                    "{}",
+                    done.stderr
+                );
+            }
+        }
+        let quiet = folder.wasmc(["run", "--strategy", strategy, "a.cwasm"]);
+        assert_eq!((quiet.code, quiet.stderr.as_str()), (3, ""), "{strategy}");
+    }
+    folder.wasmc(["run", "--strategy", "bogus", "a.wat"]).failed(2, &["bogus", STRATEGIES[0], STRATEGIES[4]]);
+    let help = folder.wasmc(["run", "--help"]).ok();
+    assert!(help.text().contains("deprecated") && help.text().contains("[default: recreate-instance-copy-on-write]"));
+}
+
+/// A program that writes to pages 1 and 20 of its memory, of 32, grows it and
+/// writes there, and to page 3 of another; then it ends as it is told.
+fn writes_here_and_there(end: &str) -> String {
+    format!(
+        r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 2) (memory $other 1) (data (i32.const 85000) "in page 20")
+            (func (export "_start")
+                (i32.store8 (i32.const 4096) (i32.const 1))
+                (i32.store8 (i32.const 81920) (i32.const 1))
+                (i32.store8 $other (i32.const 16383) (i32.const 1))
+                (drop (memory.grow (i32.const 1)))
+                (i32.store8 (i32.const 131072) (i32.const 1))
+                {end}))"#
+    )
+}
+
+#[test]
+fn the_working_set_of_a_run_is_recorded_and_compiled_in() {
+    let folder = Folder::new();
+    for (name, end, code) in [("returns.wat", "", 0), ("exits.wat", "(call $exit (i32.const 5))", 5)] {
+        folder.write(name, writes_here_and_there(end));
+        for strategy in STRATEGIES {
+            let run = ["run", "--record-working-set", "pages", "--strategy", strategy, "-v", name];
+            let done = folder.wasmc(run);
+            assert_eq!(done.code, code, "{}", done.stderr);
+            if done.stderr.contains("does not tell which pages were written") {
+                eprintln!("skipped: {}", done.stderr);
+                return;
+            }
+            assert!(done.stderr.contains("wrote a working set of "), "{}", done.stderr);
+            let text = std::fs::read_to_string(folder.path("pages")).unwrap();
+            let set = wasmc::WorkingSet::parse(text.as_bytes()).unwrap();
+            let touched = |memory, page| {
+                let mut ranges = set.ranges().iter().filter(|range| range.memory == memory);
+                ranges.any(|range| (range.first..range.first + range.pages).contains(&page))
+            };
+            assert!(touched(0, 1) && touched(0, 20) && touched(1, 3), "{strategy}: {text}");
+            // What it grows by is not there at first.
+            assert!(!touched(0, 32), "{strategy}: {text}");
+            folder.wasmc([name, "--working-set", "pages", "-o", "a.cwasm"]).ok();
+            assert_eq!(folder.wasmc(["run", "--strategy", strategy, "a.cwasm"]).code, code);
+        }
+    }
+    let other = folder.wasmc(["exits.wat", "--working-set", "pages", "-o", "b.cwasm"]);
+    other.ok();
+    folder.wasmc(["returns.wat", "--working-set", "pages"]).failed(1, &["SHA-256"]);
+}
+
+#[test]
+fn a_run_that_fails_records_nothing() {
+    let folder = Folder::new();
+    folder.write("a.wat", writes_here_and_there("unreachable"));
+    folder.wasmc(["run", "--record-working-set", "pages", "a.wat"]).failed(134, &["unreachable"]);
+    let missing = ["run", "--record-working-set", "no/such/folder/pages", "a.wat"];
+    folder.wasmc(missing).failed(1, &["there is no folder `no/such/folder`"]);
+    assert_eq!(folder.names(), ["a.wat"]);
+}

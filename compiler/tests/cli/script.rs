@@ -49,7 +49,42 @@ fn features_can_be_switched_off() {
     folder.write("a.wast", r#"(assert_invalid (module (func (param v128))) "SIMD support is not enabled")"#);
     assert_eq!(folder.wasmc(["wast", "a.wast"]).code, 1);
     folder.wasmc(["wast", "--wasm-features", "-simd,-relaxed-simd", "a.wast"]).ok();
-    folder.wasmc(["wast", "--strategy", "pooling", "-O0", "--wasm-features", "-simd,-relaxed-simd", "a.wast"]).ok();
-    folder.wasmc(["wast", "--strategy", "bogus", "a.wast"]).failed(2, &["legacy-instance-reuse"]);
+    folder.wasmc(["wast", "-O0", "--wasm-features", "-simd,-relaxed-simd", "a.wast"]).ok();
     folder.wasmc(["wast", "--wasm-features", "bogus", "a.wast"]).failed(2, &["unknown WebAssembly feature"]);
+}
+
+#[test]
+fn scripts_run_under_every_strategy_and_on_instances_that_were_reset() {
+    let folder = Folder::new();
+    // Whether an instance was reset shows in how often the start function ran.
+    let script = |starts: u32| {
+        format!(
+            r#"(module $counter
+                (global $runs (export "runs") (mut i32) (i32.const 0)) (memory (export "memory") 1 2)
+                (data (i32.const 7) "x") (table (export "table") 1 2 funcref)
+                (func (export "load") (result i32) (i32.load8_u (i32.const 7)))
+                (func (export "size") (result i32) (i32.add (memory.size) (table.size))))
+            (register "counter")
+            (module (import "counter" "runs" (global $runs (mut i32)))
+                (func $start (global.set $runs (i32.add (global.get $runs) (i32.const 1)))) (start $start))
+            (assert_return (get $counter "runs") (i32.const {starts}))
+            (assert_return (invoke $counter "load") (i32.const 120))
+            (assert_return (invoke $counter "size") (i32.const 2))"#
+        )
+    };
+    folder.write("once.wast", script(1));
+    folder.write("twice.wast", script(2));
+    for strategy in [
+        "pooling-copy-on-write",
+        "recreate-instance-copy-on-write",
+        "pooling",
+        "recreate-instance",
+        "legacy-instance-reuse",
+    ] {
+        let done = folder.wasmc(["wast", "--strategy", strategy, "-v", "once.wast"]).ok();
+        assert!(done.stderr.contains(&format!("instantiating with {strategy}\n")), "{}", done.stderr);
+        folder.wasmc(["wast", "--strategy", strategy, "--reset", "twice.wast"]).ok();
+        assert_eq!(folder.wasmc(["wast", "--strategy", strategy, "--reset", "once.wast"]).code, 1);
+    }
+    folder.wasmc(["wast", "--strategy", "bogus", "once.wast"]).failed(2, &["bogus", "legacy-instance-reuse"]);
 }
