@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use anyhow::{Context as _, Result};
 
-use super::api::{Engine, Instance, InstancePre, Linker, Module, Store};
+use super::api::{Engine, Instance, InstancePre, Linker, Memory, Module, Store};
 use crate::runtime::{MARK, RUNS, SYSTEM_PAGE, Stride, Work};
 
 /// The page of WebAssembly.
@@ -51,6 +51,7 @@ impl Kept {
         match work {
             Work::Nothing => Ok(()),
             Work::Write { pages, stride } => self.write(pages, stride),
+            Work::WriteSlice { pages, stride } => self.write_slice(pages, stride),
             Work::Call(name) => {
                 let function = self.instance.get_typed_func::<(), ()>(&mut self.store, name)?;
                 Ok(function.call(&mut self.store, ())?)
@@ -60,38 +61,43 @@ impl Kept {
 
     /// The bytes that `work` would write, as they are now.
     pub fn marks(&mut self, work: Work) -> Result<Vec<u8>> {
-        let mut marks = Vec::new();
-        if let Work::Write { pages, stride } = work {
-            visit(self.memory()?, pages, stride, |byte| marks.push(*byte));
-        }
-        Ok(marks)
+        let (Work::Write { pages, stride } | Work::WriteSlice { pages, stride }) = work else { return Ok(Vec::new()) };
+        let bytes = self.memory()?.data(&self.store);
+        Ok(positions(bytes.len(), pages, stride).map(|position| bytes[position]).collect())
     }
 
     fn write(&mut self, pages: usize, stride: Stride) -> Result<()> {
-        visit(self.memory()?, pages, stride, |byte| *byte = black_box(MARK));
+        let memory = self.memory()?;
+        for position in positions(memory.data_size(&self.store), pages, stride) {
+            memory.write(&mut self.store, position, &[black_box(MARK)])?;
+        }
         Ok(())
     }
 
-    fn memory(&mut self) -> Result<&mut [u8]> {
-        let memory = self.instance.get_memory(&mut self.store, "memory").context("the module exports no memory")?;
-        Ok(memory.data_mut(&mut self.store))
+    fn write_slice(&mut self, pages: usize, stride: Stride) -> Result<()> {
+        let bytes = self.memory()?.data_mut(&mut self.store);
+        for position in positions(bytes.len(), pages, stride) {
+            bytes[position] = black_box(MARK);
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self) -> Result<Memory> {
+        self.instance.get_memory(&mut self.store, "memory").context("the module exports no memory")
     }
 }
 
-/// The first byte of each page to be written, as far as there are as many.
-fn visit(bytes: &mut [u8], pages: usize, stride: Stride, mut visit: impl FnMut(&mut u8)) {
-    let apart = |runs: usize| bytes.len() / SYSTEM_PAGE / runs.max(1) * SYSTEM_PAGE;
+/// The first byte of each page to be written, as far as there are as many in
+/// a memory of `size` bytes.
+fn positions(size: usize, pages: usize, stride: Stride) -> impl Iterator<Item = usize> {
+    let apart = |runs: usize| size / SYSTEM_PAGE / runs.max(1) * SYSTEM_PAGE;
     let (runs, step) = match stride {
         Stride::Adjacent => (1, 0),
         Stride::WasmPage => (pages, WASM_PAGE),
         Stride::Scattered => (pages, apart(pages)),
         Stride::Runs => (pages.min(RUNS), apart(pages.min(RUNS))),
     };
-    for run in 0..runs {
-        for page in 0..pages / runs {
-            if let Some(byte) = bytes.get_mut(run * step + page * SYSTEM_PAGE) {
-                visit(byte);
-            }
-        }
-    }
+    (0..runs)
+        .flat_map(move |run| (0..pages / runs).map(move |page| run * step + page * SYSTEM_PAGE))
+        .filter(move |position| *position < size)
 }

@@ -19,7 +19,7 @@ mod cycle;
 
 /// The types `embed` and `cycle` are written against.
 mod api {
-    pub use wasmc_loader::{Caller, Engine, Error, Instance, InstancePre, Linker, Module, Store, TypedFunc};
+    pub use wasmc_loader::{Caller, Engine, Error, Instance, InstancePre, Linker, Memory, Module, Store, TypedFunc};
 }
 
 /// wasmc for this machine's processor.

@@ -18,7 +18,7 @@ mod cycle;
 
 /// The types `embed` and `cycle` are written against.
 mod api {
-    pub use wasmtime::{Caller, Engine, Error, Instance, InstancePre, Linker, Module, Store, TypedFunc};
+    pub use wasmtime::{Caller, Engine, Error, Instance, InstancePre, Linker, Memory, Module, Store, TypedFunc};
 }
 
 /// Wasmtime with Cranelift.

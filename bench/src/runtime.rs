@@ -157,6 +157,13 @@ pub enum Work {
         /// Which.
         stride: Stride,
     },
+    /// The same, through a slice of the memory.
+    WriteSlice {
+        /// How many.
+        pages: usize,
+        /// Which.
+        stride: Stride,
+    },
     /// Looks an exported function without arguments or results up, and calls
     /// it.
     Call(&'static str),

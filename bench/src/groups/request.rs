@@ -2,7 +2,9 @@
 //! and whatever makes its place ready for the next one.
 //!
 //! The work is a byte written by the host into each of up to 16 pages, 64 KiB
-//! apart, or a call of an empty function. What has no peer is measured against
+//! apart, or a call of an empty function. The host writes through the memory;
+//! where it writes through a slice, which it could have lent to any thread, our
+//! loader has to look for what was written. What has no peer is measured against
 //! the peer's nearest: where we call `reset()`, the peer drops and instantiates.
 
 use anyhow::Result;
@@ -32,6 +34,8 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
         if guest.name == "regex" {
             three(bench, &guest, "write 16 adjacent pages", writes(16, Stride::Adjacent));
             three(bench, &guest, "write 64 scattered pages", writes(64, Stride::Scattered));
+            let slice = Work::WriteSlice { pages: 16, stride: Stride::WasmPage };
+            three(bench, &guest, "write 16 pages of a slice", slice);
         }
         if guest.has_nothing {
             three(bench, &guest, "call an empty function", Work::Call("nothing"));
