@@ -51,7 +51,7 @@ pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
 /// drops none before it ends.
 fn setup(args: &WastArgs) -> anyhow::Result<Setup> {
     let mut config = Config::new();
-    let limits = InstanceLimits { tables: 20, table_elements: 100_000, memories: 16, ..InstanceLimits::default() };
+    let limits = InstanceLimits { count: 500, tables: 20, table_elements: 100_000, memories: 10, ..Default::default() };
     config.allocation_strategy(limits).instantiation_strategy(args.strategy.strategy);
     let engine = Engine::new(&config).map_err(|error| anyhow::Error::from_boxed(error.into()))?;
     Ok(Setup { engine, reset: args.reset })
