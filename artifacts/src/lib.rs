@@ -4,7 +4,7 @@
 //! * [`abi`] says how compiled code and the loader talk at run time: the shape
 //!   of a slot and its VMContext, of function references, of stubs, builtins
 //!   and traps.
-//! * [`format`] says what stands in a `.cwasm` file: the header and its tables,
+//! * [`format`](mod@format) says what stands in a `.cwasm` file: the header and its tables,
 //!   written by [`format::MetadataWriter`] and read in place by
 //!   [`format::Artifact`].
 //! * [`container`] finds the metadata inside the ELF or Mach-O file around it.
