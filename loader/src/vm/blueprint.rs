@@ -5,6 +5,7 @@ use super::image::Image;
 use super::instance::InstanceData;
 use super::memory::MemoryData;
 use super::slot::{MemoryPlan, POOL_GUARD};
+use super::structs::ValRaw;
 use super::table::TableData;
 use crate::config::Config;
 use crate::strategy::{HeapAllocStrategy, InstanceLimits, LimitError};
@@ -12,6 +13,7 @@ use crate::sys;
 use crate::types::{MemoryType, TableType};
 use std::alloc::Layout;
 use std::ops::Range;
+use wasmc_allocators::AllocError;
 use wasmc_artifacts::abi::{ContextLayout, VM_VAL_SIZE};
 use wasmc_artifacts::format::{Artifact, SegmentMode, TableKind};
 
@@ -47,26 +49,13 @@ pub(super) enum TablePlace {
     ReadOnly,
 }
 
-/// What the loader notes about an instance, below its context in the slot.
-/// Positions in bytes from the first record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Records {
-    pub(super) memories: usize,
-    pub(super) tables: usize,
-    /// A copy of the globals' first values.
-    pub(super) snapshot: usize,
-    /// Bytes of all; a multiple of 16.
-    pub(super) total: usize,
-}
-
-impl Records {
-    fn new(memories: usize, tables: usize, snapshot: usize) -> Option<Records> {
-        let instance = Layout::new::<InstanceData>();
-        let (layout, memories) = instance.extend(Layout::array::<MemoryData>(memories).ok()?).ok()?;
-        let (layout, tables) = layout.extend(Layout::array::<TableData>(tables).ok()?).ok()?;
-        let (layout, snapshot) = layout.extend(Layout::from_size_align(snapshot, 16).ok()?).ok()?;
-        Some(Records { memories, tables, snapshot, total: layout.size().checked_next_multiple_of(16)? })
-    }
+/// Bytes of what the loader notes about an instance, below its context in the
+/// slot, as [`build`](super::build::build) allocates it; a multiple of 16.
+fn records(memories: usize, tables: usize, snapshot: Layout) -> Option<usize> {
+    let (layout, _) = Layout::new::<InstanceData>().extend(Layout::array::<MemoryData>(memories).ok()?).ok()?;
+    let (layout, _) = layout.extend(Layout::array::<TableData>(tables).ok()?).ok()?;
+    let (layout, _) = layout.extend(snapshot).ok()?;
+    layout.size().checked_next_multiple_of(16)
 }
 
 /// What an instance of a module consists of.
@@ -76,7 +65,8 @@ pub(crate) struct Blueprint {
     pub(super) context: usize,
     /// Bytes from the end of the fields to `vmctx`.
     pub(super) guard: usize,
-    pub(super) records: Records,
+    /// Bytes of the records.
+    pub(super) records: usize,
     /// The globals: distances from `vmctx`.
     pub(super) globals: Range<i32>,
     /// The flags of dropped segments.
@@ -105,7 +95,8 @@ impl Blueprint {
         let memories = memories(artifact, config)?;
         let tables = tables(artifact)?;
         let globals = globals(layout);
-        let records = Records::new(memories.len(), tables.len(), globals.len()).ok_or(Impossible::AddressSpace)?;
+        let snapshot = snapshot(&globals).map_err(|_| Impossible::AddressSpace)?;
+        let records = records(memories.len(), tables.len(), snapshot).ok_or(Impossible::AddressSpace)?;
         let rows = artifact.tables();
         let active = SegmentMode::Active as u8;
         Ok(Blueprint {
@@ -121,9 +112,21 @@ impl Blueprint {
         })
     }
 
+    /// The record for the globals' first values.
+    pub(super) fn snapshot(&self) -> Result<Layout, AllocError> {
+        snapshot(&self.globals)
+    }
+
+    /// Bytes for the elements of tables that can grow, of which a pool has room
+    /// for `elements` each.
+    pub(super) fn table_bytes(&self, elements: usize) -> usize {
+        let allocated = self.tables.iter().filter(|table| matches!(table.place, TablePlace::Allocated(_)));
+        allocated.count() * elements * size_of::<u64>()
+    }
+
     /// Bytes of the records and the context's fields.
     pub(crate) fn head(&self) -> usize {
-        self.records.total + self.context
+        self.records + self.context
     }
 
     /// Bytes of a slot that records and context take, of what a pool has for
@@ -168,6 +171,10 @@ impl Blueprint {
         }
         Ok(())
     }
+}
+
+fn snapshot(globals: &Range<i32>) -> Result<Layout, AllocError> {
+    Layout::from_size_align(globals.len(), align_of::<ValRaw>()).map_err(|_| AllocError::because("too many globals"))
 }
 
 fn globals(layout: &ContextLayout) -> Range<i32> {

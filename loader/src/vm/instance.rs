@@ -46,6 +46,8 @@ pub(crate) struct InstanceData {
     pub(super) module: ManuallyDrop<Lease<Module>>,
     pub(super) memories: NonNull<[MemoryData]>,
     pub(super) tables: NonNull<[TableData]>,
+    /// A copy of the globals' first values, once they are initialised.
+    pub(super) snapshot: NonNull<u8>,
     /// The memories that the module imports.
     pub(super) imported_memories: OnceCell<Box<[Stored<MemoryData>]>>,
     /// What the module imports, while a store has the instance.

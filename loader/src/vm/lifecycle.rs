@@ -12,24 +12,20 @@
 //! slot waits for the next store that wants an instance of the same module,
 //! which *revives* it. Nothing but pointers to the store has to be set then.
 
-use super::blueprint::{Blueprint, TablePlace};
+use super::build::build;
 use super::builtins::BUILTINS;
 use super::image::Source;
 use super::instance::{AllocationError, InstanceData, Placement};
-use super::memory::MemoryData;
 use super::pool::{Idle, Taken};
 use super::reset::{Activity, Policy, Reset};
-use super::slot::{Origin, Slot, SlotLayout};
+use super::slot::{Origin, Slot};
 use super::state::StoreState;
-use super::structs::{VMMemoryDef, VMTableDef};
-use super::table::TableData;
 use crate::error::Error;
 use crate::instance::ResetError;
 use crate::linking::Items;
 use crate::module::Module;
 use crate::store::StoreOpaque;
 use crate::sys;
-use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, Range};
@@ -55,7 +51,7 @@ impl InstanceData {
                 Taken::Warm(idle) => Self::revive(idle, module),
                 Taken::Cold(slot) => {
                     // SAFETY: the slot was just taken.
-                    let built = unsafe { Self::build(slot, pool.layout(), module, placement, false) };
+                    let built = unsafe { build(slot, pool.layout(), module, placement, false) };
                     // SAFETY: nothing in the slot is used yet.
                     built.map_err(|(e, slot)| unsafe {
                         pool.discard(slot);
@@ -67,7 +63,7 @@ impl InstanceData {
                 let (slot, mapped) = module.slots().allocate(module.blueprint()).map_err(failed("the slot"))?;
                 let layout = module.slots().layout();
                 // SAFETY: as above.
-                let built = unsafe { Self::build(slot, layout, module, placement, mapped) };
+                let built = unsafe { build(slot, layout, module, placement, mapped) };
                 // SAFETY: as above.
                 built.map_err(|(e, slot)| unsafe {
                     slot.free(layout);
@@ -99,73 +95,12 @@ impl InstanceData {
         at
     }
 
-    /// Makes an instance in a slot, of which nothing is accessible unless its
-    /// memories are `mapped`. On failure the slot comes back.
-    ///
-    /// # Safety
-    /// The slot has the layout, is for this module, and nobody uses it.
-    unsafe fn build(
-        slot: Slot,
-        layout: &SlotLayout,
-        module: &Module,
-        placement: Placement,
-        mapped: bool,
-    ) -> Result<NonNull<InstanceData>, (Error, Slot)> {
-        let blueprint = module.blueprint();
-        let at = slot.records(blueprint);
-        // SAFETY: as the caller promises; `mapped` slots have been prepared
-        // for the same module before.
-        let made = unsafe {
-            prepare(&slot, layout, blueprint, mapped)
-                .and_then(|()| make_memories(&slot, layout, module, placement, mapped))
-                .and_then(|memories| Ok((memories, make_tables(&slot, layout, blueprint)?)))
-        };
-        let (memories, tables) = match made {
-            Ok(made) => made,
-            Err(e) => return Err((e, slot)),
-        };
-        let at = at.cast::<InstanceData>();
-        let instance = InstanceData {
-            vmctx: slot.vmctx(),
-            index: Cell::new(0),
-            module: ManuallyDrop::new(module.lease()),
-            memories,
-            tables,
-            imported_memories: OnceCell::new(),
-            imports: UnsafeCell::new(None),
-            filled: Cell::new(0),
-            store: Cell::new(ptr::null_mut()),
-            initialised: Cell::new(false),
-            resets: Cell::new(0),
-            next_code: Cell::new(ptr::null()),
-            placement,
-            // SAFETY: just made.
-            watches: unsafe { watches(module, memories, placement) },
-            slot: ManuallyDrop::new(slot),
-        };
-        // SAFETY: the first record is an instance's, with room and alignment
-        // for it; the page was made accessible.
-        unsafe {
-            at.write(instance);
-            for table in at.as_ref().tables() {
-                table.set_owner(at.as_ptr());
-            }
-            for memory in at.as_ref().resets(module) {
-                if !placement.view {
-                    memory.image.write_extents(memory.memory.base(), memory.source.bytes);
-                }
-            }
-            at.as_ref().populate(module);
-        }
-        Ok(at)
-    }
-
     /// Makes the pages resident that instances of this module are known to
     /// write. If that fails they will be when they are written.
     ///
     /// # Safety
     /// Nobody uses the instance yet.
-    unsafe fn populate(&self, module: &Module) {
+    pub(super) unsafe fn populate(&self, module: &Module) {
         let working_set = module.working_set().read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(working_set) = working_set else { return };
         let page = sys::page_size();
@@ -194,7 +129,7 @@ impl InstanceData {
     }
 
     /// The memories, ready to be reset.
-    fn resets<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Reset<'a>> {
+    pub(super) fn resets<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Reset<'a>> {
         let pool = &module.engine().config().pool;
         let keep = match self.slot.origin() {
             Origin::Pool(_) => pool.memory_keep_resident,
@@ -233,17 +168,12 @@ impl InstanceData {
         unsafe {
             if self.initialised.get() {
                 let globals = &blueprint.globals;
-                ptr::copy_nonoverlapping(self.snapshot(), at(globals.start), globals.len());
+                ptr::copy_nonoverlapping(self.snapshot.as_ptr(), at(globals.start), globals.len());
             }
             at(blueprint.dropped.start).write_bytes(0, blueprint.dropped.len());
         }
         self.resets.set(self.resets.get().wrapping_add(1));
         Ok(())
-    }
-
-    fn snapshot(&self) -> *mut u8 {
-        let records = ptr::from_ref(self).cast::<u8>().cast_mut();
-        records.wrapping_add(self.module().blueprint().records.snapshot)
     }
 
     /// Whether globals have their first values already.
@@ -257,7 +187,7 @@ impl InstanceData {
         let from = self.vmctx.as_ptr().wrapping_byte_offset(globals.start as isize);
         // SAFETY: the globals are in the context, and the record of the
         // snapshot is as long as they are.
-        unsafe { ptr::copy_nonoverlapping(from, self.snapshot(), globals.len()) };
+        unsafe { ptr::copy_nonoverlapping(from, self.snapshot.as_ptr(), globals.len()) };
         self.initialised.set(true);
     }
 
@@ -436,106 +366,4 @@ pub(crate) fn restore_all(store: &mut StoreOpaque) -> Result<(), Error> {
         store.externs.clear();
     }
     restore(store, |_| true)
-}
-
-/// # Safety
-/// As for [`InstanceData::build`].
-unsafe fn prepare(slot: &Slot, layout: &SlotLayout, blueprint: &Blueprint, mapped: bool) -> Result<(), Error> {
-    if mapped {
-        return Ok(());
-    }
-    let allocated = blueprint.tables.iter().filter(|table| matches!(table.place, TablePlace::Allocated(_))).count();
-    let tables = allocated * layout.table_elements() * size_of::<u64>();
-    // SAFETY: the caller's.
-    Ok(unsafe { slot.prepare(layout, blueprint, tables) }?)
-}
-
-/// Writes the records of the memories, and maps these unless they are mapped.
-///
-/// # Safety
-/// As for [`InstanceData::build`]; the head of the slot is accessible.
-unsafe fn make_memories(
-    slot: &Slot,
-    layout: &SlotLayout,
-    module: &Module,
-    placement: Placement,
-    mapped: bool,
-) -> Result<NonNull<[MemoryData]>, Error> {
-    let blueprint = module.blueprint();
-    // SAFETY: the records are in the slot, with room for these memories.
-    let first = unsafe { slot.records(blueprint).add(blueprint.records.memories) }.cast::<MemoryData>();
-    let source = placement.view.then_some(Source { file: module.file(), bytes: module.bytes() });
-    for (index, memory) in blueprint.memories.iter().enumerate() {
-        let base = slot.memory(layout, index).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let offset = module.artifact().layout().memory_def(index as u32);
-        // SAFETY: the definition is in the context; the range in the slot; a
-        // record that was written needs no drop if a later one fails.
-        unsafe {
-            if !mapped {
-                let length = memory.plan.initial.next_multiple_of(sys::page_size());
-                memory.image.map(base.as_ptr(), length, source)?;
-            }
-            let def = slot.vmctx().byte_offset(offset as isize).cast::<VMMemoryDef>();
-            first.add(index).write(MemoryData::new(def, base, memory.ty.clone(), memory.plan, None));
-        }
-    }
-    Ok(NonNull::slice_from_raw_parts(first, blueprint.memories.len()))
-}
-
-/// Watches the views of the artifact's file that memories are.
-///
-/// # Safety
-/// The memories were just made for this module.
-unsafe fn watches(module: &Module, memories: NonNull<[MemoryData]>, placement: Placement) -> Vec<sys::Watch> {
-    let mut watches = Vec::new();
-    // SAFETY: the caller's.
-    let memories = unsafe { memories.as_ref() };
-    for (memory, blueprint) in memories.iter().zip(&module.blueprint().memories).filter(|_| placement.view) {
-        let extents = blueprint.image.extents();
-        if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
-            let base = memory.base() as usize;
-            watches.extend(module.watch(base + first.range.start..base + last.range.end));
-        }
-    }
-    watches
-}
-
-/// Writes the records of the tables.
-///
-/// # Safety
-/// As for [`make_memories`].
-unsafe fn make_tables(slot: &Slot, layout: &SlotLayout, blueprint: &Blueprint) -> Result<NonNull<[TableData]>, Error> {
-    // SAFETY: the records are in the slot, with room for these tables.
-    let first = unsafe { slot.records(blueprint).add(blueprint.records.tables) }.cast::<TableData>();
-    for (index, table) in blueprint.tables.iter().enumerate() {
-        let (ty, init) = (table.ty.clone(), table.init);
-        // SAFETY: definitions and inline elements are in the context, says the
-        // artifact's check; others are the table's alone.
-        let made = unsafe {
-            let def = slot.vmctx().byte_offset(table.def as isize).cast::<VMTableDef>();
-            match table.place {
-                TablePlace::Context(distance) => {
-                    let storage = slot.vmctx().as_ptr().wrapping_byte_offset(distance as isize).cast();
-                    Some(TableData::inline(def, storage, ty, init))
-                }
-                TablePlace::Allocated(number) => match slot.table(layout, number) {
-                    Some(storage) => TableData::in_slot(def, storage, layout.table_elements(), ty, init),
-                    None => TableData::allocated(def, ty, init),
-                },
-                // Only code uses it; for us it has no elements.
-                TablePlace::ReadOnly => {
-                    let nothing = NonNull::<u64>::dangling().as_ptr();
-                    Some(TableData::inline(def, nothing, ty.with_minimum(0), (0, 0)))
-                }
-            }
-        };
-        let Some(made) = made else {
-            // SAFETY: those before were written just now.
-            unsafe { ptr::drop_in_place(NonNull::slice_from_raw_parts(first, index).as_ptr()) };
-            return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
-        };
-        // SAFETY: as above.
-        unsafe { first.add(index).write(made) };
-    }
-    Ok(NonNull::slice_from_raw_parts(first, blueprint.tables.len()))
 }

@@ -28,6 +28,7 @@
 pub(crate) mod activation;
 pub(crate) mod arena;
 pub(crate) mod blueprint;
+mod build;
 pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;

@@ -30,7 +30,7 @@ use std::ops::Range;
 
 /// Ranges of hot pages that are remembered. A memory with more of them has to
 /// be asked about each time.
-const HOT_RANGES: usize = 16;
+const HOT_RANGES: usize = 32;
 /// Ranges of written pages that are asked for at once.
 const WRITTEN_RANGES: usize = 64;
 /// Up to this many bytes, copying everything beats mapping anew, which takes

@@ -214,10 +214,12 @@ impl Slot {
         self.origin
     }
 
-    /// The first record of an instance with this blueprint.
-    pub(super) fn records(&self, blueprint: &Blueprint) -> NonNull<u8> {
-        // SAFETY: `prepare` has seen that the head is inside the slot.
-        unsafe { self.vmctx.sub(blueprint.guard + blueprint.head()) }
+    /// The place of the records of an instance with this blueprint, which is in
+    /// the slot if [`prepare`](Self::prepare) says nothing else.
+    pub(super) fn records(&self, blueprint: &Blueprint) -> NonNull<[u8]> {
+        let start = self.vmctx.as_ptr().wrapping_sub(blueprint.guard + blueprint.head());
+        let start = NonNull::new(start).unwrap_or(self.start);
+        NonNull::slice_from_raw_parts(start, blueprint.records)
     }
 
     /// The first byte of memory `index`.
@@ -237,16 +239,17 @@ impl Slot {
     }
 
     /// Makes the pages accessible that records and context are in, and those
-    /// of `tables` bytes of tables. They are zeros.
+    /// of tables that can grow. They are zeros.
     ///
     /// # Safety
     /// Nobody uses them.
-    pub(super) unsafe fn prepare(&self, layout: &SlotLayout, blueprint: &Blueprint, tables: usize) -> io::Result<()> {
+    pub(super) unsafe fn prepare(&self, layout: &SlotLayout, blueprint: &Blueprint) -> io::Result<()> {
         if let Origin::Heap(_) = self.origin {
             return Ok(());
         }
         let head = layout.head(blueprint).ok_or(io::ErrorKind::OutOfMemory)?;
-        let tables = tables.min(layout.tables).next_multiple_of(sys::page_size());
+        let tables = blueprint.table_bytes(layout.table_elements).min(layout.tables);
+        let tables = tables.next_multiple_of(sys::page_size());
         // SAFETY: both are inside the slot, and the caller answers for the rest.
         unsafe {
             sys::make_accessible(self.start.as_ptr(), tables)?;
