@@ -192,7 +192,7 @@ impl Config {
     }
 
     /// Bytes of address space for each memory in a pool. Modules whose code
-    /// relies on more (`--memory-reservation`) are refused. Default: 4 GiB,
+    /// relies on more (a tunable of the compiler) are refused. Default: 4 GiB,
     /// for which modules are compiled by default.
     pub fn pool_memory_reservation(&mut self, bytes: u64) -> &mut Self {
         self.pool.memory_reservation = bytes;
