@@ -62,7 +62,8 @@ impl Idle {
         // memory.
         unsafe {
             // What is watched must not outlive the views of the file.
-            (*self.at.as_ptr()).watches.clear();
+            // Nor must the list's own memory, which is on the heap.
+            drop(std::mem::take(&mut (*self.at.as_ptr()).watches));
             let instance = self.at.as_ref();
             let slot = instance.slot.again();
             let mut parts = instance.accessible_parts();

@@ -1,0 +1,39 @@
+//! Cases that need a process of their own: this test binary started again.
+
+use std::process::Command;
+
+const CASE: &str = "WASMC_TEST_CASE";
+const STEP: &str = "WASMC_TEST_STEP";
+
+/// The child's heap: all threads share one, which grows by `brk` alone, takes
+/// many MiB at a time and gives nothing back. So it never fails where a test
+/// makes the system refuse memory, and it does not map anything.
+const HEAP: [(&str, &str); 4] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
+    ("MALLOC_TRIM_THRESHOLD_", "1099511627776"),
+    ("MALLOC_TOP_PAD_", "67108864"),
+];
+
+/// Runs `case`, which the test `name` consists of, in a process of its own.
+pub fn alone(name: &str, case: impl FnOnce()) {
+    run(name, "", |_| case());
+}
+
+/// As [`alone`]; the case is told which `step` of the test it is.
+pub fn run(name: &str, step: &str, case: impl FnOnce(&str)) {
+    if std::env::var(CASE).is_ok_and(|case| case == name) {
+        case(&std::env::var(STEP).expect("the parent says which step it is"));
+        return;
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .envs(HEAP)
+        .env(CASE, name)
+        .env(STEP, step)
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success(), "{name} {step}: {}\n{out}\n{err}", child.status);
+    assert!(out.contains("1 passed"), "{name} {step}: the case did not run\n{out}\n{err}");
+}
