@@ -13,7 +13,6 @@ use crate::sys;
 use crate::types::{MemoryType, TableType};
 use std::alloc::Layout;
 use std::ops::Range;
-use wasmc_allocators::AllocError;
 use wasmc_artifacts::abi::{ContextLayout, VM_VAL_SIZE};
 use wasmc_artifacts::format::{Artifact, SegmentMode, TableKind};
 
@@ -51,10 +50,10 @@ pub(super) enum TablePlace {
 
 /// Bytes of what the loader notes about an instance, below its context in the
 /// slot, as [`build`](super::build::build) allocates it; a multiple of 16.
-fn records(memories: usize, tables: usize, snapshot: Layout) -> Option<usize> {
+fn records((memories, tables, globals): (usize, usize, usize)) -> Option<usize> {
     let (layout, _) = Layout::new::<InstanceData>().extend(Layout::array::<MemoryData>(memories).ok()?).ok()?;
     let (layout, _) = layout.extend(Layout::array::<TableData>(tables).ok()?).ok()?;
-    let (layout, _) = layout.extend(snapshot).ok()?;
+    let (layout, _) = layout.extend(Layout::array::<ValRaw>(globals).ok()?).ok()?;
     layout.size().checked_next_multiple_of(16)
 }
 
@@ -95,8 +94,8 @@ impl Blueprint {
         let memories = memories(artifact, config)?;
         let tables = tables(artifact)?;
         let globals = globals(layout);
-        let snapshot = snapshot(&globals).map_err(|_| Impossible::AddressSpace)?;
-        let records = records(memories.len(), tables.len(), snapshot).ok_or(Impossible::AddressSpace)?;
+        let counts = (memories.len(), tables.len(), globals.len() / size_of::<ValRaw>());
+        let records = records(counts).ok_or(Impossible::AddressSpace)?;
         let rows = artifact.tables();
         let active = SegmentMode::Active as u8;
         Ok(Blueprint {
@@ -110,11 +109,6 @@ impl Blueprint {
             active_segments: rows.elem_segments.iter().any(|row| row.mode == active)
                 || rows.data_segments.iter().any(|row| row.mode == active),
         })
-    }
-
-    /// The record for the globals' first values.
-    pub(super) fn snapshot(&self) -> Result<Layout, AllocError> {
-        snapshot(&self.globals)
     }
 
     /// Bytes for the elements of tables that can grow, of which a pool has room
@@ -171,10 +165,6 @@ impl Blueprint {
         }
         Ok(())
     }
-}
-
-fn snapshot(globals: &Range<i32>) -> Result<Layout, AllocError> {
-    Layout::from_size_align(globals.len(), align_of::<ValRaw>()).map_err(|_| AllocError::because("too many globals"))
 }
 
 fn globals(layout: &ContextLayout) -> Range<i32> {

@@ -8,7 +8,7 @@ use super::image::Source;
 use super::instance::{InstanceData, Placement};
 use super::memory::MemoryData;
 use super::slot::{Slot, SlotLayout};
-use super::structs::{VMMemoryDef, VMTableDef};
+use super::structs::{VMMemoryDef, VMTableDef, ValRaw};
 use super::table::TableData;
 use crate::error::Error;
 use crate::module::Module;
@@ -36,7 +36,7 @@ struct Parts {
     instance: NonNull<InstanceData>,
     memories: NonNull<[MemoryData]>,
     tables: NonNull<[TableData]>,
-    snapshot: NonNull<u8>,
+    snapshot: NonNull<ValRaw>,
 }
 
 /// Makes an instance in a slot, of which nothing is accessible unless it is
@@ -80,16 +80,20 @@ impl Builder<'_> {
                 self.slot.prepare(self.layout, blueprint)?;
             }
             Ok(Parts {
-                instance: self.records.allocate(Layout::new::<InstanceData>())?.cast(),
+                instance: self.place(1)?,
                 memories: self.memories()?,
                 tables: self.tables()?,
-                snapshot: self.records.allocate(blueprint.snapshot()?)?.cast(),
+                snapshot: self.place::<ValRaw>(blueprint.globals.len() / size_of::<ValRaw>())?,
             })
         }
     }
 
-    /// A place for records of one type.
+    /// A place for records of one type, of which there may be none.
     fn place<T>(&self, count: usize) -> Result<NonNull<T>, AllocError> {
+        if count == 0 {
+            // An allocator would give it an address of its own.
+            return Ok(NonNull::dangling());
+        }
         let layout = Layout::array::<T>(count).map_err(|_| AllocError::because("too many records"))?;
         Ok(self.records.allocate(layout)?.cast())
     }

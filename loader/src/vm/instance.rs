@@ -47,7 +47,7 @@ pub(crate) struct InstanceData {
     pub(super) memories: NonNull<[MemoryData]>,
     pub(super) tables: NonNull<[TableData]>,
     /// A copy of the globals' first values, once they are initialised.
-    pub(super) snapshot: NonNull<u8>,
+    pub(super) snapshot: NonNull<ValRaw>,
     /// The memories that the module imports.
     pub(super) imported_memories: OnceCell<Box<[Stored<MemoryData>]>>,
     /// What the module imports, while a store has the instance.

@@ -168,7 +168,7 @@ impl InstanceData {
         unsafe {
             if self.initialised.get() {
                 let globals = &blueprint.globals;
-                ptr::copy_nonoverlapping(self.snapshot.as_ptr(), at(globals.start), globals.len());
+                ptr::copy_nonoverlapping(self.snapshot.as_ptr().cast(), at(globals.start), globals.len());
             }
             at(blueprint.dropped.start).write_bytes(0, blueprint.dropped.len());
         }
@@ -187,7 +187,7 @@ impl InstanceData {
         let from = self.vmctx.as_ptr().wrapping_byte_offset(globals.start as isize);
         // SAFETY: the globals are in the context, and the record of the
         // snapshot is as long as they are.
-        unsafe { ptr::copy_nonoverlapping(from, self.snapshot.as_ptr(), globals.len()) };
+        unsafe { ptr::copy_nonoverlapping(from, self.snapshot.as_ptr().cast(), globals.len()) };
         self.initialised.set(true);
     }
 
