@@ -1,9 +1,9 @@
-//! What stores cost in allocations. A binary of its own, since it counts those
+//! What stores and instances cost in allocations. A binary of its own, since it counts those
 //! of the whole process, each thread's for itself.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use wasmc_loader::{Engine, Store};
+use wasmc_loader::{Caller, Config, Engine, InstantiationStrategy, Linker, Module, Store};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -50,4 +50,53 @@ fn a_store_after_another_one_is_one_allocation() {
         nested.clear();
     }
     assert_eq!(allocations(|| nested.extend((0..3).map(|_| Store::new(&engine, ())))), 3);
+}
+
+const GUEST: &str = r#"(module
+  (import "host" "tick" (func $tick))
+  (memory (export "memory") 2) (data (i32.const 1024) "image")
+  (global $count (mut i32) (i32.const 1))
+  (table 4 8 funcref) (elem (i32.const 1) $work)
+  (func $work (export "work")
+    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    (i32.store (i32.const 4096) (global.get $count))
+    (drop (table.grow (ref.null func) (i32.const 2)))
+    (call $tick)))"#;
+
+#[test]
+fn a_warm_instance_takes_no_allocation_beside_its_store() {
+    for strategy in [InstantiationStrategy::PoolingCopyOnWrite, InstantiationStrategy::Pooling] {
+        let mut config = Config::new();
+        config.instantiation_strategy(strategy);
+        let engine = Engine::new(&config).unwrap();
+        let wasm = wat::parse_str(GUEST).unwrap();
+        let artifact = wasmc::compile(&wasm, &wasmc::Options::default()).unwrap();
+        // SAFETY: just compiled.
+        let module = unsafe { Module::from_bytes(&engine, &artifact).unwrap() };
+        let mut linker = Linker::<u32>::new(&engine);
+        linker.func_wrap("host", "tick", |mut caller: Caller<'_, u32>| *caller.data_mut() += 1).unwrap();
+        let pre = linker.instantiate_pre(&module).unwrap();
+        let request = || {
+            let mut store = Store::new(&engine, 0);
+            let instance = pre.instantiate(&mut store).unwrap();
+            let work = instance.get_typed_func::<(), ()>(&mut store, "work").unwrap();
+            work.call(&mut store, ()).unwrap();
+            assert_eq!(*store.data(), 1);
+            store
+        };
+        // Dropping is part of the request: what it allocates counts, too.
+        let once = || allocations(|| drop(request()));
+        assert!(once() > 1, "the first one has to be made");
+        once();
+        for round in 0..100 {
+            assert_eq!(once(), 1, "{strategy}, round {round}");
+        }
+
+        let mut store = request();
+        let instance = pre.instantiate(&mut store).unwrap();
+        instance.reset(&mut store).unwrap();
+        for round in 0..100 {
+            assert_eq!(allocations(|| instance.reset(&mut store).unwrap()), 0, "{strategy}, reset {round}");
+        }
+    }
 }
