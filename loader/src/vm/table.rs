@@ -270,6 +270,7 @@ impl TableData {
             return Ok(());
         }
         let length = self.length() as usize * size_of::<u64>();
+        let keep = keep.min(length);
         let base = self.def().base.get();
         self.def().length.set(self.ty.minimum());
         let page = sys::page_size();
