@@ -8,6 +8,7 @@ use crate::sys;
 use crate::vm::instance::Placement;
 use crate::vm::pool::Pool;
 use crate::vm::shared::{Lease, Shared};
+use std::io;
 use std::sync::{Once, OnceLock};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 
@@ -43,8 +44,9 @@ impl Engine {
     /// previous handlers what is not a trap of wasm code.
     ///
     /// # Errors
-    /// If the system refuses the handlers, the machine has an architecture that
-    /// no artifact can be for, or a pool is larger than the address space
+    /// If the system refuses the handlers, or has no memory or descriptors to
+    /// try out what it can do; the machine has an architecture that no artifact
+    /// can be for; or a pool is larger than the address space
     /// ([`PoolSizeError`](crate::PoolSizeError)).
     pub fn new(config: &Config) -> Result<Engine> {
         if Arch::host().is_none() {
@@ -55,7 +57,9 @@ impl Engine {
         }
         sys::signals::install(crate::vm::traps::decide)
             .map_err(|e| Error::new(e).context("cannot install the signal handlers that traps need"))?;
-        let view = config.copy_on_write && copy_on_write();
+        let untried = |e| Error::new(e).context("cannot try out what the system can do with memory");
+        sys::try_out().map_err(untried)?;
+        let view = config.copy_on_write && copy_on_write().map_err(untried)?;
         let pool = match &config.allocation {
             InstanceAllocationStrategy::OnDemand => None,
             InstanceAllocationStrategy::Pooling { strategy, instance_limits } => {
@@ -143,15 +147,15 @@ impl Engine {
 }
 
 /// Whether memories can be views of artifacts. Warns once if not.
-fn copy_on_write() -> bool {
+fn copy_on_write() -> io::Result<bool> {
     static WARNED: Once = Once::new();
-    let works = sys::copy_on_write_works();
+    let works = sys::copy_on_write_works()?;
     if !works {
         WARNED.call_once(|| {
             log::warn!("copy-on-write views of files do not work on this system: memories are copied instead");
         });
     }
-    works
+    Ok(works)
 }
 
 /// The features of this machine's CPU that artifacts can require.

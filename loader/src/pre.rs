@@ -72,7 +72,7 @@ impl<T: 'static> InstancePre<T> {
                 "cannot make an instance with the strategy {strategy}: the engine has no pool; configure one with `Config::allocation_strategy`"
             )));
         }
-        let view = strategy.is_copy_on_write() && sys::copy_on_write_works();
+        let view = strategy.is_copy_on_write() && sys::copy_on_write_works()?;
         if strategy.is_pooling() && view != own.view {
             return Err(Error::msg(format!(
                 "cannot make an instance with the strategy {strategy}: the engine's pool is used with {}; only instances on demand can differ from that",

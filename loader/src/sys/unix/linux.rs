@@ -1,10 +1,10 @@
 //! What Linux can do beyond [`portable`](super::portable).
 
+use super::probe::Finding;
 use super::{Access, Region, page_size};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
-use std::sync::OnceLock;
 
 pub(crate) use super::pagemap::{can_tell_written, written};
 
@@ -15,8 +15,22 @@ pub(super) const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
 /// it is on Linux, but not under some emulators of it. Tried out once, with a
 /// view of a file and with zero pages.
 pub(crate) fn can_discard() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| try_discard().unwrap_or(false))
+    discards().unwrap_or(false)
+}
+
+fn discards() -> io::Result<bool> {
+    static ANSWER: Finding<bool> = Finding::new();
+    ANSWER.works(try_discard)
+}
+
+/// Tries out all that [`can_discard`] and [`can_tell_written`] tell.
+///
+/// # Errors
+/// If that is not possible now, for want of memory or descriptors.
+pub(crate) fn try_out() -> io::Result<()> {
+    discards()?;
+    super::pagemap::tells_written()?;
+    Ok(())
 }
 
 fn try_discard() -> io::Result<bool> {

@@ -1,6 +1,7 @@
 //! Which pages were written to, as Linux 6.7 and later tell:
 //! "PAGEMAP_SCAN" in the kernel's `Documentation/admin-guide/mm/pagemap.rst`.
 
+use super::probe::{Finding, is_lasting};
 use super::{Access, Region, page_size};
 use std::ffi::c_int;
 use std::fs::File;
@@ -8,7 +9,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// `struct pm_scan_arg`.
@@ -61,38 +61,46 @@ const ROOM: usize = 64;
 /// Never reports too little. `None` if the kernel cannot tell, or there are
 /// more ranges than `out` has room for.
 pub(crate) fn written(start: *const u8, length: usize, out: &mut [Range<usize>]) -> Option<usize> {
-    if length == 0 {
-        return Some(0);
-    }
+    find_written(start, length, out).ok().flatten()
+}
+
+/// As [`written`]; `None` if there is not enough room, or the answer makes no
+/// sense.
+fn find_written(start: *const u8, length: usize, out: &mut [Range<usize>]) -> io::Result<Option<usize>> {
     let first = start as u64;
-    let end = first.checked_add(length as u64)?;
+    let Some(end) = first.checked_add(length as u64) else { return Ok(None) };
     let mut buffer = [const { MaybeUninit::<PageRegion>::uninit() }; ROOM];
     let mut count = 0;
     let mut at = first;
     while at < end {
         let (found, next) = scan(at..end, &mut buffer)?;
         for region in found {
-            let range = region.start.checked_sub(first)? as usize..region.end.checked_sub(first)? as usize;
+            let (Some(start), Some(end)) = (region.start.checked_sub(first), region.end.checked_sub(first)) else {
+                return Ok(None);
+            };
+            let range = start as usize..end as usize;
             // The kernel works in steps, and splits ranges where one ends.
             match out[..count].last_mut() {
                 Some(last) if last.end == range.start => last.end = range.end,
                 _ => {
-                    *out.get_mut(count)? = range;
+                    let Some(next) = out.get_mut(count) else { return Ok(None) };
+                    *next = range;
                     count += 1;
                 }
             }
         }
         if next <= at {
-            return None;
+            return Ok(None);
         }
         at = next;
     }
-    Some(count)
+    Ok(Some(count))
 }
 
 /// One question to the kernel: ranges of written pages in `range`, and up to
 /// where it has looked.
-fn scan(range: Range<u64>, buffer: &mut [MaybeUninit<PageRegion>; ROOM]) -> Option<(&[PageRegion], u64)> {
+fn scan(range: Range<u64>, buffer: &mut [MaybeUninit<PageRegion>; ROOM]) -> io::Result<(&[PageRegion], u64)> {
+    let mut last = io::Error::from(io::ErrorKind::Unsupported);
     // A descriptor that somebody else has closed is opened again, once.
     for _ in 0..2 {
         let cell = descriptor()?;
@@ -117,16 +125,15 @@ fn scan(range: Range<u64>, buffer: &mut [MaybeUninit<PageRegion>; ROOM]) -> Opti
         if let Ok(found) = usize::try_from(found) {
             // SAFETY: the kernel has filled in that many.
             let found = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast(), found.min(ROOM)) };
-            return Some((found, arguments.walk_end));
+            return Ok((found, arguments.walk_end));
         }
-        match io::Error::last_os_error().raw_os_error() {
-            Some(libc::EBADF | libc::ENOTTY) => {
-                let _ = cell.compare_exchange(descriptor + 1, UNKNOWN, Ordering::Relaxed, Ordering::Relaxed);
-            }
-            _ => return None,
+        last = io::Error::last_os_error();
+        if !matches!(last.raw_os_error(), Some(libc::EBADF | libc::ENOTTY)) {
+            break;
         }
+        let _ = cell.compare_exchange(descriptor + 1, UNKNOWN, Ordering::Relaxed, Ordering::Relaxed);
     }
-    None
+    Err(last)
 }
 
 /// The cell is as it was at first.
@@ -140,30 +147,32 @@ const UNAVAILABLE: c_int = -1;
 /// it, also in a process that inherits it: a child that used its parent's
 /// would be told of the wrong pages. So the number is in a page that the
 /// kernel wipes in the child of a fork.
-fn descriptor() -> Option<&'static AtomicI32> {
+fn descriptor() -> io::Result<&'static AtomicI32> {
     let cell = &wiped_on_fork()?[0];
     match cell.load(Ordering::Relaxed) {
         UNKNOWN => {}
-        UNAVAILABLE => return None,
-        _ => return Some(cell),
+        UNAVAILABLE => return Err(io::ErrorKind::Unsupported.into()),
+        _ => return Ok(cell),
     }
-    let Ok(file) = File::open("/proc/self/pagemap") else {
-        let _ = cell.compare_exchange(UNKNOWN, UNAVAILABLE, Ordering::Relaxed, Ordering::Relaxed);
-        return None;
-    };
+    let file = File::open("/proc/self/pagemap").inspect_err(|e| {
+        // Not for want of descriptors: there may be one later.
+        if is_lasting(e) {
+            let _ = cell.compare_exchange(UNKNOWN, UNAVAILABLE, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    })?;
     let number = file.into_raw_fd();
-    let known = cell.compare_exchange(UNKNOWN, number.checked_add(1)?, Ordering::Relaxed, Ordering::Relaxed);
+    let known = cell.compare_exchange(UNKNOWN, number.saturating_add(1), Ordering::Relaxed, Ordering::Relaxed);
     if known.is_err() {
         // SAFETY: just opened; another thread was faster, and its is used.
         drop(unsafe { OwnedFd::from_raw_fd(number) });
     }
-    (known != Err(UNAVAILABLE)).then_some(cell)
+    if known == Err(UNAVAILABLE) { Err(io::ErrorKind::Unsupported.into()) } else { Ok(cell) }
 }
 
 /// The number of this process: not that of a process that it was forked from,
 /// and without a system call each time. 0 if the kernel cannot tell of forks.
 pub(super) fn process() -> u32 {
-    let Some([_, cell]) = wiped_on_fork() else { return 0 };
+    let Ok([_, cell]) = wiped_on_fork() else { return 0 };
     if cell.load(Ordering::Relaxed) == UNKNOWN {
         // SAFETY: getpid has no preconditions.
         cell.store(unsafe { libc::getpid() }, Ordering::Relaxed);
@@ -172,20 +181,20 @@ pub(super) fn process() -> u32 {
 }
 
 /// Two cells that are zero at first, and again in a child of this process.
-fn wiped_on_fork() -> Option<&'static [AtomicI32; 2]> {
-    static CELLS: OnceLock<Option<&'static [AtomicI32; 2]>> = OnceLock::new();
-    *CELLS.get_or_init(|| {
-        let region = Region::reserve(page_size()).ok()?;
+fn wiped_on_fork() -> io::Result<&'static [AtomicI32; 2]> {
+    static CELLS: Finding<&'static [AtomicI32; 2]> = Finding::new();
+    CELLS.get(|| {
+        let region = Region::reserve(page_size())?;
         // SAFETY: nobody else knows the region, which is never given back;
         // zeros are two AtomicI32.
         unsafe {
-            region.make_accessible(0..page_size()).ok()?;
+            region.make_accessible(0..page_size())?;
             if libc::madvise(region.start().as_ptr().cast(), page_size(), libc::MADV_WIPEONFORK) != 0 {
-                return None;
+                return Err(io::Error::last_os_error());
             }
             let cells = region.start().cast::<[AtomicI32; 2]>();
             std::mem::forget(region);
-            Some(cells.as_ref())
+            Ok(cells.as_ref())
         }
     })
 }
@@ -193,8 +202,16 @@ fn wiped_on_fork() -> Option<&'static [AtomicI32; 2]> {
 /// Whether [`written`] works. Tried out once, with pages of a view of a file
 /// and with zero pages, each untouched, read and written.
 pub(crate) fn can_tell_written() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| try_written().unwrap_or(false))
+    tells_written().unwrap_or(false)
+}
+
+/// As [`can_tell_written`].
+///
+/// # Errors
+/// If that could not be tried out now, for want of memory or descriptors.
+pub(super) fn tells_written() -> io::Result<bool> {
+    static ANSWER: Finding<bool> = Finding::new();
+    ANSWER.works(try_written)
 }
 
 fn try_written() -> io::Result<bool> {
@@ -217,7 +234,7 @@ fn try_written() -> io::Result<bool> {
         }
     }
     let mut out = [const { 0..0 }; 8];
-    let count = written(region.start().as_ptr(), 8 * page, &mut out);
+    let count = find_written(region.start().as_ptr(), 8 * page, &mut out)?;
     Ok(count == Some(2) && out[..2] == [2 * page..5 * page, 7 * page..8 * page])
 }
 

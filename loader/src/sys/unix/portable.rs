@@ -45,6 +45,15 @@ pub(crate) fn written(_start: *const u8, _length: usize, _out: &mut [Range<usize
     None
 }
 
+/// Nothing to try out.
+///
+/// # Errors
+/// None.
+#[allow(clippy::unnecessary_wraps, reason = "has the signature of the function on Linux, where it can fail")]
+pub(crate) fn try_out() -> io::Result<()> {
+    Ok(())
+}
+
 /// Page faults of this thread: the standard's `getrusage` knows only those of
 /// the whole process.
 pub(crate) fn thread_faults() -> Option<u64> {
@@ -104,6 +113,7 @@ mod tests {
     #[test]
     fn what_cannot_be_done_everywhere_is_refused() {
         let mut out = [const { 0..0 }; 4];
+        try_out().unwrap();
         assert!(!can_discard() && !can_tell_written());
         assert_eq!(written([0; 16].as_ptr(), 16, &mut out), None);
         assert_eq!(thread_faults(), None);

@@ -5,13 +5,67 @@ use std::fs::File;
 use std::io;
 use std::sync::OnceLock;
 
+/// Something that is found out once. What fails for want of memory,
+/// descriptors and the like is no answer: it is tried again.
+pub(super) struct Finding<T>(OnceLock<Option<T>>);
+
+impl<T: Copy> Finding<T> {
+    /// Nothing is known yet.
+    pub(super) const fn new() -> Finding<T> {
+        Finding(OnceLock::new())
+    }
+
+    /// What was found out, now or before.
+    ///
+    /// # Errors
+    /// Those of `find`; `Unsupported` if the system cannot do this at all.
+    #[inline]
+    pub(super) fn get(&self, find: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match self.0.get() {
+            Some(known) => known.ok_or_else(|| io::ErrorKind::Unsupported.into()),
+            None => self.find(find),
+        }
+    }
+
+    #[cold]
+    fn find(&self, find: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let found = match find() {
+            Ok(found) => Some(found),
+            Err(e) if is_lasting(&e) => None,
+            Err(e) => return Err(e),
+        };
+        self.0.get_or_init(|| found).ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Finding<bool> {
+    /// As [`get`](Self::get); what the system does not support does not work.
+    pub(super) fn works(&self, find: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
+        match self.get(find) {
+            Err(e) if is_lasting(&e) => Ok(false),
+            result => result,
+        }
+    }
+}
+
+/// Whether the system will say the same next time.
+pub(super) fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    // What an `ioctl` says that the kernel does not know.
+    let unknown = error.raw_os_error() == Some(libc::ENOTTY);
+    unknown || matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | ReadOnlyFilesystem | Unsupported)
+}
+
 /// Whether private views of a file behave: tried out once, because some
 /// emulators are known to get it wrong. Two pages are mapped privately and
 /// changed, and the first is made to forget that: then it has to read as the
 /// file again, and the other one has to keep its change.
-pub(crate) fn copy_on_write_works() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| View::new().and_then(|mut view| behaves(&mut view)).unwrap_or(false))
+///
+/// # Errors
+/// If that could not be tried out now, for want of memory or descriptors.
+pub(crate) fn copy_on_write_works() -> io::Result<bool> {
+    static ANSWER: Finding<bool> = Finding::new();
+    ANSWER.works(|| behaves(&mut View::new()?))
 }
 
 /// What the file has in its pages, and what is written to the view.
@@ -123,6 +177,22 @@ mod tests {
     #[test]
     fn views_of_this_system_behave() {
         assert!(behaves(&mut View::new().unwrap()).unwrap());
-        assert!(copy_on_write_works());
+        assert!(copy_on_write_works().unwrap());
+    }
+
+    #[test]
+    fn what_fails_for_want_of_something_is_tried_again_and_all_else_once() {
+        let finding = Finding::new();
+        let error = |number| move || Err(io::Error::from_raw_os_error(number));
+        for shortage in [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ENOSPC, libc::EAGAIN] {
+            assert_eq!(finding.works(error(shortage)).unwrap_err().raw_os_error(), Some(shortage));
+        }
+        assert!(finding.works(|| Ok(true)).unwrap());
+        assert!(finding.works(|| unreachable!("it is known")).unwrap());
+        for lasting in [libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT, libc::ENOTTY] {
+            let finding = Finding::new();
+            assert!(!finding.works(error(lasting)).unwrap());
+            assert!(!finding.works(|| unreachable!("it is known")).unwrap());
+        }
     }
 }
