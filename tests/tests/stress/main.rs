@@ -4,6 +4,10 @@
 
 mod child;
 mod churn;
+#[cfg(target_arch = "x86_64")]
+mod failures;
 mod guests;
+#[cfg(target_arch = "x86_64")]
+mod inject;
 mod live;
 mod usage;

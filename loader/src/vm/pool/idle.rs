@@ -54,7 +54,7 @@ impl Idle {
     }
 
     /// Ends the instance and gives its memory back to the system; what is left
-    /// is a slot of which nothing is accessible. If the system refuses, the
+    /// is a slot of which nothing is accessible, if it is the pool's. If the system refuses, the
     /// instance stays.
     pub(super) fn dismantle(self) -> Result<Slot, Idle> {
         // SAFETY: the instance is this value's. A retired one in a pool owns
@@ -66,6 +66,10 @@ impl Idle {
             drop(std::mem::take(&mut (*self.at.as_ptr()).watches));
             let instance = self.at.as_ref();
             let slot = instance.slot.again();
+            if self.block.is_none() {
+                // Its address space goes as a whole.
+                return Ok(slot);
+            }
             let mut parts = instance.accessible_parts();
             // What the records are in goes last: `parts` reads them.
             let first = parts.next();

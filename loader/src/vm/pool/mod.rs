@@ -39,6 +39,7 @@ use shards::Shards;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use wasmc_allocators::BlockIndex;
 
 /// What an instance can be made of.
 pub(super) enum Taken {
@@ -59,12 +60,18 @@ pub(crate) struct Pool {
     pending: Mutex<Vec<Idle>>,
     /// Slots that could not be made inaccessible so far.
     stuck: Mutex<Vec<Slot>>,
+    /// How many threads are moving slots from one list to another, so that
+    /// nobody finds these.
+    moving: AtomicU32,
+    /// How many slots have come into a list other than the shards'.
+    arrivals: AtomicU64,
     settings: PoolSettings,
     slots: u32,
     /// The most instances that lived at once.
     peak: Padded<AtomicU64>,
     waiting: Padded<AtomicU32>,
-    gate: Mutex<()>,
+    /// How often something was freed while threads waited.
+    gate: Mutex<u64>,
     freed: Condvar,
 }
 
@@ -107,6 +114,8 @@ impl Pool {
             placed,
             pending: Mutex::default(),
             stuck: Mutex::default(),
+            moving: AtomicU32::new(0),
+            arrivals: AtomicU64::new(0),
             settings,
             slots: limits.count,
             peak: Padded::default(),
@@ -134,19 +143,36 @@ impl Pool {
     /// [`PoolConcurrencyLimitError`] if there is nothing, or the system's if
     /// it has no address space.
     pub(super) fn take(&self, module: &Module) -> Result<Taken> {
-        if let Some(taken) = self.try_take(module) {
+        if let Some(taken) = self.search(module).or_else(|| self.try_take(module)) {
             return Ok(taken);
         }
-        let full = || Error::new(PoolConcurrencyLimitError { slots: self.slots });
+        let full = || self.full();
         match self.settings.exhaustion {
             PoolExhaustion::Error => Err(full()),
             PoolExhaustion::Block { timeout } => self.wait(module, timeout).ok_or_else(full),
-            PoolExhaustion::OnDemand => {
+            PoolExhaustion::OnDemand => loop {
                 let slot = self.blocks.allocate().map_err(Error::new)?;
-                self.shards.count(|counts| counts.live += 1);
-                self.note_peak();
-                Ok(Taken::Cold(slot))
-            }
+                if slot.origin().block().is_none() {
+                    self.shards.count(|counts| counts.live += 1);
+                    self.note_peak();
+                    return Ok(Taken::Cold(slot));
+                }
+                // One that was freed just now, perhaps with something in it.
+                if let Some(taken) = self.open(slot, module) {
+                    return Ok(taken);
+                }
+            },
+        }
+    }
+
+    #[cold]
+    fn full(&self) -> Error {
+        let full = Error::new(PoolConcurrencyLimitError { slots: self.slots });
+        match lock(&self.pending).len() + lock(&self.stuck).len() {
+            0 => full,
+            unusable => full.context(format!(
+                "{unusable} free slots of the pool cannot be used as long as the system refuses to take their memory back"
+            )),
         }
     }
 
@@ -164,14 +190,36 @@ impl Pool {
         self.peak.0.fetch_max(live, Ordering::Relaxed).max(live)
     }
 
+    /// As [`search`](Self::search), but `None` only if at some moment
+    /// meanwhile all slots were in use, or those that were not could not be
+    /// given back to the system. A search alone can miss a slot that goes from
+    /// one list to another; then there is something that moves before or after
+    /// it, or that has arrived.
+    #[cold]
     fn try_take(&self, module: &Module) -> Option<Taken> {
-        match &self.placed {
-            None => self.try_take_any(module),
-            Some(placed) => self.try_take_placed(placed, module),
+        let arrivals = || self.arrivals.load(Ordering::SeqCst).wrapping_add(self.shards.retired());
+        let moving = || self.moving.load(Ordering::SeqCst) > 0;
+        loop {
+            let before = (arrivals(), moving());
+            if let Some(taken) = self.search(module) {
+                return Some(taken);
+            }
+            if (moving(), arrivals()) == (false, before.0) && !before.1 {
+                return None;
+            }
+            std::thread::yield_now();
         }
     }
 
-    fn try_take_any(&self, module: &Module) -> Option<Taken> {
+    /// Looks once for something to make an instance of `module` of.
+    fn search(&self, module: &Module) -> Option<Taken> {
+        match &self.placed {
+            None => self.search_any(module),
+            Some(_) => self.search_placed(module),
+        }
+    }
+
+    fn search_any(&self, module: &Module) -> Option<Taken> {
         if let Some(idle) = self.shards.take(module.id()) {
             return Some(Taken::Warm(idle));
         }
@@ -188,58 +236,60 @@ impl Pool {
         self.blocks.take().map(|slot| self.cold(slot))
     }
 
-    fn try_take_placed(&self, placed: &Placed, module: &Module) -> Option<Taken> {
+    fn search_placed(&self, module: &Module) -> Option<Taken> {
         if !self.blocks.has_free() {
             self.flush(1);
         }
-        while let Some(slot) = self.blocks.take() {
-            let Some(idle) = slot.origin().block().and_then(|block| placed.take(block)) else {
-                return Some(self.cold(slot));
-            };
-            if idle.module == module.id() {
-                self.shards.count(|counts| {
-                    counts.live += 1;
-                    counts.warm_hits += 1;
-                });
-                return Some(Taken::Warm(idle));
-            }
-            match idle.dismantle() {
-                Ok(slot) => return Some(self.cold(slot)),
-                // It stays out of the list until its memory can be given back.
-                Err(idle) => lock(&self.pending).push(idle),
-            }
+        std::iter::from_fn(|| self.blocks.take()).find_map(|slot| self.open(slot, module))
+    }
+
+    /// Uses a free slot of the pool, in which something may wait. `None` if
+    /// that stays out of the list until its memory can be given back.
+    fn open(&self, slot: Slot, module: &Module) -> Option<Taken> {
+        let waits = || self.placed.as_ref()?.take(slot.origin().block()?);
+        let Some(idle) = waits() else { return Some(self.cold(slot)) };
+        if idle.module == module.id() {
+            self.shards.count(|counts| {
+                counts.live += 1;
+                counts.warm_hits += 1;
+            });
+            return Some(Taken::Warm(idle));
         }
-        None
+        let slot = idle.dismantle().map_err(|idle| lock(&self.pending).push(idle)).ok()?;
+        Some(self.cold(slot))
     }
 
     /// Waits for something to be freed.
     fn wait(&self, module: &Module, timeout: Duration) -> Option<Taken> {
         let start = Instant::now();
-        let mut gate = lock(&self.gate);
         self.waiting.0.fetch_add(1, Ordering::SeqCst);
         // With the fence in `notify`: either this thread sees what was freed,
         // or whoever frees it sees this thread waiting.
         fence(Ordering::SeqCst);
         let taken = loop {
+            let seen = *lock(&self.gate);
             if let Some(taken) = self.try_take(module) {
                 break Some(taken);
             }
             let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else { break None };
-            gate = self.freed.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0;
+            let gate = lock(&self.gate);
+            if *gate == seen {
+                drop(self.freed.wait_timeout(gate, left));
+            }
         };
         self.waiting.0.fetch_sub(1, Ordering::SeqCst);
         taken
     }
 
-    /// Tells a thread that waits, if there is any, that something was freed.
+    /// Tells threads that wait, if there are any, that something was freed.
     fn notify(&self) {
         if !matches!(self.settings.exhaustion, PoolExhaustion::Block { .. }) {
             return;
         }
         fence(Ordering::SeqCst);
         if self.waiting.0.load(Ordering::Relaxed) > 0 {
-            drop(lock(&self.gate));
-            self.freed.notify_one();
+            *lock(&self.gate) += 1;
+            self.freed.notify_all();
         }
     }
 
@@ -261,11 +311,12 @@ impl Pool {
                 });
                 // SAFETY: the list may give the slot out at once, with what
                 // waits in it.
-                placed.keep(idle).map(|slot| unsafe { self.blocks.give_back(slot) })
+                placed.keep(idle).map(|slot| unsafe { self.give_back(slot) })
             }
         };
         if let Err(idle) = refused {
             lock(&self.pending).push(idle);
+            self.arrivals.fetch_add(1, Ordering::SeqCst);
             self.flush(self.settings.decommit_batch_size);
         }
         self.notify();
@@ -282,6 +333,16 @@ impl Pool {
         self.notify();
     }
 
+    /// Puts a slot of the pool back into the list of free ones.
+    ///
+    /// # Safety
+    /// As for [`Blocks::give_back`].
+    unsafe fn give_back(&self, slot: BlockIndex) {
+        // SAFETY: the caller's.
+        unsafe { self.blocks.give_back(slot) };
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Makes a slot inaccessible and gives it back; if the system refuses, it
     /// is tried again later.
     ///
@@ -290,35 +351,46 @@ impl Pool {
     unsafe fn close(&self, slot: Slot) {
         // SAFETY: the whole slot is nobody's.
         unsafe {
-            match sys::make_inaccessible(slot.start().as_ptr(), self.layout().total()) {
-                Ok(()) => self.blocks.deallocate(slot),
-                Err(_) => lock(&self.stuck).push(slot),
+            let vanishes = slot.origin().block().is_none();
+            if vanishes || sys::make_inaccessible(slot.start().as_ptr(), self.layout().total()).is_ok() {
+                self.blocks.deallocate(slot);
+                self.arrivals.fetch_add(1, Ordering::SeqCst);
+            } else {
+                lock(&self.stuck).push(slot);
             }
         }
     }
 
-    /// Gives the memory of pending instances back, if there are `enough`.
+    /// Gives the memory of pending instances back, if there are `enough`, and
+    /// that of slots for which this has failed before.
     fn flush(&self, enough: usize) {
+        self.moving.fetch_add(1, Ordering::SeqCst);
         let mut pending = lock(&self.pending);
-        if pending.len() < enough.max(1) {
-            return;
-        }
-        let batch = std::mem::take(&mut *pending);
+        let batch = if pending.len() < enough.max(1) { Vec::new() } else { std::mem::take(&mut *pending) };
         drop(pending);
+        let before = self.arrivals.load(Ordering::SeqCst);
         let mut refused = Vec::new();
         for idle in batch {
             match idle.dismantle() {
                 // SAFETY: nothing of the slot is accessible.
-                Ok(slot) => unsafe { self.blocks.deallocate(slot) },
+                Ok(slot) => unsafe {
+                    self.blocks.deallocate(slot);
+                    self.arrivals.fetch_add(1, Ordering::SeqCst);
+                },
                 Err(idle) => refused.push(idle),
             }
         }
         if !refused.is_empty() {
             lock(&self.pending).append(&mut refused);
         }
-        for slot in std::mem::take(&mut *lock(&self.stuck)) {
+        let stuck = std::mem::take(&mut *lock(&self.stuck));
+        for slot in stuck {
             // SAFETY: nobody uses it, since it is stuck.
             unsafe { self.close(slot) };
+        }
+        self.moving.fetch_sub(1, Ordering::SeqCst);
+        if self.arrivals.load(Ordering::SeqCst) != before {
+            self.notify();
         }
     }
 
@@ -332,6 +404,7 @@ impl Pool {
 
     /// Gives up what waits for further instances of a module.
     pub(crate) fn forget(&self, module: u64) {
+        self.moving.fetch_add(1, Ordering::SeqCst);
         let mut idle = self.shards.take_all(module);
         if let Some(placed) = &self.placed {
             for slot in placed.slots_of(module) {
@@ -339,13 +412,14 @@ impl Pool {
                     match placed.take(slot) {
                         Some(found) => idle.push(found),
                         // SAFETY: just claimed, and cold.
-                        None => unsafe { self.blocks.give_back(slot) },
+                        None => unsafe { self.give_back(slot) },
                     }
                 }
             }
         }
         lock(&self.pending).append(&mut idle);
         self.flush(1);
+        self.moving.fetch_sub(1, Ordering::SeqCst);
         self.notify();
     }
 

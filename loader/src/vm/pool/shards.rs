@@ -196,10 +196,18 @@ impl Shards {
         found
     }
 
-    /// The sum of what is counted.
+    /// How many instances were retired so far.
+    pub(super) fn retired(&self) -> u64 {
+        self.all().fold(0, |sum, shard| sum.wrapping_add(shard.retired))
+    }
+
+    /// The sum of what is counted, at one moment: an instance that ends in one
+    /// shard and another one that begins in another are not both counted.
     pub(super) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
-        for shard in self.all() {
+        // Nobody else locks more than one, so that the order is always this.
+        let shards: Vec<MutexGuard<'_, Shard>> = self.shards.iter().map(Self::lock).collect();
+        for shard in &shards {
             let counts = &shard.counts;
             sum.live += counts.live;
             sum.warm_hits += counts.warm_hits;
