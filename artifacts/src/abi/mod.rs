@@ -44,6 +44,14 @@
 //! returns; the adapter that called it sees that and jumps in the same way.
 //! Adapters store their frame pointer into `exit_fp` first, so that the wasm
 //! frames below a host function can be walked.
+//!
+//! If the stub itself got lost with the artifact's file, the loader does its
+//! work. For that, every entry stub saves all registers that are its caller's
+//! directly below its frame pointer, in this order with the lowest address
+//! first: on x86-64 rbx, r12 to r15 and 8 unused bytes; on arm64 d8 to d15,
+//! then x19 to x28. And it does not cross a multiple of 4096 bytes of the
+//! file, the smallest page, unless it is longer than that, so that it is lost
+//! as a whole.
 
 mod builtins;
 mod context;
