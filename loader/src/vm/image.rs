@@ -181,7 +181,7 @@ mod tests {
     fn any_part_of_an_image_can_be_written_back() {
         let source: Vec<u8> = (0..64).map(|i| i + 1).collect();
         let image = image(&[(8, 16, 0), (16, 24, 32), (40, 48, 8)]);
-        let mut whole = vec![0; 64];
+        let mut whole = [0; 64];
         whole[8..16].copy_from_slice(&source[..8]);
         whole[16..24].copy_from_slice(&source[32..40]);
         whole[40..48].copy_from_slice(&source[8..16]);

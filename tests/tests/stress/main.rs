@@ -4,6 +4,7 @@
 
 mod child;
 mod churn;
+mod exhaustion;
 #[cfg(target_arch = "x86_64")]
 mod failures;
 mod guests;
