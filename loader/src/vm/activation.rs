@@ -138,6 +138,9 @@ fn nested<R>(
 pub(super) fn direct<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -> R) -> R {
     let context = &state.context;
     let (outer_host, outer_fp) = (context.host.replace(host), context.exit_fp.replace(0));
+    // The host function can enter code, of which the host that is restored
+    // below tells nothing.
+    state.entered.set(true);
     let result = call();
     context.host.set(outer_host);
     context.exit_fp.set(outer_fp);

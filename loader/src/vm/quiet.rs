@@ -19,7 +19,7 @@ use std::cell::Cell;
 const UNKNOWN: u64 = u64::MAX;
 /// After so many vain questions, fewer are asked.
 const PATIENCE: u32 = 8;
-/// Then only one of so many stores asks.
+/// Then only two of so many stores ask: one to know where the next begins.
 const RARELY: u32 = 16;
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Beginning {
     fn is_quiet(self) -> bool {
         KNOWN.with(|known| {
             let vain = known.vain.get();
-            if vain >= PATIENCE && !vain.is_multiple_of(RARELY) {
+            if vain >= PATIENCE && vain % RARELY > 1 {
                 known.vain.set(vain.wrapping_add(1).max(PATIENCE));
                 known.faults.set(UNKNOWN);
                 return false;
@@ -103,5 +103,46 @@ impl StoreState {
         self.entered.set(false);
         self.moved.set(false);
         self.beginning.set(Some(Beginning::now()));
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::sys::{Region, page_size};
+    use crate::vm::state::VmStore;
+
+    /// What has happened in a store that ran code, which did something.
+    fn activity(work: impl FnOnce()) -> Activity {
+        let store = VmStore::new(1 << 16, 0);
+        store.context.host.set(store.address());
+        work();
+        store.activity()
+    }
+
+    #[test]
+    fn a_thread_whose_stores_fault_for_long_is_found_quiet_again() {
+        // Whatever this thread may do otherwise.
+        let check = || {
+            let pages = Region::reserve(1000 * page_size()).unwrap();
+            // SAFETY: nobody else knows the region.
+            unsafe { pages.make_accessible(0..1000 * page_size()).unwrap() };
+            let fault = |page: usize| {
+                // SAFETY: within the region, which is accessible.
+                unsafe { pages.start().add(page * page_size()).write_volatile(1) };
+            };
+            for busy in [1, PATIENCE as usize + 1, 100, 700] {
+                for page in 0..busy {
+                    assert_eq!(activity(|| fault(page)), Activity::Unknown, "a page fault was overlooked");
+                }
+                // SAFETY: as above.
+                unsafe { sys::make_inaccessible(pages.start().as_ptr(), 1000 * page_size()).unwrap() };
+                // SAFETY: as above.
+                unsafe { pages.make_accessible(0..1000 * page_size()).unwrap() };
+                let quiet = (0..10 * RARELY).filter(|_| activity(|| {}) == Activity::NoFaults).count();
+                assert!(quiet > 5 * RARELY as usize, "quiet {quiet} times after {busy} others");
+            }
+        };
+        std::thread::spawn(check).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
 }

@@ -77,7 +77,9 @@ pub(crate) struct StoreState {
     pub(super) cause: Cell<Option<Cause>>,
     /// Since when is known what happened to memories; see [`quiet`](super::quiet).
     pub(super) beginning: Cell<Option<Beginning>>,
-    /// Whether code was entered within an activation of another store.
+    /// Whether code may have been entered of which `context.host` tells
+    /// nothing: within an activation of another store, or by a host function
+    /// that the host called.
     pub(super) entered: Cell<bool>,
     /// Whether code was entered on more than one thread.
     pub(super) moved: Cell<bool>,
