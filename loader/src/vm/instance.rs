@@ -337,7 +337,7 @@ impl InstanceData {
 /// No address space or memory for an instance.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot allocate {what} of an instance; drop stores that are not needed, or allow this process more address space"
+    "cannot allocate {what} of an instance; drop stores that are not needed, or allow this process more address space or, on Linux, more mappings (sysctl vm.max_map_count), of which each instance takes several"
 )]
 pub struct AllocationError {
     what: &'static str,

@@ -52,6 +52,37 @@ fn refuses_one_more(pre: &InstancePre<()>) {
     assert!(full.is_some_and(|full| full.slots == COUNT as u32), "{error:?}");
 }
 
+/// A module whose instances take so many mappings that ten thousand of them
+/// do not fit into what Linux allows by default.
+#[test]
+fn too_many_mappings_are_an_error_that_names_the_limit() {
+    child::alone("live::too_many_mappings_are_an_error_that_names_the_limit", || {
+        let data: String = (1..8).map(|i| format!(r#"(data (i32.const {}) "part {i}")"#, i * 131_072)).collect();
+        let text = format!(
+            r#"(module (memory 20) {data} (func (export "get") (result i32) (i32.load8_u offset=5 (i32.const 131072))))"#
+        );
+        let most: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+        let engine = Engine::new(&guests::pool(most as u32 / 8)).unwrap();
+        let pre = guests::guest(&engine, &text);
+        let mut tenants = Vec::new();
+        let error = loop {
+            match Tenant::new(&pre) {
+                Ok(tenant) => tenants.push(tenant),
+                Err(error) => break error,
+            }
+        };
+        assert!(tenants.len() > most / 24, "{} instances", tenants.len());
+        let message = format!("{error:#}");
+        assert!(message.contains("vm.max_map_count") && message.contains("os error"), "{message}");
+        assert_eq!(engine.pool_metrics().unwrap().live, tenants.len() as u64);
+        tenants.iter_mut().for_each(|tenant| assert_eq!(tenant.number("get").unwrap(), i32::from(b'1')));
+        // There is room again when some are gone.
+        tenants.truncate(tenants.len() - 100);
+        tenants.extend((0..50).map(|_| Tenant::new(&pre).unwrap()));
+        tenants.iter_mut().for_each(|tenant| assert_eq!(tenant.number("get").unwrap(), i32::from(b'1')));
+    });
+}
+
 #[test]
 fn ten_thousand_small_instances_in_a_pool() {
     child::alone("live::ten_thousand_small_instances_in_a_pool", || {

@@ -11,4 +11,7 @@ mod guests;
 #[cfg(target_arch = "x86_64")]
 mod inject;
 mod live;
+mod scarcity;
+mod sequence;
+mod storm;
 mod usage;
