@@ -5,7 +5,7 @@
 //! the stack depth of the call before. For it, entering means to compare two
 //! numbers and to set one pointer.
 
-use super::state::{StoreState, Suspended};
+use super::state::{Limit, StoreState, Suspended};
 use crate::sys;
 use std::cell::Cell;
 use std::ops::Range;
@@ -77,20 +77,19 @@ pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() ->
     let thread = thread();
     let sp = stack_pointer();
     let previous = thread.current.get();
-    let limit = &state.limit;
-    let near = sp.wrapping_sub(limit.sp.get()).wrapping_add(HYSTERESIS) <= 2 * HYSTERESIS;
-    // A nested activation shares the stack that the outer one was given.
-    if (!near || limit.thread.get() != thread.number.get()) && previous != ptr::from_ref(state) {
-        state.renew_limit(thread, sp);
+    // Between activations there is no entry stub to go back to. If there is
+    // one, this is called by a host function, perhaps on another thread than
+    // the activation is on.
+    if !previous.is_null() || state.context.entry_fp.get() != 0 {
+        return nested(thread, state, host, previous, sp, call);
     }
-    if !previous.is_null() {
-        return nested(thread, state, host, previous, call);
+    if !state.limit.is_for(thread, sp) {
+        state.renew_limit(thread, sp);
     }
     thread.current.set(state);
     state.context.host.set(host);
-    // Until the entry stub has noted its own, there is none to go back to.
-    state.context.entry_fp.set(0);
     let result = call();
+    state.context.entry_fp.set(0);
     thread.current.set(ptr::null());
     result
 }
@@ -102,9 +101,15 @@ fn nested<R>(
     state: &StoreState,
     host: *mut u8,
     previous: *const StoreState,
+    sp: usize,
     call: impl FnOnce() -> R,
 ) -> R {
-    let context = &state.context;
+    let (context, limit) = (&state.context, &state.limit);
+    let outer = (limit.thread.get(), limit.sp.get(), limit.value.get());
+    // A nested activation shares the stack that the outer one was given.
+    if previous != ptr::from_ref(state) && !limit.is_for(thread, sp) {
+        state.renew_limit(thread, sp);
+    }
     let saved = Suspended {
         entry_fp: context.entry_fp.get(),
         entry_sp: context.entry_sp.get(),
@@ -113,13 +118,15 @@ fn nested<R>(
         host: context.host.get(),
         older: state.suspended.get(),
     };
+    let is_active = saved.entry_fp != 0;
     thread.current.set(state);
     context.host.set(host);
+    // Until the entry stub has noted its own, there is none to go back to.
     context.entry_fp.set(0);
     state.entered.set(true);
-    // With another store in between, the values are left over from a call
-    // that is finished: they are restored all the same, but not walked.
-    if previous == ptr::from_ref(state) {
+    // Otherwise the values are left over from a call that is finished: they
+    // are restored all the same, but not walked.
+    if is_active {
         state.suspended.set(&raw const saved);
     }
     let result = call();
@@ -130,6 +137,10 @@ fn nested<R>(
     context.exit_fp.set(saved.exit_fp);
     context.host.set(saved.host);
     thread.current.set(previous);
+    if is_active && limit.thread.get() != outer.0 {
+        // The outer activation goes on, on its own stack.
+        state.set_limit(outer.0, outer.1, outer.2);
+    }
     result
 }
 
@@ -157,10 +168,10 @@ pub(super) fn thread_number() -> u64 {
     thread.number.get()
 }
 
-/// Whether code of this store is on the stack of this thread, directly below
-/// the host function that runs.
-pub(super) fn is_current(state: &StoreState) -> bool {
-    ptr::eq(thread().current.get(), state)
+/// Whether code of this store is on the stack of any thread, below the host
+/// function that runs.
+pub(super) fn is_active(state: &StoreState) -> bool {
+    state.context.entry_fp.get() != 0
 }
 
 impl Thread {
@@ -170,6 +181,15 @@ impl Thread {
         self.number.set(NEXT.fetch_add(1, Ordering::Relaxed));
         let Range { start, end } = sys::stack_bounds().unwrap_or_default();
         self.stack.set((start, end));
+    }
+}
+
+impl Limit {
+    /// Whether the limit is right for an activation at `sp` on this thread.
+    #[inline(always)]
+    fn is_for(&self, thread: &Thread, sp: usize) -> bool {
+        let near = sp.wrapping_sub(self.sp.get()).wrapping_add(HYSTERESIS) <= 2 * HYSTERESIS;
+        near && self.thread.get() == thread.number.get()
     }
 }
 
@@ -192,8 +212,13 @@ impl StoreState {
         if ![0, thread.number.get()].contains(&self.limit.thread.get()) {
             self.moved.set(true);
         }
+        self.set_limit(thread.number.get(), sp, limit);
+    }
+
+    /// Sets the limit for a thread's stack pointer.
+    fn set_limit(&self, thread: u64, sp: usize, limit: usize) {
+        self.limit.thread.set(thread);
         self.limit.sp.set(sp);
-        self.limit.thread.set(thread.number.get());
         self.limit.value.set(limit);
         for index in 0..self.instance_count() {
             if let Some(instance) = self.instance(index) {

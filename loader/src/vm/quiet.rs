@@ -91,10 +91,10 @@ impl StoreState {
         self.beginning.get().is_some_and(|beginning| beginning.thread == activation::thread_number())
     }
 
-    /// Whether a call into the store is active: the host function that it has
-    /// called is what asks.
+    /// Whether a call into the store is active, on whatever thread: a host
+    /// function that it has called is what asks.
     pub(crate) fn is_running(&self) -> bool {
-        activation::is_current(self)
+        activation::is_active(self)
     }
 
     /// Notes that all memories are as they were at first. No code runs.
