@@ -79,7 +79,7 @@ impl Memory {
     /// The address of the first byte. It is good for accesses as long as the
     /// store exists and for as many bytes as the memory has at the time.
     pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
-        self.0.get(&store.as_context().0.opaque).lent_base()
+        self.0.get(&store.as_context().0.opaque).exposed_base()
     }
 
     /// Length in bytes.

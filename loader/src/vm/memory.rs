@@ -90,7 +90,13 @@ impl MemoryData {
         self.def().base.get()
     }
 
-    /// First byte, for a host that may write as long as the memory exists.
+    /// First byte, for a host that may write as long as the store exists.
+    pub(crate) fn exposed_base(&self) -> *mut u8 {
+        self.residue.expose();
+        self.base()
+    }
+
+    /// First byte, for a host that may write until the store is used again.
     pub(crate) fn lent_base(&self) -> *mut u8 {
         self.residue.lend();
         self.base()

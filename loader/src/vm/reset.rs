@@ -6,7 +6,9 @@
 //! (`sys::written`), unless it is known that there are no new ones: because no
 //! code ran and the host wrote nothing, or because the thread on which all of
 //! that happened has taken no page fault meanwhile, and writing to a page for
-//! the first time takes one.
+//! the first time takes one. (The kernel must not make pages resident on its
+//! own then, as it does when it joins small pages to large ones in the
+//! background: it is told not to, for a memory that is reset.)
 //!
 //! | what is known                    | what is done                              |
 //! |----------------------------------|-------------------------------------------|
@@ -62,6 +64,10 @@ pub(super) struct Residue {
     blank: Cell<bool>,
     /// Whether the host may have written to it, on any thread.
     lent: Cell<bool>,
+    /// Whether the host may do so as long as the store exists.
+    exposed: Cell<bool>,
+    /// Whether the kernel has been asked to leave its pages as they are.
+    settled: Cell<bool>,
 }
 
 impl Residue {
@@ -69,6 +75,16 @@ impl Residue {
     #[inline]
     pub(super) fn lend(&self) {
         self.lent.set(true);
+    }
+
+    /// Notes that the host may write to the memory at any time.
+    pub(super) fn expose(&self) {
+        self.exposed.set(true);
+    }
+
+    /// Notes that the memory is in another store now.
+    pub(super) fn enter_store(&self) {
+        self.exposed.set(false);
     }
 
     /// Bytes that are resident although nobody uses the memory.
@@ -82,7 +98,9 @@ impl Residue {
     }
 
     fn remember(&self, ranges: &[Range<usize>], page: usize) {
-        let mut hot = HotPages { resets: self.hot.get().resets, complete: true, ..HotPages::default() };
+        // Mapping anew can make pages resident too, if they are locked.
+        let complete = self.settled.get() && sys::can_discard();
+        let mut hot = HotPages { resets: self.hot.get().resets, complete, ..HotPages::default() };
         for range in ranges {
             match hot.ranges.get_mut(hot.count) {
                 Some(slot) => *slot = ((range.start / page) as u32, (range.len() / page) as u32),
@@ -142,6 +160,17 @@ impl Reset<'_> {
     /// Nobody uses the memory, and no slice of it exists.
     pub(super) unsafe fn run(&self, activity: Activity) -> io::Result<()> {
         let residue = self.memory.residue();
+        let lent = residue.lent.get() || residue.exposed.get();
+        // SAFETY: the caller's.
+        unsafe { self.run_after(if lent { Activity::Unknown } else { activity })? };
+        residue.lent.set(false);
+        Ok(())
+    }
+
+    /// # Safety
+    /// As for `run`.
+    unsafe fn run_after(&self, activity: Activity) -> io::Result<()> {
+        let residue = self.memory.residue();
         let accessible = self.memory.accessible();
         let initial = self.initial();
         if accessible > initial {
@@ -149,13 +178,16 @@ impl Reset<'_> {
             unsafe { sys::make_inaccessible(self.base().wrapping_add(initial), accessible - initial)? };
         }
         self.memory.shrink(initial);
-        let activity = if residue.lent.take() { Activity::Unknown } else { activity };
         if initial == 0 || activity == Activity::None {
             return Ok(());
         }
         if activity == Activity::NoFaults && residue.hot.get().complete {
             // SAFETY: as above.
             return unsafe { self.restore_hot() };
+        }
+        if !residue.settled.get() {
+            // Before it is found out which pages are resident.
+            residue.settled.set(sys::keep_pages_small(self.base(), initial));
         }
         if self.policy.keep == 0 {
             // SAFETY: as above.
@@ -276,6 +308,7 @@ impl Reset<'_> {
                 sys::discard(self.base().wrapping_add(range.start), range.len())?;
             } else {
                 // All of it, since extents can only be mapped as a whole.
+                residue.settled.set(false);
                 sys::make_inaccessible(self.base(), initial)?;
                 let source = self.policy.view.then_some(self.source);
                 self.image.map(self.base(), initial, source)?;

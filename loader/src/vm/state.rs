@@ -232,6 +232,7 @@ impl StoreState {
     }
 
     fn publish(&self, memory: &MemoryData) {
+        memory.residue().enter_store();
         memory.next.set(self.memories.load(Ordering::Relaxed));
         self.memories.store(ptr::from_ref(memory).cast_mut(), Ordering::Release);
     }

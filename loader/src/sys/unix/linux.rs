@@ -63,6 +63,16 @@ pub(crate) unsafe fn discard(at: *mut u8, length: usize) -> io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sees to it that pages become resident by page faults only: that the kernel
+/// does not join them, with others that were never used, to large ones in the
+/// background. Whether that is sure now.
+pub(crate) fn keep_pages_small(start: *mut u8, length: usize) -> bool {
+    // SAFETY: this changes nothing that can be seen there.
+    let failed = unsafe { libc::madvise(start.cast(), length, libc::MADV_NOHUGEPAGE) };
+    // A kernel that has no large pages does not know the advice.
+    failed == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+}
+
 /// As [`discard`], for a page that shows the start of `file`.
 ///
 /// # Safety

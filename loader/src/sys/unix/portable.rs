@@ -54,6 +54,12 @@ pub(crate) fn try_out() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether pages become resident by page faults only; other systems do not
+/// say.
+pub(crate) fn keep_pages_small(_start: *mut u8, _length: usize) -> bool {
+    false
+}
+
 /// Page faults of this thread: the standard's `getrusage` knows only those of
 /// the whole process.
 pub(crate) fn thread_faults() -> Option<u64> {
