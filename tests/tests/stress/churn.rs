@@ -46,7 +46,7 @@ fn instances_in_cold_slots_leave_nothing() {
                 let mut config = guests::pool_with(slots, strategy);
                 let engine = Engine::new(config.max_unused_warm_slots(warm)).unwrap();
                 let opened = guests::link(&guests::open(&engine, &path).unwrap()).unwrap();
-                churn(&[opened, guests::guest(&engine, SMALL)], rounds(20_000));
+                churn(&[opened, guests::guest(&engine, SMALL)], rounds(6_000));
                 let metrics = engine.pool_metrics().unwrap();
                 assert_eq!((metrics.live, metrics.warm_hits), (0, 0), "{metrics:?}");
             }
@@ -59,7 +59,7 @@ fn instances_on_demand_leave_nothing() {
     child::alone("churn::instances_on_demand_leave_nothing", || {
         for spare in [0, 8] {
             let engine = Engine::new(Config::new().spare_slots(spare)).unwrap();
-            churn(&[guests::guest(&engine, PROGRAM), guests::guest(&engine, SMALL)], rounds(40_000));
+            churn(&[guests::guest(&engine, PROGRAM), guests::guest(&engine, SMALL)], rounds(20_000));
         }
     });
 }

@@ -1,6 +1,9 @@
 //! Very many instances, very often, on too many threads, and with too little
 //! of everything. What is measured belongs to the whole process, so that most
-//! cases run in a process of their own (see [`child`]).
+//! cases run in a process of their own (see [`child`]). It is measured, and
+//! taken away, with the means of Linux.
+
+#![cfg(target_os = "linux")]
 
 mod child;
 mod churn;

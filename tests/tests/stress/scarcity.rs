@@ -6,7 +6,7 @@ use crate::guests::{self, PROGRAM, Tenant};
 use crate::sequence::{Guest, all, check_message, configs, instances, intact};
 use crate::usage::{self, Usage};
 use std::ptr;
-use wasmc_loader::{Config, Engine, Result};
+use wasmc_loader::{Config, Engine, PoolSizeError, Result};
 
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
@@ -88,8 +88,8 @@ fn sweep(resource: libc::__rlimit_resource_t, used: impl Fn() -> u64, levels: &[
 #[test]
 fn too_little_address_space_is_an_error_and_leaves_nothing() {
     child::alone("scarcity::too_little_address_space_is_an_error_and_leaves_nothing", || {
-        let small = (0..24).map(|step| step * 12 * KIB);
-        let large = (1..72).map(|step| step * GIB / 2);
+        let small = (0..16).map(|step| step * 16 * KIB);
+        let large = (1..36).map(|step| step * GIB);
         let levels: Vec<u64> = small.chain(large).collect();
         sweep(libc::RLIMIT_AS, || status("VmSize:"), &levels);
     });
@@ -98,7 +98,7 @@ fn too_little_address_space_is_an_error_and_leaves_nothing() {
 #[test]
 fn too_little_memory_is_an_error_and_leaves_nothing() {
     child::alone("scarcity::too_little_memory_is_an_error_and_leaves_nothing", || {
-        let levels: Vec<u64> = (0..150).map(|step| step * 16 * KIB).collect();
+        let levels: Vec<u64> = (0..64).map(|step| step * 32 * KIB).collect();
         sweep(libc::RLIMIT_DATA, || status("VmData:"), &levels);
     });
 }
@@ -225,6 +225,25 @@ fn too_few_mappings_are_an_error_and_leave_nothing() {
             drop(ballast);
             intact(&engine, &pres);
             all(&config, &guest).unwrap();
+        }
+    });
+}
+
+#[test]
+fn pools_that_nobody_can_have_are_refused_before_they_take_memory() {
+    child::alone("scarcity::pools_that_nobody_can_have_are_refused_before_they_take_memory", || {
+        drop(Engine::new(&guests::pool(2)).unwrap());
+        let before = Usage::now();
+        for strategy in guests::STRATEGIES {
+            for count in [1 << 20, u32::MAX - 1, u32::MAX] {
+                let error = Engine::new(&guests::pool_with(count, strategy)).unwrap_err();
+                let size = error.downcast_ref::<PoolSizeError>().unwrap();
+                assert_eq!(size.slots, count);
+                assert!((1000..count).contains(&size.largest), "{error}");
+                // What it says can be had.
+                drop(Engine::new(&guests::pool_with(size.largest, strategy)).unwrap());
+                before.assert_flat(0, 16 << 10);
+            }
         }
     });
 }
