@@ -12,6 +12,7 @@ const LIMITS: InstanceLimits =
 
 /// How the next tenant comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 pub enum Way {
     /// In a new store, after the last one was dropped.
     Anew,

@@ -7,6 +7,7 @@
 mod behind;
 mod guest;
 mod kinds;
+mod random;
 mod state;
 mod tenants;
 mod threads;
