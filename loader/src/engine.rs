@@ -62,6 +62,9 @@ impl Engine {
         let view = config.copy_on_write && copy_on_write().map_err(untried)?;
         let pool = match &config.allocation {
             InstanceAllocationStrategy::OnDemand => None,
+            InstanceAllocationStrategy::Pooling { instance_limits, .. } if instance_limits.count == 0 => {
+                return Err(Error::msg("a pool needs at least one slot; `InstanceLimits::count` says how many it has"));
+            }
             InstanceAllocationStrategy::Pooling { strategy, instance_limits } => {
                 Some(Pool::new(config, *strategy, instance_limits)?)
             }

@@ -106,10 +106,12 @@ impl Pool {
         let layout = span.and_then(|plan| SlotLayout::of_pool(limits, plan.span(), page));
         let layout = layout.ok_or(PoolSizeError { slots: limits.count, slot_bytes: u64::MAX, largest: 0 })?;
         let overflow = settings.exhaustion == PoolExhaustion::OnDemand;
+        // First, since only what can be addressed is worth keeping lists of.
+        let blocks = Blocks::new(layout, limits.count, strategy, overflow)?;
         let placed = (strategy != PoolingAllocationStrategy::ReuseAffinity)
             .then(|| Placed::new(limits.count, settings.max_unused_warm_slots));
         Ok(Pool {
-            blocks: Blocks::new(layout, limits.count, strategy, overflow)?,
+            blocks,
             shards: Shards::new(settings.max_unused_warm_slots),
             placed,
             pending: Mutex::default(),
