@@ -226,7 +226,7 @@ impl Builder<'_> {
                 table.set_owner(at.as_ptr());
             }
             for memory in at.as_ref().resets(self.module).filter(|memory| !memory.policy.view) {
-                memory.image.write_extents(memory.memory.base(), memory.source.bytes);
+                memory.copy_image();
             }
             at.as_ref().populate(self.module);
         }

@@ -328,8 +328,21 @@ impl Reset<'_> {
     pub(super) unsafe fn fill(&self) {
         if self.memory.residue().blank.take() {
             // SAFETY: the caller's.
+            unsafe { self.copy_image() };
+        }
+    }
+
+    /// Writes the image into the memory, which is zeros.
+    ///
+    /// # Safety
+    /// As for `run`.
+    pub(super) unsafe fn copy_image(&self) {
+        if !self.image.extents().is_empty() {
+            // SAFETY: the caller's.
             unsafe { self.image.write_extents(self.base(), self.source.bytes) };
             self.memory.residue().forget();
+            // The budget is for these pages too, whether or not code runs.
+            self.memory.residue().lend();
         }
     }
 
@@ -340,6 +353,7 @@ impl Reset<'_> {
     pub(super) unsafe fn populate(&self, range: Range<usize>) -> io::Result<()> {
         let range = range.start.min(self.initial())..range.end.min(self.initial());
         self.memory.residue().forget();
+        self.memory.residue().lend();
         // SAFETY: the range is in the memory.
         unsafe { sys::populate(self.base().wrapping_add(range.start), range.len()) }
     }
