@@ -60,7 +60,8 @@ impl InstanceData {
                 }
             },
             None => {
-                let (slot, mapped) = module.slots().allocate(module.blueprint()).map_err(failed("the slot"))?;
+                let usual = placement.view == module_views(module);
+                let (slot, mapped) = module.slots().allocate(module.blueprint(), usual).map_err(failed("the slot"))?;
                 let layout = module.slots().layout();
                 // SAFETY: as above.
                 let built = unsafe { build(slot, layout, module, placement, mapped) };

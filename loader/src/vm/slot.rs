@@ -86,6 +86,10 @@ impl SlotLayout {
         let elements = limits.table_elements as usize;
         let tables = (limits.tables as usize).checked_mul(elements)?.checked_mul(size_of::<u64>())?;
         let head = limits.size.checked_add(POOL_GUARD)?;
+        // Before a list of so many memories is made: a few hundred million
+        // could be addressed if they were of no size, which nobody has.
+        let all = memory_span.max(page).checked_mul(limits.memories as usize)?;
+        isize::try_from(all).ok()?;
         let spans = std::iter::repeat_n(memory_span, limits.memories as usize);
         Self::new((elements, tables), head, spans, page)
     }
@@ -309,9 +313,12 @@ impl Slots {
     }
 
     /// A slot whose head is zeros, and whether its memories are mapped
-    /// already; otherwise they are inaccessible, as the head is.
-    pub(super) fn allocate(&self, blueprint: &Blueprint) -> Result<(Slot, bool), Error> {
-        if self.limit > 0
+    /// already; otherwise they are inaccessible, as the head is. Those that
+    /// are mapped are mapped as the engine does it, which has to be the `usual`
+    /// way for the instance as well.
+    pub(super) fn allocate(&self, blueprint: &Blueprint, usual: bool) -> Result<(Slot, bool), Error> {
+        if usual
+            && self.limit > 0
             && let Some(slot) = self.spare().pop()
         {
             return Ok((slot, true));
