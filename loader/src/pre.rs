@@ -47,13 +47,7 @@ impl<T: 'static> InstancePre<T> {
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let engine = self.module.engine();
         let inner = store.as_context_mut().0;
-        if engine.config().reuse_instances
-            && let Some(instance) = self.existing(inner)
-        {
-            instance.reset(StoreContextMut(inner))?;
-            return Ok(instance);
-        }
-        self.make(inner, engine.placement())
+        if engine.config().reuse_instances { self.reuse(inner) } else { self.make(inner, engine.placement()) }
     }
 
     /// Makes an instance in another way than the engine does.
@@ -67,6 +61,10 @@ impl<T: 'static> InstancePre<T> {
         strategy: InstantiationStrategy,
     ) -> Result<Instance> {
         let own = self.module.engine().placement();
+        let inner = store.as_context_mut().0;
+        if strategy.reuses_instances() {
+            return self.reuse(inner);
+        }
         if strategy.is_pooling() && !own.pooled {
             return Err(Error::msg(format!(
                 "cannot make an instance with the strategy {strategy}: the engine has no pool; configure one with `Config::allocation_strategy`"
@@ -79,8 +77,17 @@ impl<T: 'static> InstancePre<T> {
                 self.module.engine().instantiation_strategy()
             )));
         }
-        let inner = store.as_context_mut().0;
         self.make(inner, Placement { pooled: strategy.is_pooling(), view })
+    }
+
+    /// Resets the store's instance of this module with these imports, or makes
+    /// one on demand if there is none.
+    fn reuse(&self, inner: &mut StoreInner<T>) -> Result<Instance> {
+        if let Some(instance) = self.existing(inner) {
+            instance.reset(StoreContextMut(inner))?;
+            return Ok(instance);
+        }
+        self.make(inner, Placement { pooled: false, ..self.module.engine().placement() })
     }
 
     fn make(&self, inner: &mut StoreInner<T>, placement: Placement) -> Result<Instance> {
