@@ -24,7 +24,7 @@ fn fail_each(work: impl Fn() -> Result<()>, after: impl Fn()) {
                 break;
             }
         }
-        assert!(failed > 3, "only {failed} system calls matter");
+        assert!(failed > 10, "only {failed} system calls matter");
     }
 }
 
@@ -84,6 +84,7 @@ fn what_is_tried_out_while_the_system_fails_is_tried_out_again() {
         let mut tenant = Tenant::new(&pre).unwrap();
         tenant.settle(guests::SMALL_FIRST, 1);
         // Takes that the kernel tells which pages were written.
+        #[cfg(not(feature = "portable-unix"))]
         pre.module().record_working_set(&tenant.store, &tenant.instance).unwrap();
     };
     for first in (1..80).step_by(2) {

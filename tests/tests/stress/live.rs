@@ -42,7 +42,7 @@ fn round(config: &Config, text: &str, first: i32, maps: usize) {
         assert!(metrics.unused_warm <= 100, "{metrics:?}");
     }
     // What is left are warm slots, 100 by default, or spare ones, 8.
-    let kept = usage::maps() - loaded;
+    let kept = usage::maps().saturating_sub(loaded);
     assert!(kept <= 100 * maps, "{kept} mappings are left");
 }
 
