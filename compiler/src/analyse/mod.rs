@@ -107,7 +107,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
         host_types: host_types(module, &usage, &tables),
-        fixed_lengths: fixed_lengths(module, &usage),
+        fixed_lengths: fixed_lengths(module),
         tables,
         table_init,
         globals,
@@ -265,14 +265,14 @@ fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) ->
     imported.chain(through_tables.map(|(_, ty)| *ty)).collect()
 }
 
-fn fixed_lengths(module: &ParsedModule<'_>, usage: &Usage) -> Vec<Option<u64>> {
-    let fixed = |(i, memory): (usize, &wasmparser::MemoryType)| {
-        let hidden = i >= module.imported_memories as usize && !module.is_exported(ExternKind::Memory, i);
-        let constant =
-            memory.maximum == Some(memory.initial) || (hidden && !usage.memories_grown.contains(&(i as u32)));
+/// Only a maximum makes a length constant: up to that, a host can give a memory
+/// more pages than its module asks for, even if no code grows it.
+fn fixed_lengths(module: &ParsedModule<'_>) -> Vec<Option<u64>> {
+    let fixed = |memory: &wasmparser::MemoryType| {
+        let constant = memory.maximum == Some(memory.initial);
         constant.then(|| memory.initial << memory.page_size_log2.unwrap_or(16))
     };
-    module.memories.iter().enumerate().map(fixed).collect()
+    module.memories.iter().map(fixed).collect()
 }
 
 fn counts(

@@ -15,8 +15,6 @@ pub(super) struct Usage {
     pub(super) tables_accessed: BTreeSet<u32>,
     /// Tables that grow.
     pub(super) tables_grown: BTreeSet<u32>,
-    /// Memories that grow.
-    pub(super) memories_grown: BTreeSet<u32>,
     /// Functions that `ref.func` names.
     pub(super) ref_funcs: BTreeSet<u32>,
     /// Tables and types of `call_indirect`.
@@ -44,9 +42,6 @@ impl Usage {
                 self.tables_accessed.insert(dst_table);
                 self.tables_accessed.insert(src_table);
             }
-            Operator::MemoryGrow { mem } => {
-                self.memories_grown.insert(mem);
-            }
             Operator::RefFunc { function_index } => {
                 self.ref_funcs.insert(function_index);
             }
@@ -64,7 +59,6 @@ impl Usage {
         self.globals_set.extend(other.globals_set);
         self.tables_accessed.extend(other.tables_accessed);
         self.tables_grown.extend(other.tables_grown);
-        self.memories_grown.extend(other.memories_grown);
         self.ref_funcs.extend(other.ref_funcs);
         self.indirect_calls.extend(other.indirect_calls);
         self

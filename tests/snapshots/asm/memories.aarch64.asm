@@ -29,23 +29,29 @@ block1:
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  mov x6, x2
-  mov w2, w5
-  add x0, x2, x3, UXTW
-  subs xzr, x0, #65536
+  movn x0, #39
+  movk x0, x0, #65534, LSL #16
+  ldr x1, [x2, x0]
+  mov w6, w5
+  add x0, x6, x3, UXTW
+  subs xzr, x0, x1
   b.hi #trap=user2
-  add x0, x2, x4, UXTW
-  subs xzr, x0, #65536
+  movn x1, #55
+  movk x1, x1, #65534, LSL #16
+  ldr x1, [x2, x1]
+  add x0, x6, x4, UXTW
+  subs xzr, x0, x1
   b.hi #trap=user2
   movn x1, #15
   movk x1, x1, #65534, LSL #16
-  ldr x0, [x6, x1]
+  ldr x0, [x2, x1]
   ldr x7, [x0, #8]
   movn x5, #47
   movk x5, x5, #65534, LSL #16
-  ldr x0, [x6, x5]
+  ldr x0, [x2, x5]
   add x0, x0, x3, UXTW
-  add x1, x6, x4, UXTW
+  add x1, x2, x4, UXTW
+  mov x2, x6
   blr x7
   b label1
 block1:

@@ -33,21 +33,23 @@ block1:
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
-  movq %rdi, %r8
-  movl %esi, %edi
+  movl %esi, %esi
+  movq %rsi, %r9
   movl %ecx, %ecx
-  leaq (%rdi, %rcx), %rax
-  cmpq $0x10000, %rax
+  movq %r9, %rax
+  leaq (%rax, %rcx), %rsi
+  cmpq -0x10028(%rdi), %rsi
   jnbe #trap=user2
   movl %edx, %eax
   leaq (%rax, %rcx), %rdx
-  cmpq $0x10000, %rdx
+  cmpq -0x10038(%rdi), %rdx
   jnbe #trap=user2
-  movq %r8, %rdx
-  movq -0x10010(%rdx), %rsi
-  movq 8(%rsi), %r8
-  addq -0x10030(%rdx), %rdi
-  leaq (%rdx, %rax), %rsi
+  movq -0x10010(%rdi), %rdx
+  movq %rdi, %rsi
+  movq 8(%rdx), %r8
+  movq %r9, %rdi
+  addq -0x10030(%rsi), %rdi
+  leaq (%rsi, %rax), %rsi
   movq %rcx, %rdx
   call    *%r8
   jmp     label1
