@@ -16,6 +16,7 @@ use super::build::build;
 use super::builtins::BUILTINS;
 use super::image::Source;
 use super::instance::{AllocationError, InstanceData, Placement};
+use super::memory::MemoryData;
 use super::pool::{Idle, Taken};
 use super::reset::{Activity, Policy, Reset};
 use super::slot::{Origin, Slot};
@@ -28,7 +29,7 @@ use crate::store::StoreOpaque;
 use crate::sys;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::PoisonError;
 use wasmc_artifacts::format::PageRange;
@@ -151,7 +152,7 @@ impl InstanceData {
     ///
     /// # Safety
     /// No code of the store runs, and nobody has a slice of a memory.
-    unsafe fn restore(&self, activity: Activity, keep: Option<usize>) -> io::Result<()> {
+    unsafe fn restore(&self, activity: &impl Activity, keep: Option<usize>) -> io::Result<()> {
         let module = self.module();
         for mut memory in self.resets(module) {
             memory.policy.keep = keep.unwrap_or(memory.policy.keep);
@@ -161,7 +162,7 @@ impl InstanceData {
         let keep = module.engine().config().pool.table_keep_resident;
         for table in self.tables() {
             // SAFETY: the caller's.
-            unsafe { table.reset(activity != Activity::None, keep)? };
+            unsafe { table.reset(activity.code_ran(), keep)? };
         }
         let blueprint = module.blueprint();
         let at = |distance: i32| self.vmctx.as_ptr().wrapping_byte_offset(distance as isize);
@@ -197,7 +198,7 @@ impl InstanceData {
     ///
     /// # Safety
     /// No code of the store runs, and nobody has a slice of a memory.
-    unsafe fn reset(&self, activity: Activity) -> io::Result<()> {
+    unsafe fn reset(&self, activity: &impl Activity) -> io::Result<()> {
         let module = self.module();
         let keep = module.engine().config().pool.memory_keep_resident;
         // SAFETY: the caller's.
@@ -221,7 +222,7 @@ impl InstanceData {
     ///
     /// # Safety
     /// `at` is an instance of that store; nobody uses it after this.
-    pub(super) unsafe fn release(at: NonNull<InstanceData>, activity: &impl Deref<Target = Activity>) {
+    pub(super) unsafe fn release(at: NonNull<InstanceData>, activity: &impl Activity) {
         // SAFETY: no references to the instance are left.
         let instance = unsafe { at.as_ref() };
         let module = instance.module();
@@ -233,7 +234,10 @@ impl InstanceData {
         let reusable = reusable && !module.is_damaged();
         let sample = instance.resets.get().is_multiple_of(SAMPLE).then(std::time::Instant::now);
         // SAFETY: the store is being dropped: none of its code runs.
-        let reusable = reusable && unsafe { instance.restore(**activity, None) }.is_ok();
+        let reusable = reusable && unsafe { instance.restore(activity, None) }.is_ok();
+        for memory in instance.memories() {
+            memory.residue().guard.conceal();
+        }
         // What the memory contains now comes from a file that has changed.
         let reusable = reusable && !module.is_damaged();
         // SAFETY: below, the instance is given up.
@@ -268,7 +272,8 @@ impl InstanceData {
             let lease = ManuallyDrop::take(&mut (*at.as_ptr()).module);
             let instance = at.as_ref();
             let same = instance.placement.view == module_views(&lease);
-            let shrunk = same && instance.initialised.get() && instance.shrink().is_ok();
+            let open = instance.memories().iter().all(MemoryData::is_open);
+            let shrunk = same && open && instance.initialised.get() && instance.shrink().is_ok();
             let end = instance.memories().iter().map(|m| m.base() as usize + m.accessible()).max();
             let start = instance.slot.start().as_ptr() as usize;
             let used = end.map_or(0, |end| end - start);
@@ -345,7 +350,7 @@ pub(crate) fn restore(store: &mut StoreOpaque, which: impl Fn(&InstanceData) -> 
         instance.module().intact()?;
         // SAFETY: no code runs, and the store is borrowed exclusively, so that
         // no slices of its memories exist.
-        unsafe { instance.reset(activity) }.map_err(|e| Error::new(e).context("cannot reset an instance"))?;
+        unsafe { instance.reset(&activity) }.map_err(|e| Error::new(e).context("cannot reset an instance"))?;
         instance.module().intact()?;
         instance.initialise()?;
     }

@@ -99,7 +99,32 @@ impl MemoryData {
     /// First byte, for a host that may write until the store is used again.
     pub(crate) fn lent_base(&self) -> *mut u8 {
         self.residue.lend();
+        // SAFETY: the memory is this one.
+        unsafe { self.residue.guard.expose(self.base(), self.initial()) };
         self.base()
+    }
+
+    /// Bytes that are accessible at first.
+    fn initial(&self) -> usize {
+        self.plan.initial.next_multiple_of(sys::page_size())
+    }
+
+    /// Whether a write to `address` can have met the memory's guard.
+    pub(super) fn is_guarded_at(&self, address: usize) -> bool {
+        self.residue.guard.is_on() && address.wrapping_sub(self.base() as usize) < self.initial()
+    }
+
+    /// Makes the whole memory writable again, since somebody writes to a page
+    /// that is not hot; whether it was not.
+    pub(super) fn violate_guard(&self) -> bool {
+        // SAFETY: the memory is this one.
+        unsafe { self.residue.guard.violate(self.base(), self.initial()) }
+    }
+
+    /// Takes the guard off, if there is one; whether there is none now.
+    pub(super) fn is_open(&self) -> bool {
+        // SAFETY: the memory is this one.
+        !self.residue.guard.is_on() || unsafe { self.residue.guard.take_off(self.base(), self.initial()) }
     }
 
     /// Length in bytes.
@@ -191,6 +216,9 @@ impl Stored<MemoryData> {
         assert!(memory.length().checked_sub(offset).is_some_and(|room| room >= bytes.len()), "no room for {bytes:?}");
         if !store.state.writes_here() {
             memory.residue.lend();
+        }
+        if memory.residue.guard.is_on() && !memory.residue.is_hot(&(offset..offset + bytes.len())) {
+            memory.violate_guard();
         }
         // SAFETY: in the memory, as just checked; the store is borrowed
         // exclusively, so that there is no slice of it.

@@ -33,6 +33,7 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;
 pub(crate) mod global;
+mod guard;
 pub(crate) mod handle;
 pub(crate) mod host;
 mod image;

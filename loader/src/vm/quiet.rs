@@ -70,17 +70,37 @@ impl Beginning {
     }
 }
 
+/// What has happened in a store.
+struct Since<'a> {
+    state: &'a StoreState,
+    /// The answer, once it was asked for.
+    quiet: Cell<Option<bool>>,
+}
+
+impl Activity for Since<'_> {
+    fn code_ran(&self) -> bool {
+        // Entering code sets one or the other.
+        !self.state.context.host.get().is_null() || self.state.entered.get()
+    }
+
+    fn was_quiet(&self) -> bool {
+        if let Some(quiet) = self.quiet.get() {
+            return quiet;
+        }
+        let quiet = self.state.beginning.get().is_some_and(|beginning| {
+            // The limit is the last thread's that entered code, perhaps long ago.
+            let thread = self.state.limit.thread.get();
+            (thread == 0 || thread == beginning.thread) && !self.state.moved.get() && beginning.is_quiet()
+        });
+        self.quiet.set(Some(quiet));
+        quiet
+    }
+}
+
 impl StoreState {
     /// What has happened in the store since it was made or last began anew.
-    pub(super) fn activity(&self) -> Activity {
-        let Some(beginning) = self.beginning.get() else { return Activity::Unknown };
-        // Entering code sets one or the other.
-        if self.context.host.get().is_null() && !self.entered.get() {
-            return Activity::None;
-        }
-        // The limit is the last thread's that entered code, perhaps long ago.
-        let ran_here = [0, beginning.thread].contains(&self.limit.thread.get()) && !self.moved.get();
-        if ran_here && beginning.is_quiet() { Activity::NoFaults } else { Activity::Unknown }
+    pub(super) fn activity(&self) -> impl Activity + use<'_> {
+        Since { state: self, quiet: Cell::new(None) }
     }
 
     /// Notes that a memory is written to on this thread; whether that is the

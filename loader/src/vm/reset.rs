@@ -8,7 +8,8 @@
 //! that happened has taken no page fault meanwhile, and writing to a page for
 //! the first time takes one. (The kernel must not make pages resident on its
 //! own then, as it does when it joins small pages to large ones in the
-//! background: it is told not to, for a memory that is reset.)
+//! background: it is told not to, for a memory that is reset.) Or because the memory has a
+//! [guard](super::guard).
 //!
 //! | what is known                    | what is done                              |
 //! |----------------------------------|-------------------------------------------|
@@ -23,6 +24,7 @@
 //! Hot pages that turn out to be unchanged are given back: every 32nd time
 //! they are compared before they are copied.
 
+use super::guard::{self, Guard};
 use super::image::{Image, Source};
 use super::memory::MemoryData;
 use crate::sys;
@@ -68,6 +70,7 @@ pub(super) struct Residue {
     exposed: Cell<bool>,
     /// Whether the kernel has been asked to leave its pages as they are.
     settled: Cell<bool>,
+    pub(super) guard: Guard,
 }
 
 impl Residue {
@@ -85,6 +88,15 @@ impl Residue {
     /// Notes that the memory is in another store now.
     pub(super) fn enter_store(&self) {
         self.exposed.set(false);
+    }
+
+    /// Whether all of a range is hot.
+    pub(super) fn is_hot(&self, range: &Range<usize>) -> bool {
+        let hot = self.hot.get();
+        hot.ranges[..hot.count].iter().any(|hot| {
+            let hot = pages(*hot);
+            hot.start <= range.start && range.end <= hot.end
+        })
     }
 
     /// Bytes that are resident although nobody uses the memory.
@@ -116,6 +128,13 @@ impl Residue {
     }
 }
 
+/// The bytes of a hot range.
+fn pages((first, pages): (u32, u32)) -> Range<usize> {
+    let page = sys::page_size();
+    let start = first as usize * page;
+    start..start + pages as usize * page
+}
+
 /// How memories are to be reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Policy {
@@ -125,15 +144,13 @@ pub(super) struct Policy {
     pub(super) view: bool,
 }
 
-/// What is known about the time since the last reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Activity {
-    /// No code ran that could write to a memory.
-    None,
-    /// Code ran, on this thread alone, which took no page fault.
-    NoFaults,
-    /// Anything may have happened.
-    Unknown,
+/// What can be known about the time since the last reset.
+pub(super) trait Activity {
+    /// Whether code ran that can have written to a memory.
+    fn code_ran(&self) -> bool;
+    /// Whether that was on this thread alone, which took no page fault. To
+    /// find out takes a system call.
+    fn was_quiet(&self) -> bool;
 }
 
 /// A memory that is to be reset.
@@ -158,18 +175,18 @@ impl Reset<'_> {
     ///
     /// # Safety
     /// Nobody uses the memory, and no slice of it exists.
-    pub(super) unsafe fn run(&self, activity: Activity) -> io::Result<()> {
+    pub(super) unsafe fn run(&self, activity: &impl Activity) -> io::Result<()> {
         let residue = self.memory.residue();
         let lent = residue.lent.get() || residue.exposed.get();
         // SAFETY: the caller's.
-        unsafe { self.run_after(if lent { Activity::Unknown } else { activity })? };
+        unsafe { self.run_after(activity, lent)? };
         residue.lent.set(false);
         Ok(())
     }
 
     /// # Safety
     /// As for `run`.
-    unsafe fn run_after(&self, activity: Activity) -> io::Result<()> {
+    unsafe fn run_after(&self, activity: &impl Activity, lent: bool) -> io::Result<()> {
         let residue = self.memory.residue();
         let accessible = self.memory.accessible();
         let initial = self.initial();
@@ -178,13 +195,24 @@ impl Reset<'_> {
             unsafe { sys::make_inaccessible(self.base().wrapping_add(initial), accessible - initial)? };
         }
         self.memory.shrink(initial);
-        if initial == 0 || activity == Activity::None {
+        if initial == 0 || !lent && !activity.code_ran() {
             return Ok(());
         }
-        if activity == Activity::NoFaults && residue.hot.get().complete {
+        if residue.guard.is_on() && !lent {
             // SAFETY: as above.
             return unsafe { self.restore_hot() };
         }
+        if !lent && residue.hot.get().complete && activity.was_quiet() {
+            // SAFETY: as above.
+            unsafe { self.restore_hot()? };
+            if self.policy.keep > 0 && residue.guard.is_due() {
+                // SAFETY: the handler knows the memories of stores whose code
+                // runs; whoever else writes asks for an address first.
+                unsafe { self.put_guard_on() };
+            }
+            return Ok(());
+        }
+        residue.guard.unsettle();
         if !residue.settled.get() {
             // Before it is found out which pages are resident.
             residue.settled.set(sys::keep_pages_small(self.base(), initial));
@@ -210,20 +238,30 @@ impl Reset<'_> {
         }
     }
 
+    /// Makes all pages read-only that are not hot.
+    ///
+    /// # Safety
+    /// As for [`Guard::put_on`].
+    unsafe fn put_guard_on(&self) {
+        let residue = self.memory.residue();
+        let hot = residue.hot.get();
+        if hot.complete && hot.count <= guard::RANGES {
+            let ranges = hot.ranges[..hot.count].iter().map(|range| pages(*range));
+            // SAFETY: the caller's.
+            unsafe { residue.guard.put_on(self.base(), self.initial(), ranges) };
+        }
+    }
+
     /// Copies the hot pages back.
     ///
     /// # Safety
     /// As for `run`.
     unsafe fn restore_hot(&self) -> io::Result<()> {
         let residue = self.memory.residue();
-        let page = sys::page_size();
         let mut hot = residue.hot.get();
         hot.resets = hot.resets.wrapping_add(1);
         residue.hot.set(hot);
-        let ranges = hot.ranges[..hot.count].iter().map(|(first, pages)| {
-            let start = *first as usize * page;
-            start..start + *pages as usize * page
-        });
+        let ranges = hot.ranges[..hot.count].iter().map(|range| pages(*range));
         if hot.resets.is_multiple_of(SAMPLE) && sys::can_discard() {
             // SAFETY: as above.
             return unsafe { self.restore_changed(ranges) };
@@ -235,28 +273,49 @@ impl Reset<'_> {
         Ok(())
     }
 
-    /// Copies those back that were changed, and gives the others back to the
-    /// system if they return from there as they were at first.
+    /// Copies those pages back that were changed, and gives the others back to
+    /// the system if they return from there as they were at first.
     ///
     /// # Safety
     /// As for `run`.
     unsafe fn restore_changed(&self, ranges: impl Iterator<Item = Range<usize>>) -> io::Result<()> {
-        let mut kept = [const { 0..0 }; HOT_RANGES];
-        let mut count = 0;
-        for range in ranges {
+        let residue = self.memory.residue();
+        let page = sys::page_size();
+        let mut kept = [const { 0..0 }; WRITTEN_RANGES];
+        let (mut count, mut fits) = (0, true);
+        for at in ranges.flat_map(|range| range.step_by(page)) {
+            let range = at..at + page;
+            let returns = self.policy.view || !self.image.touches(&range);
             // SAFETY: as above.
             unsafe {
-                let returns = self.policy.view || !self.image.touches(&range);
-                if returns && self.image.is_intact(self.base(), range.clone(), self.source.bytes) {
-                    sys::discard(self.base().wrapping_add(range.start), range.len())?;
+                if self.image.is_intact(self.base(), range.clone(), self.source.bytes) {
+                    if returns {
+                        // The guard is for the pages that were hot.
+                        if !self.memory.is_open() {
+                            return Err(io::ErrorKind::OutOfMemory.into());
+                        }
+                        sys::discard(self.base().wrapping_add(at), page)?;
+                        continue;
+                    }
                 } else {
                     self.image.write(self.base(), range.clone(), self.source.bytes);
-                    kept[count] = range;
-                    count += 1;
                 }
             }
+            match kept[..count].last_mut() {
+                Some(last) if last.end == at => last.end = range.end,
+                _ => match kept.get_mut(count) {
+                    Some(place) => {
+                        *place = range;
+                        count += 1;
+                    }
+                    None => fits = false,
+                },
+            }
         }
-        self.memory.residue().remember(&kept[..count], sys::page_size());
+        residue.remember(&kept[..count], page);
+        if !fits {
+            residue.forget();
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::table::TableData;
 use crate::error::Error;
 use crate::types::{MemoryType, TableType, ValType};
 use std::any::Any;
-use std::cell::{Cell, LazyCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -154,7 +154,7 @@ impl StoreState {
     }
 
     fn release_instances(&self) {
-        let activity = LazyCell::new(|| self.activity());
+        let activity = self.activity();
         loop {
             let at = self.instances.borrow_mut().pop();
             let Some(at) = at else { break };
@@ -245,6 +245,20 @@ impl StoreState {
         while let Some(memory) = unsafe { at.as_ref() } {
             if memory.spans(address) {
                 return true;
+            }
+            at = memory.next.get();
+        }
+        false
+    }
+
+    /// Makes the memory writable again that was written to at `address` in
+    /// spite of its guard, if there is one.
+    pub(super) fn take_guard_off(&self, address: usize) -> bool {
+        let mut at = self.memories.load(Ordering::Acquire).cast_const();
+        // SAFETY: the list holds memories of this store.
+        while let Some(memory) = unsafe { at.as_ref() } {
+            if memory.is_guarded_at(address) {
+                return memory.violate_guard();
             }
             at = memory.next.get();
         }

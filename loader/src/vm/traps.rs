@@ -21,6 +21,10 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
     // SAFETY: the pointer is set only while the store is borrowed by the call
     // that entered it, on this thread.
     let state = unsafe { state.as_ref() };
+    // Not only code itself: builtins write for it.
+    if !fault.lost && fault.address.is_some_and(|address| state.take_guard_off(address)) {
+        return Some(fault.registers);
+    }
     let pc = fault.registers.pc;
     let instance = state.code_list().find(|instance| instance.module().text().contains(&pc))?;
     let module = instance.module();

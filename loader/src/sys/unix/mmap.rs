@@ -49,6 +49,19 @@ pub(crate) unsafe fn make_accessible(at: *mut u8, length: usize) -> io::Result<(
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Makes `length` bytes at `at`, which are accessible, read-only.
+///
+/// # Safety
+/// They are part of one [`Region`], and who writes there deals with the fault.
+pub(crate) unsafe fn make_read_only(at: *mut u8, length: usize) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    // SAFETY: the caller answers for the range.
+    let failed = unsafe { libc::mprotect(at.cast(), length, libc::PROT_READ) };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Takes the right to execute away from pages, which stay readable. Can be
 /// called by a signal handler.
 ///
