@@ -19,7 +19,8 @@ use std::cell::Cell;
 const UNKNOWN: u64 = u64::MAX;
 /// After so many vain questions, fewer are asked.
 const PATIENCE: u32 = 8;
-/// Then only two of so many stores ask: one to know where the next begins.
+/// Then only two of so many stores ask, one after the other: the second one
+/// compares its count with that of the first.
 const RARELY: u32 = 16;
 
 #[derive(Debug)]
@@ -132,12 +133,20 @@ mod tests {
     use crate::sys::{Region, page_size};
     use crate::vm::state::VmStore;
 
-    /// What has happened in a store that ran code, which did something.
-    fn activity(work: impl FnOnce()) -> Activity {
+    /// Whether it was quiet in a store that ran code, which did something.
+    fn is_quiet(work: impl FnOnce()) -> bool {
         let store = VmStore::new(1 << 16, 0);
         store.context.host.set(store.address());
         work();
-        store.activity()
+        let activity = store.activity();
+        assert!(activity.code_ran());
+        activity.was_quiet()
+    }
+
+    #[test]
+    fn another_thread_is_never_quiet() {
+        let beginning = Beginning::now();
+        assert!(!std::thread::spawn(move || beginning.is_quiet()).join().unwrap());
     }
 
     #[test]
@@ -153,13 +162,13 @@ mod tests {
             };
             for busy in [1, PATIENCE as usize + 1, 100, 700] {
                 for page in 0..busy {
-                    assert_eq!(activity(|| fault(page)), Activity::Unknown, "a page fault was overlooked");
+                    assert!(!is_quiet(|| fault(page)), "a page fault was overlooked");
                 }
                 // SAFETY: as above.
                 unsafe { sys::make_inaccessible(pages.start().as_ptr(), 1000 * page_size()).unwrap() };
                 // SAFETY: as above.
                 unsafe { pages.make_accessible(0..1000 * page_size()).unwrap() };
-                let quiet = (0..10 * RARELY).filter(|_| activity(|| {}) == Activity::NoFaults).count();
+                let quiet = (0..10 * RARELY).filter(|_| is_quiet(|| {})).count();
                 assert!(quiet > 5 * RARELY as usize, "quiet {quiet} times after {busy} others");
             }
         };
