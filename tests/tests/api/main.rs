@@ -3,6 +3,7 @@
 
 mod calls;
 mod entities;
+mod guarded;
 mod linking;
 mod loading;
 mod process;
