@@ -37,9 +37,6 @@ pub(super) struct Guard {
     steady: Cell<u32>,
     /// Guards that did not hold.
     violations: Cell<u32>,
-    /// Whether the host may have an address to write to at any time, as long
-    /// as the store lives.
-    exposed: Cell<bool>,
 }
 
 impl Guard {
@@ -55,17 +52,12 @@ impl Guard {
         let steady = self.steady.get().saturating_add(1);
         self.steady.set(steady);
         let violations = self.violations.get();
-        violations < VIOLATIONS && !self.exposed.get() && steady >= STEADY << violations
+        violations < VIOLATIONS && steady >= STEADY << violations
     }
 
     /// Notes a reset that found new pages.
     pub(super) fn unsettle(&self) {
         self.steady.set(0);
-    }
-
-    /// Notes that nobody who was given an address has it any more.
-    pub(super) fn conceal(&self) {
-        self.exposed.set(false);
     }
 
     /// Makes `length` bytes at `base` read-only, all but the pages in `hot`.
@@ -113,17 +105,5 @@ impl Guard {
         self.violations.set(self.violations.get() + 1);
         // SAFETY: the caller's.
         unsafe { self.take_off(base, length) }
-    }
-
-    /// Notes that the host gets an address that it may write to at any time.
-    ///
-    /// # Safety
-    /// As for `take_off`.
-    pub(super) unsafe fn expose(&self, base: *mut u8, length: usize) {
-        self.exposed.set(true);
-        if self.is_on() {
-            // SAFETY: the caller's.
-            unsafe { self.violate(base, length) };
-        }
     }
 }

@@ -235,9 +235,6 @@ impl InstanceData {
         let sample = instance.resets.get().is_multiple_of(SAMPLE).then(std::time::Instant::now);
         // SAFETY: the store is being dropped: none of its code runs.
         let reusable = reusable && unsafe { instance.restore(activity, None) }.is_ok();
-        for memory in instance.memories() {
-            memory.residue().guard.conceal();
-        }
         // What the memory contains now comes from a file that has changed.
         let reusable = reusable && !module.is_damaged();
         // SAFETY: below, the instance is given up.

@@ -93,14 +93,14 @@ impl MemoryData {
     /// First byte, for a host that may write as long as the store exists.
     pub(crate) fn exposed_base(&self) -> *mut u8 {
         self.residue.expose();
+        self.violate_guard();
         self.base()
     }
 
     /// First byte, for a host that may write until the store is used again.
     pub(crate) fn lent_base(&self) -> *mut u8 {
         self.residue.lend();
-        // SAFETY: the memory is this one.
-        unsafe { self.residue.guard.expose(self.base(), self.initial()) };
+        self.violate_guard();
         self.base()
     }
 
@@ -114,11 +114,12 @@ impl MemoryData {
         self.residue.guard.is_on() && address.wrapping_sub(self.base() as usize) < self.initial()
     }
 
-    /// Makes the whole memory writable again, since somebody writes to a page
+    /// Makes the whole memory writable, since somebody may write to a page
     /// that is not hot; whether it was not.
+    #[inline]
     pub(super) fn violate_guard(&self) -> bool {
         // SAFETY: the memory is this one.
-        unsafe { self.residue.guard.violate(self.base(), self.initial()) }
+        self.residue.guard.is_on() && unsafe { self.residue.guard.violate(self.base(), self.initial()) }
     }
 
     /// Takes the guard off, if there is one; whether there is none now.
