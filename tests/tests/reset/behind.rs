@@ -3,7 +3,8 @@
 
 use crate::guest::{self, Host, PAGE, PATTERN, artifact, call};
 use crate::kinds::{self, Place};
-use crate::tenants::check;
+use crate::state::State;
+use crate::tenants::{check, first};
 use wasmc_loader::{Instance, Store};
 
 fn address(store: &mut Store<Host>, instance: Instance) -> *mut u8 {
@@ -92,6 +93,60 @@ mod linux {
                 place.leave(store, instance);
                 place.with(|store, instance| unchanged(store, instance, &format!("{}, {round}", kind.name)));
             }
+        }
+    }
+
+    /// Runs a check in a child process.
+    fn in_child(check: impl FnOnce() -> bool) {
+        // SAFETY: the child ends without running anything of the parent's; of
+        // locks that another thread may have held, it takes only the
+        // allocator's, which the C library sees to.
+        unsafe {
+            let child = libc::fork();
+            assert!(child >= 0);
+            if child == 0 {
+                // Rather than to wait for ever.
+                libc::alarm(100);
+                let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+                libc::_exit(i32::from(!fine.unwrap_or(false)));
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            assert_eq!(status, 0, "the check failed in the child");
+        }
+    }
+
+    /// Whether tenants leave nothing to each other, in quiet rounds and others.
+    fn leaves_nothing(place: &mut Place<Host>, guest: usize) -> bool {
+        (0..12).all(|round| {
+            for _ in 0..4 {
+                place.with(|store, instance| call(store, instance, "touch", 0, 8).unwrap());
+            }
+            place.with(|store, instance| call(store, instance, "touch", (7 + 3 * round) * PAGE, 8).unwrap());
+            (0..3).all(|_| place.with(|store, instance| State::of(store, instance) == *first(guest)))
+        })
+    }
+
+    #[test]
+    fn a_process_and_its_child_leave_nothing_to_their_own_next_tenants() {
+        const GUEST: usize = 2;
+        for kind in kinds::all() {
+            let engine = kind.engine();
+            let mut place = Place::new(kind.way, guest::pre(&engine, artifact(GUEST)));
+            assert!(leaves_nothing(&mut place, GUEST), "{}", kind.name);
+            // A tenant that has written already lives in both processes.
+            let (mut store, instance) = place.next();
+            call(&mut store, instance, "touch", 5 * PAGE, 8).unwrap();
+            place.leave(store, instance);
+            let other = kind.engine();
+            in_child(|| {
+                let old = leaves_nothing(&mut place, GUEST);
+                // So do engines that no process has used before.
+                let mut new = Place::new(kind.way, guest::pre(&other, artifact(GUEST)));
+                old && leaves_nothing(&mut new, GUEST)
+            });
+            assert!(leaves_nothing(&mut place, GUEST), "{}, after the child", kind.name);
+            in_child(|| leaves_nothing(&mut place, GUEST));
         }
     }
 }

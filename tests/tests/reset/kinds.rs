@@ -106,19 +106,19 @@ pub struct Place<T: 'static> {
     kept: Option<(Store<T>, Instance)>,
 }
 
-impl<T: Default + 'static> Place<T> {
+impl<T: 'static> Place<T> {
     pub fn new(way: Way, pre: InstancePre<T>) -> Place<T> {
         Place { way, pre, kept: None }
     }
 
-    /// The next tenant.
-    pub fn next(&mut self) -> (Store<T>, Instance) {
+    /// The next tenant, with its host's data.
+    pub fn next_with(&mut self, data: T) -> (Store<T>, Instance) {
         let Some((mut store, mut instance)) = self.kept.take() else {
-            let mut store = Store::new(self.pre.module().engine(), T::default());
+            let mut store = Store::new(self.pre.module().engine(), data);
             let instance = self.pre.instantiate(&mut store).unwrap_or_else(|e| panic!("{e:?}"));
             return (store, instance);
         };
-        *store.data_mut() = T::default();
+        *store.data_mut() = data;
         match self.way {
             Way::Anew => unreachable!("nothing is kept"),
             Way::Again => instance = self.pre.instantiate(&mut store).unwrap_or_else(|e| panic!("{e:?}")),
@@ -133,6 +133,13 @@ impl<T: Default + 'static> Place<T> {
         if self.way != Way::Anew {
             self.kept = Some((store, instance));
         }
+    }
+}
+
+impl<T: Default + 'static> Place<T> {
+    /// The next tenant.
+    pub fn next(&mut self) -> (Store<T>, Instance) {
+        self.next_with(T::default())
     }
 
     /// Lets a tenant do something.

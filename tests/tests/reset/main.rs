@@ -5,6 +5,7 @@
 //! and `WASMC_SEED` runs one generated module.
 
 mod behind;
+mod corpus;
 mod guest;
 mod kinds;
 mod random;
