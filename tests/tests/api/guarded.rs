@@ -5,7 +5,9 @@
 use super::module;
 use std::fs::File;
 use std::io::Read;
-use wasmc_loader::{Caller, Config, Engine, Instance, InstancePre, InstantiationStrategy, Linker, Store, Trap, TypedFunc};
+use wasmc_loader::{
+    Caller, Config, Engine, Instance, InstancePre, InstantiationStrategy, Linker, Store, Trap, TypedFunc,
+};
 
 const GUEST: &str = r#"(module
   (import "host" "call" (func $call))
@@ -16,7 +18,7 @@ const GUEST: &str = r#"(module
   (func (export "store") (param i32) (i32.store (local.get 0) (i32.const -1)))
   (func (export "vector") (param i32) (v128.store (local.get 0) (v128.const i64x2 -1 -1)))
   (func (export "fill") (param i32) (memory.fill (local.get 0) (i32.const 255) (i32.const 9000)))
-  (func (export "copy") (param i32) (memory.copy (local.get 0) (i32.const 70000) (i32.const 9000)))
+  (func (export "copy") (param i32) (memory.copy (local.get 0) (i32.const 1000) (i32.const 9000)))
   (func (export "host") (param i32) (call $call))
   (func (export "grow") (param i32)
     (drop (memory.grow (i32.const 1)))
