@@ -118,12 +118,12 @@ fn what_does_not_fit_is_allocated_on_demand_and_counted() {
 /// a time; how often they were refused.
 fn crowd(engine: &Engine, threads: u64, rounds: u64) -> u64 {
     let pres = [pre(&module(engine, TEXT)), pre(&module(engine, TEXT)), pre(&module(engine, TEXT))];
-    let (refused, made, live) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(0));
+    let (refused, made, live, most) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(0), AtomicI64::new(0));
     let start = Barrier::new(threads as usize);
     let slots = i64::from(engine.pool_metrics().unwrap().slots);
-    let overflows = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         for thread in 0..threads {
-            let (pres, refused, made, live, start) = (&pres, &refused, &made, &live, &start);
+            let (pres, refused, made, live, most, start) = (&pres, &refused, &made, &live, &most, &start);
             scope.spawn(move || {
                 start.wait();
                 for round in 0..rounds {
@@ -131,7 +131,7 @@ fn crowd(engine: &Engine, threads: u64, rounds: u64) -> u64 {
                     let pre = &pres[if (thread + round) % 5 == 0 { (round % 3) as usize } else { 0 }];
                     match tenant(pre) {
                         Ok(store) => {
-                            live.fetch_add(1, Ordering::SeqCst);
+                            most.fetch_max(live.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                             made.fetch_add(1, Ordering::SeqCst);
                             live.fetch_sub(1, Ordering::SeqCst);
                             drop(store);
@@ -146,9 +146,9 @@ fn crowd(engine: &Engine, threads: u64, rounds: u64) -> u64 {
             });
         }
     });
-    let () = overflows;
     let metrics = engine.pool_metrics().unwrap();
     assert_eq!((metrics.live, live.into_inner()), (0, 0));
+    assert!(metrics.overflow_hits > 0 || most.into_inner() <= slots, "a slot was given out twice");
     assert_eq!(metrics.warm_hits + metrics.cold_hits + metrics.overflow_hits, made.load(Ordering::SeqCst));
     assert_eq!(made.into_inner() + refused.load(Ordering::SeqCst), threads * rounds);
     assert!(metrics.unused_warm <= slots as u64, "{metrics:?}");

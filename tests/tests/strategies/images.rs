@@ -142,7 +142,7 @@ fn a_strategy_can_be_chosen_for_one_instance() {
                 );
                 call::<(), (), _>(&mut store, instance, "change", ()).unwrap();
                 // Some stay, some go, so that slots are used again.
-                if stores.len() % 2 == 0 { stores.push(store) } else { drop(store) }
+                if stores.len().is_multiple_of(2) { stores.push(store) } else { drop(store) }
             }
         }
     }
