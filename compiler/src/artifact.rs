@@ -172,6 +172,7 @@ impl Writer<'_> {
             wasm_features: options.features.bits(),
             memory_reservation: options.tunables.memory_reservation,
             memory_guard: options.tunables.memory_guard,
+            canonical_nans: options.canonicalize_nans.into(),
             context: *self.env.facts.layout.counts(),
             triple: w.blob(options.target.triple().to_string()),
             compiler: w.blob(concat!("wasmc ", env!("CARGO_PKG_VERSION"))),

@@ -87,7 +87,18 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Address space assumptions.
     pub tunables: Tunables,
-    /// Whether to produce one NaN bit pattern only.
+    /// Whether every NaN that is computed has one bit pattern, positive and
+    /// without a payload (`--canonicalize-nans`). WebAssembly leaves sign and
+    /// payload open, and CPUs differ.
+    ///
+    /// That holds for every operator that computes: arithmetic, `sqrt`, `min`,
+    /// `max`, rounding, conversion between floats, each of scalars and of
+    /// vectors, relaxed SIMD included. Operators that WebAssembly defines bit
+    /// by bit hand a NaN on as it is: `neg`, `abs`, `copysign`, `pmin`, `pmax`,
+    /// reinterpretation, constants, loads and lanes; and so do calls of the
+    /// host. Other choices of relaxed SIMD still depend on the target's CPU;
+    /// where that matters, switch the proposal off in
+    /// [`features`](Self::features).
     pub canonicalize_nans: bool,
     /// Whether to check the code generator's input (slow; for tests).
     pub verify: bool,
@@ -109,6 +120,7 @@ impl std::fmt::Debug for Options {
             .field("name", &self.name)
             .field("jobs", &self.jobs)
             .field("tunables", &self.tunables)
+            .field("canonicalize_nans", &self.canonicalize_nans)
             .field("working_set", &self.working_set)
             .finish_non_exhaustive()
     }

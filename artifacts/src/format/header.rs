@@ -82,6 +82,8 @@ row! {
         pub memory_reservation: u64,
         /// Bytes that code expects to be inaccessible after that reservation.
         pub memory_guard: u64,
+        /// Not 0 if every NaN that the code computes has one bit pattern.
+        pub canonical_nans: u8,
         /// The shape of the VMContext.
         pub context: ContextCounts,
         /// Target triple, in the blob.

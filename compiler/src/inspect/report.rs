@@ -37,6 +37,8 @@ pub struct Report {
     pub wasm_features: Vec<&'static str>,
     /// Whether there is debug information.
     pub debug: bool,
+    /// Whether every NaN that the code computes has one bit pattern.
+    pub canonical_nans: bool,
     /// Bytes reserved for a 32-bit memory.
     pub memory_reservation: u64,
     /// Inaccessible bytes after that.
@@ -156,6 +158,7 @@ impl Report {
             cpu_features: CpuFeatures(header.cpu_features).iter().map(|feature| feature.name).collect(),
             wasm_features: Features::names(header.wasm_features).collect(),
             debug: header.debug != 0,
+            canonical_nans: header.canonical_nans != 0,
             memory_reservation: header.memory_reservation,
             memory_guard: header.memory_guard,
             context_guard: header.context.guard,

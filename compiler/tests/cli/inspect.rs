@@ -48,6 +48,20 @@ fn inspect_shows_what_was_compiled() {
 }
 
 #[test]
+fn inspect_tells_what_the_code_promises() {
+    let folder = Folder::new();
+    folder.write("a.wat", ADD);
+    for (flags, line) in [
+        (&[] as &[&str], "NaNs            as the CPU computes them"),
+        (&["--canonicalize-nans"], "NaNs            canonical"),
+    ] {
+        folder.wasmc([&["a.wat"], flags].concat()).ok();
+        let text = folder.wasmc(["inspect", "a.cwasm"]).ok();
+        assert!(text.text().contains(line), "no {line:?} in {}", text.text());
+    }
+}
+
+#[test]
 fn inspect_refuses_what_is_no_artifact() {
     let folder = Folder::new();
     folder.write("a.wat", ADD);

@@ -80,6 +80,9 @@ pub(crate) struct CodeArgs {
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true, value_parser = features)]
     #[arg(allow_hyphen_values = true)]
     pub(crate) wasm_features: Features,
+    /// Let every computed NaN have one bit pattern, so that results are the same on every machine
+    #[arg(long)]
+    pub(crate) canonicalize_nans: bool,
     /// Include debug information
     #[arg(short = 'g', long)]
     pub(crate) debug: bool,
@@ -269,6 +272,7 @@ impl CodeArgs {
         options.features = self.wasm_features;
         options.debug = self.debug;
         options.strip = self.strip;
+        options.canonicalize_nans = self.canonicalize_nans;
         options.jobs = self.jobs;
         Ok(options)
     }

@@ -97,6 +97,7 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
         line("build id", id)?;
     }
     line("debug info", &if report.debug { "yes" } else { "no" })?;
+    line("NaNs", &if report.canonical_nans { "canonical" } else { "as the CPU computes them" })?;
     line("page size", &count(report.page_size, "byte"))?;
     line("file size", &count(report.file_size, "byte"))?;
     line("machine code", &count(report.text_size, "byte"))?;
@@ -185,6 +186,7 @@ fn to_json(report: &Report) -> Value {
         "cpu_features": report.cpu_features,
         "wasm_features": report.wasm_features,
         "debug": report.debug,
+        "canonical_nans": report.canonical_nans,
         "memory_reservation": report.memory_reservation,
         "memory_guard": report.memory_guard,
         "context_guard": report.context_guard,
