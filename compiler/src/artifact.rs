@@ -16,6 +16,7 @@ use crate::translate::stubs::Stub;
 use cranelift_object::object::write::Object;
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use wasmc_artifacts::WorkingSet;
 use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{
@@ -115,6 +116,10 @@ fn stored_data<'a>(module: &ParsedModule<'a>, facts: &ModuleFacts) -> Vec<&'a [u
     facts.data.kept().iter().map(|segment| module.data[*segment as usize].bytes).collect()
 }
 
+/// Bytes of stack beside the frames of functions: for an entry stub and its
+/// arguments, and for what the loader's limit may be less than configured.
+const STACK_MARGIN: u64 = 64 << 10;
+
 struct Writer<'a> {
     env: &'a ModuleEnv<'a>,
     linked: &'a LinkedImage,
@@ -172,6 +177,8 @@ impl Writer<'_> {
             wasm_features: options.features.bits(),
             memory_reservation: options.tunables.memory_reservation,
             memory_guard: options.tunables.memory_guard,
+            stack_values: options.deterministic_stack.map_or(0, NonZeroU32::get),
+            stack_bytes: self.stack_bytes(),
             canonical_nans: options.canonicalize_nans.into(),
             context: *self.env.facts.layout.counts(),
             triple: w.blob(options.target.triple().to_string()),
@@ -180,6 +187,18 @@ impl Writer<'_> {
             text,
             mapped: self.placement.map_or(0, |p| p.mapped),
         }
+    }
+
+    /// Bytes of stack within which the frames of as many values as there may
+    /// be fit, if they are counted.
+    fn stack_bytes(&self) -> u64 {
+        let Some(limit) = self.env.options.deterministic_stack else { return 0 };
+        let limit = u64::from(limit.get());
+        // If all frames are those of the function with the most bytes for its
+        // values, as many of them as there can be.
+        let frames = self.linked.items.iter().zip(&self.env.facts.frame_values);
+        let most = frames.map(|(placed, values)| (u64::from(placed.frame) * limit).div_ceil(u64::from(*values))).max();
+        most.unwrap_or(0) + STACK_MARGIN
     }
 
     /// Writes the types that exist at run time; the row of each.

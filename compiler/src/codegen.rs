@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::options::OptLevel;
 use crate::support;
 use crate::translate::stubs::{self, Stub};
-use crate::translate::{ModuleEnv, Symbol, set_stack_limit, translate};
+use crate::translate::{ModuleEnv, Symbol, Translated, set_stack_limit, translate};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, ExternalName, LibCall, TrapCode};
@@ -19,6 +19,10 @@ use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmc_artifacts::abi::{Trap, UNCHECKED_FRAME};
+
+/// Bytes at the top of a frame: the caller's frame pointer, and where to
+/// return to.
+const SAVED_REGISTERS: u32 = 16;
 
 /// What to compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +63,8 @@ pub struct CompiledFunction {
     pub traps: Vec<(u32, Trap)>,
     /// How to unwind through it.
     pub unwind: Option<UnwindInfo>,
+    /// The most bytes of stack that its frame has, return address included.
+    pub frame: u32,
     /// Offsets in the code and in the wasm, with `-g`.
     pub source_locs: Vec<(u32, u32)>,
     /// The code generator's listing or CLIF, if asked for.
@@ -127,7 +133,7 @@ impl Worker {
     }
 
     fn compile(&mut self, env: &ModuleEnv<'_>, item: Item, listing: Listing) -> Result<CompiledFunction, Error> {
-        let leaf = self.translate(env, item)?;
+        let Translated { leaf, tail_args } = self.translate(env, item)?;
         let mut clif = None;
         if listing == Listing::Clif {
             clif = Some(self.context.func.display().to_string());
@@ -141,26 +147,26 @@ impl Worker {
             set_stack_limit(env, &mut self.context.func);
             self.generate(env, item)?;
         }
-        self.finish(env, item, clif)
+        self.finish(env, item, clif, frame + tail_args)
     }
 
-    /// Fills the context with an item's CLIF; whether it is a function that
-    /// has no stack check.
-    fn translate(&mut self, env: &ModuleEnv<'_>, item: Item) -> Result<bool, Error> {
+    /// Fills the context with an item's CLIF, without a stack check if it is a
+    /// leaf.
+    fn translate(&mut self, env: &ModuleEnv<'_>, item: Item) -> Result<Translated, Error> {
         self.context.clear();
         let func = &mut self.context.func;
         match item {
             Item::Function(index) => {
-                let leaf = translate(env, index, func, &mut self.builder)?.leaf;
-                if !leaf {
+                let translated = translate(env, index, func, &mut self.builder)?;
+                if !translated.leaf {
                     set_stack_limit(env, func);
                 }
-                return Ok(leaf);
+                return Ok(translated);
             }
             Item::Stub(stub) => stubs::build(env, stub, func, &mut self.builder),
             Item::Support(number) => support::build(number, env.isa, func, &mut self.builder),
         }
-        Ok(false)
+        Ok(Translated { leaf: false, tail_args: 0 })
     }
 
     fn generate(&mut self, env: &ModuleEnv<'_>, item: Item) -> Result<(), Error> {
@@ -181,7 +187,15 @@ impl Worker {
         self.context.compiled_code().ok_or_else(|| refused(env, item, "no code came out"))
     }
 
-    fn finish(&mut self, env: &ModuleEnv<'_>, item: Item, clif: Option<String>) -> Result<CompiledFunction, Error> {
+    /// Collects what became of an item, given the bytes of its frame below the
+    /// saved frame pointer and return address.
+    fn finish(
+        &mut self,
+        env: &ModuleEnv<'_>,
+        item: Item,
+        clif: Option<String>,
+        frame: u32,
+    ) -> Result<CompiledFunction, Error> {
         let compiled = self.code(env, item)?;
         let func = &self.context.func;
         let buffer = &compiled.buffer;
@@ -205,6 +219,7 @@ impl Worker {
             relocations,
             traps: buffer.traps().iter().filter_map(|site| Some((site.offset, trap(site.code)?))).collect(),
             unwind,
+            frame: frame.saturating_add(SAVED_REGISTERS),
             source_locs,
             listing: clif.or_else(|| compiled.vcode.clone()),
         })

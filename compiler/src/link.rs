@@ -27,6 +27,8 @@ pub struct Placed {
     pub offset: u32,
     /// Bytes of code.
     pub length: u32,
+    /// The most bytes of stack that its frame has.
+    pub frame: u32,
     /// How to unwind through it.
     pub unwind: Option<UnwindInfo>,
 }
@@ -91,7 +93,13 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
             relocations.push((offset, function.relocations));
         }
         let length = function.code.len() as u32;
-        image.items.push(Placed { item: function.item, offset, length, unwind: function.unwind });
+        image.items.push(Placed {
+            item: function.item,
+            offset,
+            length,
+            frame: function.frame,
+            unwind: function.unwind,
+        });
     }
     image.place_tables(env, &mut symbols)?;
     for (base, list) in relocations {

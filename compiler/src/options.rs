@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::proposals::Features;
 use crate::target::Target;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use wasmc_artifacts::WorkingSet;
 
@@ -100,6 +100,29 @@ pub struct Options {
     /// where that matters, switch the proposal off in
     /// [`features`](Self::features).
     pub canonicalize_nans: bool,
+    /// How many values the frames on the stack may have (`--deterministic-stack`):
+    /// where a call would make it more, it traps with
+    /// [`StackOverflow`](wasmc_artifacts::abi::Trap::StackOverflow), at the same
+    /// depth on every machine, whatever it was compiled for and how.
+    ///
+    /// The frame of a function has its parameters, its locals, and as many
+    /// operands as the specification's validation algorithm has on its stack
+    /// at a time (between two instructions, in code that cannot be reached
+    /// too), each of which is one value of whatever type; at least one in all.
+    /// A tail call replaces the frame. Functions of all instances in a store
+    /// count together, also if a host function is in between, which counts for
+    /// nothing itself; each is held to the limit of its own module. Modules
+    /// compiled without a limit neither count nor check.
+    ///
+    /// The loader's limit in bytes, `Config::max_wasm_stack`, stays in force,
+    /// and depends on machine code. So that it is never the one that is hit,
+    /// it must be at least [`stack_bytes`](crate::inspect::Report::stack_bytes)
+    /// of the artifact, and the threads' stacks larger than that.
+    ///
+    /// Together with [`canonicalize_nans`](Self::canonicalize_nans), and
+    /// without relaxed SIMD in [`features`](Self::features), a program that
+    /// the host treats in the same way does the same everywhere.
+    pub deterministic_stack: Option<NonZeroU32>,
     /// Whether to check the code generator's input (slow; for tests).
     pub verify: bool,
     /// The pages that instances touch, recorded in a run, for the artifact:
@@ -121,6 +144,7 @@ impl std::fmt::Debug for Options {
             .field("jobs", &self.jobs)
             .field("tunables", &self.tunables)
             .field("canonicalize_nans", &self.canonicalize_nans)
+            .field("deterministic_stack", &self.deterministic_stack)
             .field("working_set", &self.working_set)
             .finish_non_exhaustive()
     }

@@ -68,6 +68,11 @@ impl Config {
     /// Bytes of stack that wasm code may use, from where the outermost call
     /// entered it; beyond that it traps. It may be up to 16 KiB more or less,
     /// and is less where the thread's stack ends earlier. Default: 512 KiB.
+    ///
+    /// An artifact with a limit of its own in values (`wasmc
+    /// --deterministic-stack`) says how many bytes they take at most, which
+    /// `wasmc inspect` shows: with no less here, and beside it what functions
+    /// of the host take in between, its own limit is reached first.
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.max_wasm_stack = bytes;
         self

@@ -53,6 +53,15 @@
 //! file, the smallest page, unless it is longer than that, so that it is lost
 //! as a whole.
 
+//!
+//! # Counting values
+//!
+//! Code compiled with a limit on the values of its frames keeps their number in
+//! the store context (`stack_values`), which is 0 while no wasm runs: a function
+//! that calls others adds its own when it is entered and takes them away when
+//! it returns or makes a tail call. Frames that are unwound do neither, so the
+//! loader sets the number back to what it was at the entry stub.
+
 mod builtins;
 mod context;
 mod cpu;

@@ -123,6 +123,8 @@ macro_rules! for_each_vm_struct {
                 builtins: ptr,
                 /// For the loader alone: its store.
                 host: ptr,
+                /// Values in the frames of all functions that count theirs.
+                stack_values: word,
             }
         }
     };

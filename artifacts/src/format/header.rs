@@ -82,6 +82,11 @@ row! {
         pub memory_reservation: u64,
         /// Bytes that code expects to be inaccessible after that reservation.
         pub memory_guard: u64,
+        /// How many values the frames on the stack may have where this module's
+        /// functions are entered; 0 if they do not count.
+        pub stack_values: u32,
+        /// Bytes of stack that so many values take at most; 0 likewise.
+        pub stack_bytes: u64,
         /// Not 0 if every NaN that the code computes has one bit pattern.
         pub canonical_nans: u8,
         /// The shape of the VMContext.

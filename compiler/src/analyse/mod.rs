@@ -79,6 +79,10 @@ pub struct ModuleFacts {
     /// Which element segments exist at run time: those that are neither part
     /// of `table_init` nor only declare functions.
     pub elems: SegmentRows,
+    /// For each defined function the values in its frame: parameters, locals,
+    /// and as many operands as validation sees on the stack at a time, in code
+    /// that cannot be reached too; at least 1. A vector is one value.
+    pub frame_values: Vec<u32>,
     /// The length in bytes of each memory, if it is constant.
     fixed_lengths: Vec<Option<u64>>,
 }
@@ -117,6 +121,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         images,
         data,
         elems,
+        frame_values: usage.frame_values,
     })
 }
 

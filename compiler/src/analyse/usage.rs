@@ -19,6 +19,8 @@ pub(super) struct Usage {
     pub(super) ref_funcs: BTreeSet<u32>,
     /// Tables and types of `call_indirect`.
     pub(super) indirect_calls: BTreeSet<(u32, TypeIndex)>,
+    /// The values in a frame of each function, in the order of the bodies.
+    pub(super) frame_values: Vec<u32>,
 }
 
 impl Usage {
@@ -61,6 +63,7 @@ impl Usage {
         self.tables_grown.extend(other.tables_grown);
         self.ref_funcs.extend(other.ref_funcs);
         self.indirect_calls.extend(other.indirect_calls);
+        self.frame_values.extend(other.frame_values);
         self
     }
 }
@@ -101,13 +104,16 @@ fn validate(
     let mut reader = body.body.get_binary_reader();
     validator.read_locals(&mut reader)?;
     let mut operators = wasmparser::OperatorsReader::new(reader);
+    let mut highest = 0;
     while !operators.eof() {
         let position = operators.original_position();
         let op = operators.read()?;
         validator.op(position, &op)?;
+        highest = highest.max(validator.operand_stack_height());
         usage.note(&op, types);
     }
     operators.finish()?;
+    usage.frame_values.push(validator.len_locals().saturating_add(highest).max(1));
     *allocations = validator.into_allocations();
     Ok(())
 }

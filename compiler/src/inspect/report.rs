@@ -3,6 +3,7 @@
 use super::Error;
 use super::object::{ObjectView, hex};
 use crate::proposals::Features;
+use std::num::NonZeroU32;
 use wasmc_artifacts::abi::{Arch, CpuFeatures, Os, ValType};
 use wasmc_artifacts::format::{Artifact, ExternKind, FORMAT_VERSION, Function, Import};
 
@@ -37,6 +38,13 @@ pub struct Report {
     pub wasm_features: Vec<&'static str>,
     /// Whether there is debug information.
     pub debug: bool,
+    /// How many values the frames on the stack may have, if that is limited.
+    pub stack_values: Option<NonZeroU32>,
+    /// Bytes of stack that frames with so many values take at most, if they are
+    /// all of this module: what the loader's `Config::max_wasm_stack` must be
+    /// for the limit in values to be the one that is reached. Functions of the
+    /// host that are called in between need stack beside that.
+    pub stack_bytes: u64,
     /// Whether every NaN that the code computes has one bit pattern.
     pub canonical_nans: bool,
     /// Bytes reserved for a 32-bit memory.
@@ -158,6 +166,8 @@ impl Report {
             cpu_features: CpuFeatures(header.cpu_features).iter().map(|feature| feature.name).collect(),
             wasm_features: Features::names(header.wasm_features).collect(),
             debug: header.debug != 0,
+            stack_values: NonZeroU32::new(header.stack_values),
+            stack_bytes: header.stack_bytes,
             canonical_nans: header.canonical_nans != 0,
             memory_reservation: header.memory_reservation,
             memory_guard: header.memory_guard,

@@ -191,6 +191,7 @@ impl Translator<'_> {
         self.stack.extend_from_slice(self.b.block_params(frame.next));
         if is_function {
             let results = self.pop_many(frame.results);
+            self.release_values();
             self.b.ins().return_(&results);
         }
     }
@@ -253,6 +254,7 @@ impl Translator<'_> {
     pub(super) fn visit_return(&mut self) {
         let mut results = self.pop_many(self.frames[0].results);
         self.canonical_all(&mut results);
+        self.release_values();
         self.b.ins().return_(&results);
         self.set_unreachable();
     }

@@ -8,6 +8,7 @@
 
 mod builtin;
 mod control;
+mod counted;
 mod heap;
 mod ops;
 
@@ -141,6 +142,9 @@ pub struct Translator<'a> {
     functions: HashMap<u32, FuncRef>,
     regions: Regions,
     makes_calls: bool,
+    tail_args: u32,
+    /// The function's frame, if frames are counted.
+    counted: Option<counted::Frame>,
 }
 
 /// What translation of a body found out about it.
@@ -148,6 +152,8 @@ pub struct Translator<'a> {
 pub struct Translated {
     /// Whether it calls nothing, so that its own frame is all the stack it needs.
     pub leaf: bool,
+    /// Bytes of stack that the arguments of its tail calls may take.
+    pub tail_args: u32,
 }
 
 /// Translates the body of defined function `index` (in the function index
@@ -167,6 +173,7 @@ pub fn translate(
     func.name = ir::UserFuncName::User(Symbol::Function(index).name());
     let mut t = Translator::new(env, func, context);
     t.declare_locals(ty, body)?;
+    t.claim_values(index);
     t.enter_function(ty);
     let mut reader = body.get_operators_reader()?;
     while !reader.eof() {
@@ -175,10 +182,13 @@ pub fn translate(
         }
         reader.visit_operator(&mut visit::Visitor(&mut t))??;
     }
-    let leaf = !t.makes_calls;
+    let (leaf, tail_args) = (!t.makes_calls, t.tail_args);
+    if leaf {
+        t.keep_count_unchanged();
+    }
     t.b.seal_all_blocks();
     t.b.finalize(env.isa.frontend_config());
-    Ok(Translated { leaf })
+    Ok(Translated { leaf, tail_args })
 }
 
 /// Makes `func` check the stack limit on entry.
@@ -220,6 +230,8 @@ impl<'a> Translator<'a> {
             functions: HashMap::new(),
             regions,
             makes_calls: false,
+            tail_args: 0,
+            counted: None,
         }
     }
 

@@ -116,6 +116,7 @@ fn nested<R>(
         entry_pc: context.entry_pc.get(),
         exit_fp: context.exit_fp.get(),
         host: context.host.get(),
+        stack_values: context.stack_values.get(),
         older: state.suspended.get(),
     };
     let is_active = saved.entry_fp != 0;
@@ -136,12 +137,22 @@ fn nested<R>(
     context.entry_pc.set(saved.entry_pc);
     context.exit_fp.set(saved.exit_fp);
     context.host.set(saved.host);
+    context.stack_values.set(saved.stack_values);
     thread.current.set(previous);
     if is_active && limit.thread.get() != outer.0 {
         // The outer activation goes on, on its own stack.
         state.set_limit(outer.0, outer.1, outer.2);
     }
     result
+}
+
+/// Forgets the values of frames that were skipped, after an activation of this
+/// store failed and is over. A nested one has set the number back already;
+/// an outermost one that returns leaves it at 0, as it was.
+pub(super) fn settle(state: &StoreState) {
+    if current().is_none() {
+        state.context.stack_values.set(0);
+    }
 }
 
 /// Runs `call`, which calls a host function of this store without wasm code

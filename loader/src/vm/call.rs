@@ -222,6 +222,7 @@ unsafe fn array(opaque: &StoreOpaque, host: *mut u8, func: &VMFuncRef, values: *
 fn failure(opaque: &StoreOpaque) -> Error {
     let state = &opaque.state;
     state.context.pending.set(0);
+    activation::settle(state);
     let cause = match (state.cause.take(), state.trap.take()) {
         (Some(cause), _) => cause,
         (None, Some(trap)) => Cause::Trap(trap),

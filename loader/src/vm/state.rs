@@ -37,6 +37,7 @@ pub(super) struct Suspended {
     pub(super) entry_pc: u64,
     pub(super) exit_fp: u64,
     pub(super) host: *mut u8,
+    pub(super) stack_values: u64,
     pub(super) older: *const Suspended,
 }
 
@@ -433,7 +434,8 @@ mod tests {
         let new = unsafe { Box::from_raw(new.as_ptr()) };
         let used = VmStore::new(1 << 20, 3);
         let (at, value) = (used.address(), Arc::new(()));
-        for field in [&used.context.entry_fp, &used.context.exit_fp, &used.context.pending] {
+        for field in [&used.context.entry_fp, &used.context.exit_fp, &used.context.pending, &used.context.stack_values]
+        {
             field.set(u64::MAX);
         }
         used.context.host.set(at);

@@ -1,6 +1,7 @@
 //! Options that make a program do the same on every machine.
 
 mod nans;
+mod stack;
 
 use wasmc::Options;
 use wasmc_loader::{Engine, Module};

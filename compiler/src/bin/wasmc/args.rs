@@ -4,7 +4,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use wasmc::{Error, Features, OptLevel, Options, Target};
 use wasmc_artifacts::container::Container;
@@ -83,6 +83,10 @@ pub(crate) struct CodeArgs {
     /// Let every computed NaN have one bit pattern, so that results are the same on every machine
     #[arg(long)]
     pub(crate) canonicalize_nans: bool,
+    /// Let calls nest until their frames have this many values (parameters, locals and operands), so that the stack
+    /// overflows at the same point on every machine; the loader's limit in bytes must be beyond that
+    #[arg(long, value_name = "VALUES")]
+    pub(crate) deterministic_stack: Option<NonZeroU32>,
     /// Include debug information
     #[arg(short = 'g', long)]
     pub(crate) debug: bool,
@@ -272,6 +276,7 @@ impl CodeArgs {
         options.features = self.wasm_features;
         options.debug = self.debug;
         options.strip = self.strip;
+        options.deterministic_stack = self.deterministic_stack;
         options.canonicalize_nans = self.canonicalize_nans;
         options.jobs = self.jobs;
         Ok(options)

@@ -7,6 +7,7 @@ use crate::output::print;
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use wasmc::inspect::{Entity, ObjectView, Report};
 
@@ -98,6 +99,13 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     line("debug info", &if report.debug { "yes" } else { "no" })?;
     line("NaNs", &if report.canonical_nans { "canonical" } else { "as the CPU computes them" })?;
+    match report.stack_values {
+        Some(limit) => {
+            let (values, bytes) = (count(limit.get().into(), "value"), count(report.stack_bytes, "byte"));
+            line("stack limit", &format_args!("{values}, which take at most {bytes}"))?;
+        }
+        None => line("stack limit", &"in bytes only, by the loader")?,
+    }
     line("page size", &count(report.page_size, "byte"))?;
     line("file size", &count(report.file_size, "byte"))?;
     line("machine code", &count(report.text_size, "byte"))?;
@@ -186,6 +194,8 @@ fn to_json(report: &Report) -> Value {
         "cpu_features": report.cpu_features,
         "wasm_features": report.wasm_features,
         "debug": report.debug,
+        "deterministic_stack": report.stack_values.map(NonZeroU32::get),
+        "stack_bytes": report.stack_bytes,
         "canonical_nans": report.canonical_nans,
         "memory_reservation": report.memory_reservation,
         "memory_guard": report.memory_guard,

@@ -31,6 +31,13 @@ impl Translator<'_> {
         args
     }
 
+    /// Gives the frame up for that of a callee of type `ty`.
+    fn leave_for(&mut self, ty: TypeIndex) {
+        let params = self.env.module.types[ty.0 as usize].params().len() as u32;
+        self.tail_args = self.tail_args.max(params * 16);
+        self.release_values();
+    }
+
     fn push_results(&mut self, call: Inst) {
         self.stack.extend_from_slice(self.b.inst_results(call));
     }
@@ -58,10 +65,12 @@ impl Translator<'_> {
             let callee = self.imported_callee(function);
             let args = self.call_args(ty, callee.ctx);
             let sig = self.signature(ty);
+            self.leave_for(ty);
             self.b.ins().return_call_indirect(sig, callee.code, &args);
         } else {
             let args = self.call_args(ty, self.vmctx);
             let callee = self.function(function);
+            self.leave_for(ty);
             self.b.ins().return_call(callee, &args);
         }
         self.set_unreachable();
@@ -89,6 +98,7 @@ impl Translator<'_> {
         let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);
         let sig = self.signature(ty);
+        self.leave_for(ty);
         self.b.ins().return_call_indirect(sig, callee.code, &args);
         self.set_unreachable();
     }
