@@ -147,10 +147,10 @@ fn nested<R>(
 }
 
 /// Forgets the values of frames that were skipped, after an activation of this
-/// store failed and is over. A nested one has set the number back already;
-/// an outermost one that returns leaves it at 0, as it was.
+/// store failed and is over. A nested one has set the number back already; an
+/// outermost one that does not fail leaves it at 0, as it was.
 pub(super) fn settle(state: &StoreState) {
-    if current().is_none() {
+    if !is_active(state) {
         state.context.stack_values.set(0);
     }
 }

@@ -251,31 +251,41 @@ fn after_a_failure_of_any_kind_the_next_call_has_the_whole_limit() {
     }
 }
 
+/// Fails within a host function that was called with 2 values on the stack,
+/// and checks what is left of it.
+fn fail_within(caller: &mut Caller<'_, ()>, failure: i32) {
+    let name = FAILURES[failure as usize];
+    let function = caller.get_export(name).unwrap().into_func().unwrap();
+    let function = function.typed::<i32, ()>(&*caller).unwrap();
+    let level = if name == "direct" { 1_000_000 } else { 300 };
+    let result = catch_unwind(AssertUnwindSafe(|| function.call(&mut *caller, level)));
+    assert_eq!(result.is_err(), name == "panic");
+    assert!(result.is_err() || result.is_ok_and(|result| result.is_err()));
+    let direct = caller.get_export("direct").unwrap().into_func().unwrap();
+    let direct = direct.typed::<i32, ()>(&*caller).unwrap();
+    for _ in 0..2 {
+        assert!(!overflows(direct.call(&mut *caller, levels(3, 2))), "after {name}");
+        assert!(overflows(direct.call(&mut *caller, levels(3, 2) + 1)), "after {name}");
+    }
+}
+
+/// The same on a thread of its own.
+fn fail_elsewhere(mut caller: Caller<'_, ()>, failure: i32) {
+    std::thread::scope(|scope| scope.spawn(|| fail_within(&mut caller, failure)).join().unwrap());
+    fail_within(&mut caller, failure);
+}
+
 #[test]
 fn after_a_failure_within_a_host_function_what_was_left_is_left() {
-    // Called with 2 values on the stack.
-    fn probe(mut caller: Caller<'_, ()>, failure: i32) {
-        let name = FAILURES[failure as usize];
-        let function = caller.get_export(name).unwrap().into_func().unwrap();
-        let function = function.typed::<i32, ()>(&caller).unwrap();
-        let level = if name == "direct" { 1_000_000 } else { 300 };
-        let result = catch_unwind(AssertUnwindSafe(|| function.call(&mut caller, level)));
-        assert_eq!(result.is_err(), name == "panic");
-        assert!(result.is_err() || result.is_ok_and(|result| result.is_err()));
-        let direct = caller.get_export("direct").unwrap().into_func().unwrap();
-        let direct = direct.typed::<i32, ()>(&caller).unwrap();
-        for _ in 0..2 {
-            assert!(!overflows(direct.call(&mut caller, levels(3, 2))), "after {name}");
-            assert!(overflows(direct.call(&mut caller, levels(3, 2) + 1)), "after {name}");
-        }
-    }
     assert!(levels(3, 2) < levels(3, 0), "the test would not see what the outer call has taken");
     with_large_stack(|| {
-        let (mut store, instance) = failing(&engine(&mut Config::new()), probe);
-        let run = instance.get_typed_func::<i32, ()>(&mut store, "probe").unwrap();
-        for failure in 0..FAILURES.len() {
-            run.call(&mut store, failure as i32).unwrap();
-            check(&mut store, &instance, "direct", levels(3, 0), FAILURES[failure]);
+        for probe in [|mut caller: Caller<'_, ()>, failure| fail_within(&mut caller, failure), fail_elsewhere] {
+            let (mut store, instance) = failing(&engine(&mut Config::new()), probe);
+            let run = instance.get_typed_func::<i32, ()>(&mut store, "probe").unwrap();
+            for (failure, name) in (0..).zip(FAILURES) {
+                run.call(&mut store, failure).unwrap();
+                check(&mut store, &instance, "direct", levels(3, 0), name);
+            }
         }
     });
 }
