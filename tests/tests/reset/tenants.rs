@@ -84,13 +84,13 @@ fn use_segments(store: &mut Store<Host>, instance: Instance) {
 fn what_fills_all_that_it_can_reach_leaves_nothing_to_the_next_of_its_kind() {
     for kind in kinds::all() {
         let engine = kind.engine();
-        for guest in 0..GUESTS.len() {
+        for (guest, size) in GUESTS.into_iter().enumerate() {
             let mut place = Place::new(kind.way, guest::pre(&engine, artifact(guest)));
             for round in 0..rounds(ENDS.len()) {
                 let (mut store, instance) = place.next();
                 check(&mut store, instance, guest, || format!("{}, guest {guest}, round {round}", kind.name));
                 use_segments(&mut store, instance);
-                fill(&mut store, instance, GUESTS[guest]);
+                fill(&mut store, instance, size);
                 let store = end(ENDS[round % ENDS.len()], store, instance);
                 place.leave(store, instance);
             }
@@ -193,7 +193,7 @@ fn whatever_deviates_from_quiet_rounds_is_seen() {
             let spots = spots(GUESTS[guest].pages << 16);
             let fits = |way: &Way| !way.needs_slot() || (kind.slots() > 1 && !kind.stays());
             for way in ways::ALL.iter().filter(|way| fits(way)) {
-                for _ in 0..rounds(2) {
+                for _ in 0..rounds(1) {
                     let spot = rng.below(spots.len());
                     // Of 32 quiet rounds in a row, one compares pages.
                     let quiet = rng.pick(&[0, 3, 4, 12, 33]);
