@@ -169,7 +169,9 @@ mod tests {
                 // SAFETY: as above.
                 unsafe { pages.make_accessible(0..1000 * page_size()).unwrap() };
                 let quiet = (0..10 * RARELY).filter(|_| is_quiet(|| {})).count();
-                assert!(quiet > 5 * RARELY as usize, "quiet {quiet} times after {busy} others");
+                // Without a count of faults no thread is ever known to be quiet.
+                let known = sys::thread_faults().is_some();
+                assert_eq!(quiet > 5 * RARELY as usize, known, "quiet {quiet} times after {busy} others");
             }
         };
         std::thread::spawn(check).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -38,6 +38,17 @@ macro_rules! implementation {
             }
 
             #[test]
+            fn what_is_found_out_can_be_found_out_here_and_changes_nothing() {
+                system::try_out().unwrap();
+                let (region, _file) = view(2);
+                let certain = system::keep_pages_small(at(&region, 0), 2 * page_size());
+                // Who can count faults relies on them.
+                assert_eq!(certain, system::thread_faults().is_some());
+                // SAFETY: nobody else knows the region.
+                assert_eq!(unsafe { [at(&region, 0).read(), at(&region, 1).read()] }, [1, 2]);
+            }
+
+            #[test]
             fn populated_pages_keep_their_content_and_are_private() {
                 let (region, file) = view(4);
                 // SAFETY: nobody else knows the region.
