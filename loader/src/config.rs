@@ -175,7 +175,8 @@ impl Config {
         self
     }
 
-    /// The same for the tables of a slot. Default: 64 KiB.
+    /// The same for each table of a slot. Works on Linux; elsewhere all of a
+    /// table stays resident that was used. Default: 64 KiB.
     pub fn table_keep_resident(&mut self, bytes: usize) -> &mut Self {
         self.pool.table_keep_resident = bytes;
         self
