@@ -249,7 +249,7 @@ impl InstanceData {
     }
 
     /// Provides an imported function of the host's. The definition has to be
-    /// kept alive as long as the store; see [`keep`](Self::keep).
+    /// kept alive as long as the store; see [`keep_imports`](Self::keep_imports).
     pub(crate) fn import_host(&self, state: &StoreState, index: u32, ty: u32, def: &HostFuncDef) {
         let import = self.func_import(index);
         let row = self.module().artifact().tables().types.get(ty as usize);

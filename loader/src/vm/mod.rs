@@ -3,18 +3,21 @@
 //!
 //! ```text
 //! Store ── StoreState ─┬─ VMStoreContext      shared with compiled code
-//!                      ├─ InstanceData ...    each with its slot:
+//!                      ├─ InstanceData ...    each in its slot
 //!                      └─ arena               host functions, memories, tables
 //!
-//! slot:  | context | guard | memory 0, accessible | reserved | guard |
-//!                          ^ vmctx
+//! slot:  | records | context | guard | memory 0, accessible | reserved | guard |
+//!                                    ^ vmctx
 //! ```
 //!
 //! * [`structs`]: the shared structures; [`handle`]: how the host names things;
 //! * [`shared`]: what threads share without contending for it;
-//! * [`code`]: a mapped artifact; [`slot`], [`instance`], [`memory`],
-//!   [`table`], [`global`]: what instances are made of; [`init`]: how they get
-//!   their first content;
+//! * [`code`]: a mapped artifact; [`blueprint`]: what its instances consist of;
+//!   [`image`]: what their memories contain at first;
+//! * [`slot`], [`space`], [`pool`]: where instances live;
+//! * [`instance`], [`memory`], [`table`], [`global`]: what they are made of;
+//!   [`lifecycle`], [`build`], [`init`]: how they come to be, and end;
+//! * [`reset`], [`quiet`], [`guard`]: how memories get their first content back;
 //! * [`state`], [`activation`], [`traps`]: a store as compiled code sees it,
 //!   entering and leaving that code; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`call`], [`host`]: calls in both directions;

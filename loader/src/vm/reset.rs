@@ -9,7 +9,7 @@
 //! the first time takes one. (The kernel must not make pages resident on its
 //! own then, as it does when it joins small pages to large ones in the
 //! background: it is told not to, for a memory that is reset.) Or because the memory has a
-//! [guard](super::guard).
+//! [`guard`](super::guard).
 //!
 //! | what is known                    | what is done                              |
 //! |----------------------------------|-------------------------------------------|

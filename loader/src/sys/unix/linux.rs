@@ -1,4 +1,4 @@
-//! What Linux can do beyond [`portable`](super::portable).
+//! What Linux can do beyond `portable`.
 
 use super::probe::Finding;
 use super::{Access, Region, page_size};

@@ -1,5 +1,5 @@
 //! The implementation for Unix systems: what all have in common, and either
-//! [`linux`] or [`portable`] for the rest, which have the same functions.
+//! `linux` or `portable` for the rest, which have the same functions.
 //!
 //! On Linux the cargo feature `portable-unix` chooses the portable one, so
 //! that it can be tested there; a build for tests has both.
@@ -29,7 +29,7 @@ use portable as system;
 
 pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
-pub(crate) use mmap::{Access, Region, make_accessible, make_inaccessible, make_read_only, overlay, page_size};
+pub(crate) use mmap::{Access, Region, forbid, make_accessible, make_inaccessible, make_read_only, overlay, page_size};
 use mmap::{make_unexecutable, touch};
 pub(crate) use probe::copy_on_write_works;
 pub(crate) use random::random;
