@@ -168,8 +168,12 @@ impl Config {
 
     /// Bytes of each linear memory in a pool that may stay resident from one
     /// instance to the next, restored by copying instead of by page faults.
-    /// With 0, no page that an instance wrote outlives it. Pages that were
-    /// only read belong to the file and are not counted. Default: 1 MiB.
+    /// With 0, no page that an instance wrote outlives it. Pages that were only
+    /// read belong to the file and are not counted. Default: 1 MiB.
+    ///
+    /// A process that uses `mlockall` has to do so before it makes instances:
+    /// what it locks later is written without the page faults by which written
+    /// pages are found.
     pub fn linear_memory_keep_resident(&mut self, bytes: usize) -> &mut Self {
         self.pool.memory_keep_resident = bytes;
         self

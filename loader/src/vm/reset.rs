@@ -8,7 +8,8 @@
 //! that happened has taken no page fault meanwhile, and writing to a page for
 //! the first time takes one. (The kernel must not make pages resident on its
 //! own then, as it does when it joins small pages to large ones in the
-//! background: it is told not to, for a memory that is reset.) Or because the memory has a
+//! background: it is told not to, for a memory that is reset. `mlockall` after
+//! that would do so too; `Config` says not to.) Or because the memory has a
 //! [`guard`](super::guard).
 //!
 //! | what is known                    | what is done                              |
