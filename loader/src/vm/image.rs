@@ -110,14 +110,22 @@ impl Image {
         });
     }
 
-    /// Writes all that is not zeros into the memory at `base`.
+    /// Writes all that is not zeros into the memory at `base`, of which every
+    /// page is zeros or as it is at first. Pages of zeros, which extents may
+    /// have, are not touched: they would become resident.
     ///
     /// # Safety
     /// As for `write`, of the whole memory.
     pub(super) unsafe fn write_extents(&self, base: *mut u8, source: &[u8]) {
-        for extent in &self.extents {
-            // SAFETY: the caller's.
-            unsafe { self.write(base, extent.range.clone(), source) };
+        let page = sys::page_size();
+        for Extent { range, offset } in &self.extents {
+            let content = source.get(*offset as usize..).unwrap_or_default();
+            for (at, bytes) in range.clone().step_by(page).zip(content.chunks(page)) {
+                if !is_zero(bytes) {
+                    // SAFETY: the caller's.
+                    unsafe { self.write(base, at..range.end.min(at + page), source) };
+                }
+            }
         }
     }
 
