@@ -55,7 +55,7 @@ impl Config {
             spare_slots: 8,
             pool: PoolSettings {
                 max_unused_warm_slots: 100,
-                memory_keep_resident: 1 << 20,
+                memory_keep_resident: 2 << 20,
                 table_keep_resident: 64 << 10,
                 decommit_batch_size: 1,
                 exhaustion: PoolExhaustion::Error,
@@ -169,7 +169,7 @@ impl Config {
     /// Bytes of each linear memory in a pool that may stay resident from one
     /// instance to the next, restored by copying instead of by page faults.
     /// With 0, no page that an instance wrote outlives it. Pages that were only
-    /// read belong to the file and are not counted. Default: 1 MiB.
+    /// read belong to the file and are not counted. Default: 2 MiB.
     ///
     /// A process that uses `mlockall` has to do so before it makes instances:
     /// what it locks later is written without the page faults by which written
