@@ -156,7 +156,7 @@ impl Pool {
                 let slot = self.blocks.allocate().map_err(Error::new)?;
                 if slot.origin().block().is_none() {
                     self.shards.count(|counts| counts.live += 1);
-                    self.note_peak();
+                    self.note_peak(self.shards.counts().live);
                     return Ok(Taken::Cold(slot));
                 }
                 // One that was freed just now, perhaps with something in it.
@@ -183,12 +183,12 @@ impl Pool {
             counts.live += 1;
             counts.cold_hits += 1;
         });
-        self.note_peak();
+        self.note_peak(self.shards.counts().live);
         Taken::Cold(slot)
     }
 
-    fn note_peak(&self) -> u64 {
-        let live = self.shards.counts().live.try_into().unwrap_or(0);
+    fn note_peak(&self, live: i64) -> u64 {
+        let live = live.try_into().unwrap_or(0);
         self.peak.0.fetch_max(live, Ordering::Relaxed).max(live)
     }
 
@@ -345,6 +345,16 @@ impl Pool {
         self.arrivals.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Gives a slot back to where it came from.
+    ///
+    /// # Safety
+    /// As for [`Blocks::deallocate`].
+    unsafe fn free(&self, slot: Slot) {
+        // SAFETY: the caller's.
+        unsafe { self.blocks.deallocate(slot) };
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Makes a slot inaccessible and gives it back; if the system refuses, it
     /// is tried again later.
     ///
@@ -355,8 +365,7 @@ impl Pool {
         unsafe {
             let vanishes = slot.origin().block().is_none();
             if vanishes || sys::make_inaccessible(slot.start().as_ptr(), self.layout().total()).is_ok() {
-                self.blocks.deallocate(slot);
-                self.arrivals.fetch_add(1, Ordering::SeqCst);
+                self.free(slot);
             } else {
                 lock(&self.stuck).push(slot);
             }
@@ -375,10 +384,7 @@ impl Pool {
         for idle in batch {
             match idle.dismantle() {
                 // SAFETY: nothing of the slot is accessible.
-                Ok(slot) => unsafe {
-                    self.blocks.deallocate(slot);
-                    self.arrivals.fetch_add(1, Ordering::SeqCst);
-                },
+                Ok(slot) => unsafe { self.free(slot) },
                 Err(idle) => refused.push(idle),
             }
         }
@@ -432,7 +438,7 @@ impl Pool {
         PoolMetrics {
             slots: self.slots,
             live: counts.live.try_into().unwrap_or(0),
-            peak: self.note_peak(),
+            peak: self.note_peak(counts.live),
             warm_hits: counts.warm_hits,
             cold_hits: counts.cold_hits,
             overflow_hits: self.blocks.overflowed(),
