@@ -115,8 +115,7 @@ impl Builder<'_> {
             // fails.
             unsafe {
                 if !self.mapped {
-                    let length = memory.plan.initial.next_multiple_of(sys::page_size());
-                    memory.image.map(base.as_ptr(), length, source)?;
+                    memory.image.map(base.as_ptr(), memory.plan.accessible(), source)?;
                 }
                 let def = self.slot.vmctx().byte_offset(offset as isize).cast::<VMMemoryDef>();
                 first.add(index).write(MemoryData::new(def, base, memory.ty.clone(), memory.plan, None));

@@ -45,7 +45,6 @@ impl InstanceData {
         module: &Module,
         placement: Placement,
     ) -> Result<&'a InstanceData, Error> {
-        module.intact()?;
         let failed = |what: &'static str| move |e: Error| e.context(AllocationError::new(what));
         let at = match module.engine().pool().filter(|_| placement.pooled) {
             Some(pool) => match pool.take(module)? {
@@ -123,8 +122,7 @@ impl InstanceData {
         let mut pages = Vec::new();
         let mut ranges = vec![0..0; MOST];
         for (index, memory) in (0..).zip(self.memories()) {
-            let initial = memory.plan().initial.next_multiple_of(sys::page_size());
-            let count = sys::written(memory.base(), initial, &mut ranges)?;
+            let count = sys::written(memory.base(), memory.initial(), &mut ranges)?;
             pages.extend(ranges[..count].iter().map(|range| (index, range.clone())));
         }
         Some(pages)
@@ -132,11 +130,7 @@ impl InstanceData {
 
     /// The memories, ready to be reset.
     pub(super) fn resets<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Reset<'a>> {
-        let pool = &module.engine().config().pool;
-        let keep = match self.slot.origin() {
-            Origin::Pool(_) => pool.memory_keep_resident,
-            _ => 0,
-        };
+        let keep = module.engine().config().pool.memory_keep_resident;
         let policy = Policy { keep, view: self.placement.view };
         let source = Source { file: module.file(), bytes: module.bytes() };
         self.memories().iter().zip(&module.blueprint().memories).map(move |(memory, blueprint)| Reset {
@@ -152,10 +146,9 @@ impl InstanceData {
     ///
     /// # Safety
     /// No code of the store runs, and nobody has a slice of a memory.
-    unsafe fn restore(&self, activity: &impl Activity, keep: Option<usize>) -> io::Result<()> {
+    unsafe fn restore(&self, activity: &impl Activity) -> io::Result<()> {
         let module = self.module();
-        for mut memory in self.resets(module) {
-            memory.policy.keep = keep.unwrap_or(memory.policy.keep);
+        for memory in self.resets(module) {
             // SAFETY: the caller's.
             unsafe { memory.run(activity)? };
         }
@@ -203,12 +196,10 @@ impl InstanceData {
     /// # Safety
     /// No code of the store runs, and nobody has a slice of a memory.
     unsafe fn reset(&self, activity: &impl Activity) -> io::Result<()> {
-        let module = self.module();
-        let keep = module.engine().config().pool.memory_keep_resident;
         // SAFETY: the caller's.
         unsafe {
-            self.restore(activity, Some(keep))?;
-            for memory in self.resets(module) {
+            self.restore(activity)?;
+            for memory in self.resets(self.module()) {
                 memory.fill();
             }
         }
@@ -238,7 +229,7 @@ impl InstanceData {
         let reusable = reusable && !module.is_damaged();
         let sample = instance.resets.get().is_multiple_of(SAMPLE).then(std::time::Instant::now);
         // SAFETY: the store is being dropped: none of its code runs.
-        let reusable = reusable && unsafe { instance.restore(activity, None) }.is_ok();
+        let reusable = reusable && unsafe { instance.restore(activity) }.is_ok();
         // What the memory contains now comes from a file that has changed.
         let reusable = reusable && !module.is_damaged();
         // SAFETY: below, the instance is given up.
@@ -273,29 +264,14 @@ impl InstanceData {
             let lease = ManuallyDrop::take(&mut (*at.as_ptr()).module);
             let instance = at.as_ref();
             let same = instance.placement.view == module_views(&lease);
-            let open = instance.memories().iter().all(MemoryData::is_open);
-            let shrunk = same && open && instance.initialised.get() && instance.shrink().is_ok();
+            let as_mapped = |memory: &MemoryData| memory.is_open() && memory.shrink().is_ok();
+            let reusable = same && instance.initialised.get() && instance.memories().iter().all(as_mapped);
             let end = instance.memories().iter().map(|m| m.base() as usize + m.accessible()).max();
             let start = instance.slot.start().as_ptr() as usize;
             let used = end.map_or(0, |end| end - start);
             let slot = Self::dismantle(at);
-            lease.slots().release(slot, used, shrunk && !lease.is_damaged());
+            lease.slots().release(slot, used, reusable && !lease.is_damaged());
         }
-    }
-
-    /// Makes memories as large as at first.
-    ///
-    /// # Safety
-    /// Nobody uses them.
-    unsafe fn shrink(&self) -> io::Result<()> {
-        for memory in self.memories() {
-            let initial = memory.plan().initial.next_multiple_of(sys::page_size());
-            let grown = memory.accessible() - initial;
-            // SAFETY: the caller's.
-            unsafe { sys::make_inaccessible(memory.base().wrapping_add(initial), grown)? };
-            memory.shrink(initial);
-        }
-        Ok(())
     }
 
     /// Ends an instance whose module's lease is gone; what is left is its slot.

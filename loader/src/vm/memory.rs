@@ -48,7 +48,7 @@ impl MemoryData {
             def,
             ty,
             plan,
-            accessible: Cell::new(plan.initial.next_multiple_of(sys::page_size())),
+            accessible: Cell::new(plan.accessible()),
             next: Cell::new(ptr::null()),
             residue: Residue::default(),
             _region: region,
@@ -61,9 +61,8 @@ impl MemoryData {
     /// `def` lives as long as the value.
     pub(super) unsafe fn alone(def: NonNull<VMMemoryDef>, ty: MemoryType, plan: MemoryPlan) -> io::Result<MemoryData> {
         let region = Region::reserve(plan.span().max(sys::page_size()))?;
-        let initial = plan.initial.next_multiple_of(sys::page_size());
         // SAFETY: the region is new.
-        unsafe { region.make_accessible(0..initial)? };
+        unsafe { region.make_accessible(0..plan.accessible())? };
         let base = region.start();
         // SAFETY: the value owns the region; the caller answers for `def`.
         Ok(unsafe { MemoryData::new(def, base, ty, plan, Some(region)) })
@@ -105,8 +104,8 @@ impl MemoryData {
     }
 
     /// Bytes that are accessible at first.
-    fn initial(&self) -> usize {
-        self.plan.initial.next_multiple_of(sys::page_size())
+    pub(super) fn initial(&self) -> usize {
+        self.plan.accessible()
     }
 
     /// Whether a write to `address` can have met the memory's guard.
@@ -143,9 +142,22 @@ impl MemoryData {
         &self.residue
     }
 
-    /// Takes the initial length again, of which `accessible` bytes are
-    /// accessible: the caller has made the others inaccessible.
-    pub(super) fn shrink(&self, accessible: usize) {
+    /// Takes the initial length again, and makes inaccessible what is beyond.
+    ///
+    /// # Safety
+    /// Nobody uses the memory.
+    pub(super) unsafe fn shrink(&self) -> io::Result<()> {
+        let (initial, accessible) = (self.initial(), self.accessible.get());
+        if accessible > initial {
+            // SAFETY: the caller's.
+            unsafe { sys::make_inaccessible(self.base().wrapping_add(initial), accessible - initial)? };
+        }
+        self.set_initial_length(initial);
+        Ok(())
+    }
+
+    /// Sets the initial length, of which `accessible` bytes are accessible.
+    fn set_initial_length(&self, accessible: usize) {
         self.accessible.set(accessible);
         self.def().length.set(self.plan.initial as u64);
     }
@@ -156,14 +168,13 @@ impl MemoryData {
     /// # Safety
     /// Nobody uses the memory.
     pub(super) unsafe fn empty(&self) -> io::Result<()> {
-        let initial = self.plan.initial.next_multiple_of(sys::page_size());
         // SAFETY: the caller's.
         unsafe {
             sys::make_inaccessible(self.base(), self.accessible.get())?;
-            self.shrink(0);
-            sys::make_accessible(self.base(), initial)?;
+            self.set_initial_length(0);
+            sys::make_accessible(self.base(), self.initial())?;
         }
-        self.shrink(initial);
+        self.set_initial_length(self.initial());
         Ok(())
     }
 

@@ -169,7 +169,7 @@ impl Reset<'_> {
 
     /// Bytes that are accessible at first.
     fn initial(&self) -> usize {
-        self.memory.plan().initial.next_multiple_of(sys::page_size())
+        self.memory.initial()
     }
 
     /// Restores content and size, as far as `fill` is needed to use it.
@@ -189,13 +189,9 @@ impl Reset<'_> {
     /// As for `run`.
     unsafe fn run_after(&self, activity: &impl Activity, lent: bool) -> io::Result<()> {
         let residue = self.memory.residue();
-        let accessible = self.memory.accessible();
         let initial = self.initial();
-        if accessible > initial {
-            // SAFETY: nobody uses the memory, says the caller.
-            unsafe { sys::make_inaccessible(self.base().wrapping_add(initial), accessible - initial)? };
-        }
-        self.memory.shrink(initial);
+        // SAFETY: nobody uses the memory, says the caller.
+        unsafe { self.memory.shrink()? };
         if initial == 0 || !lent && !activity.code_ran() {
             return Ok(());
         }

@@ -52,6 +52,11 @@ impl MemoryPlan {
         Some(MemoryPlan { initial: usize::try_from(initial).ok()?, reserved, guard, limit: reserved })
     }
 
+    /// Bytes that are accessible at first: whole pages.
+    pub(crate) fn accessible(&self) -> usize {
+        self.initial.next_multiple_of(sys::page_size())
+    }
+
     /// Address space needed.
     pub(crate) fn span(&self) -> usize {
         self.reserved + self.guard
