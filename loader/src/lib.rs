@@ -73,6 +73,7 @@ pub use table::Table;
 pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType, ValType};
 pub use values::{ExternRef, Ref, V128, Val};
 pub use vm::code::DamagedError;
+pub use vm::externref::VMExternRef;
 pub use vm::global::Global;
 pub use vm::host::{IntoFunc, WasmRet};
 pub use vm::instance::AllocationError;

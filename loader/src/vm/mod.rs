@@ -21,6 +21,7 @@
 //! * [`state`], [`activation`], [`traps`]: a store as compiled code sees it,
 //!   entering and leaving that code; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`call`], [`host`]: calls in both directions;
+//! * [`externref`]: values of the host's that wasm can refer to;
 //! * [`builtins`]: what compiled code asks of the loader.
 //!
 //! Two rules make shared references to all of this sound. Nothing that a
@@ -35,6 +36,7 @@ mod build;
 pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;
+pub(crate) mod externref;
 pub(crate) mod global;
 mod guard;
 pub(crate) mod handle;
