@@ -174,7 +174,7 @@ impl Writer<'_> {
             debug: options.debug.into(),
             start: module.start.unwrap_or(NONE),
             cpu_features: options.target.cpu_features().0,
-            wasm_features: options.features.bits(),
+            wasm_features: self.env.facts.features.bits(),
             memory_reservation: options.tunables.memory_reservation,
             memory_guard: options.tunables.memory_guard,
             stack_values: options.deterministic_stack.map_or(0, NonZeroU32::get),

@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::uses::Uses;
 use std::collections::HashMap;
 use wasmc_artifacts::abi::{FuncType, ValType};
 use wasmc_artifacts::format::{ConstOpKind, ExternKind};
@@ -166,6 +167,8 @@ pub struct ParsedModule<'a> {
     pub name: Option<&'a str>,
     /// DWARF sections by name, read only if debug information is wanted.
     pub dwarf: Vec<(&'a str, &'a [u8])>,
+    /// Which proposals its sections use; bodies come to this later.
+    pub uses: Uses,
     /// Where the code section's contents begin, to which DWARF addresses are relative.
     pub code_start: u64,
 }
@@ -195,8 +198,13 @@ pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, 
             ValidPayload::Func(validate, body) => bodies.push(ParsedBody { validate: Some(validate), body }),
             ValidPayload::Ok | ValidPayload::End(_) | ValidPayload::Parser(_) => {}
         }
+        module.uses.section(&payload)?;
         module.section(payload, options)?;
     }
+    let mutable =
+        |export: &ParsedExport<'_>| export.kind == ExternKind::Global && module.globals[export.index as usize].mutable;
+    let exports_mutable_global = module.exports.iter().any(mutable);
+    module.uses.module(module.tables.len(), module.memories.len(), exports_mutable_global);
     module.bodies = bodies;
     Ok(module)
 }

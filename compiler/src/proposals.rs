@@ -39,6 +39,12 @@ macro_rules! proposals {
             $(($group {$d($d yes:tt)*} {$d($d no:tt)*}) => { $d crate::proposals::proposals!(@select $state {$d($d yes)*} {$d($d no)*}) };)*
         }
         pub(crate) use if_supported;
+
+        /// Expands to the validator's flag for a group of operators.
+        macro_rules! feature_of {
+            $(($group) => { wasmparser::WasmFeatures::$feature };)*
+        }
+        pub(crate) use feature_of;
     };
     (@supported no) => { false };
     (@supported $state:ident) => { true };
@@ -144,6 +150,15 @@ impl Features {
     /// The names in a set of bits.
     pub fn names(bits: u64) -> impl Iterator<Item = &'static str> {
         PROPOSALS.iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 != 0).map(|(_, p)| p.name)
+    }
+
+    /// The proposals that the validator's flags stand for, and the first version.
+    pub(crate) fn from_wasm(features: WasmFeatures) -> Features {
+        let bits = PROPOSALS
+            .iter()
+            .enumerate()
+            .map(|(bit, proposal)| u64::from(proposal.name == "mvp" || proposal.feature.intersects(features)) << bit);
+        Features(bits.sum())
     }
 
     /// The validator's flags.

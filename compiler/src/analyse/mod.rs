@@ -14,6 +14,7 @@ pub use segments::SegmentRows;
 use crate::error::Error;
 use crate::options::Options;
 use crate::parse::{ConstOp, Expr, ImportKind, ParsedModule, TypeIndex};
+use crate::proposals::Features;
 use std::collections::BTreeSet;
 use usage::Usage;
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout, ValType};
@@ -83,6 +84,8 @@ pub struct ModuleFacts {
     /// and as many operands as validation sees on the stack at a time, in code
     /// that cannot be reached too; at least 1. A vector is one value.
     pub frame_values: Vec<u32>,
+    /// The proposals that the module uses.
+    pub features: Features,
     /// The length in bytes of each memory, if it is constant.
     fixed_lengths: Vec<Option<u64>>,
 }
@@ -93,6 +96,7 @@ pub struct ModuleFacts {
 /// The first invalid body's [`Error`], or a context that is too large.
 pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<ModuleFacts, Error> {
     let usage = usage::scan(module)?;
+    module.uses.union(usage.uses);
     let module = &*module;
     let globals = global_facts(module, &usage);
     let (table_init, static_elems) = table_init(module, &globals);
@@ -121,6 +125,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         images,
         data,
         elems,
+        features: module.uses.features(),
         frame_values: usage.frame_values,
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::parse::{ParsedBody, ParsedModule, TypeIndex};
+use crate::uses::Uses;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use wasmparser::{FuncValidatorAllocations, Operator};
@@ -21,10 +22,13 @@ pub(super) struct Usage {
     pub(super) indirect_calls: BTreeSet<(u32, TypeIndex)>,
     /// The values in a frame of each function, in the order of the bodies.
     pub(super) frame_values: Vec<u32>,
+    /// The proposals that bodies use.
+    pub(super) uses: Uses,
 }
 
 impl Usage {
     fn note(&mut self, op: &Operator<'_>, types: &[TypeIndex]) {
+        self.uses.operator(op);
         match *op {
             Operator::GlobalSet { global_index } => {
                 self.globals_set.insert(global_index);
@@ -64,6 +68,7 @@ impl Usage {
         self.ref_funcs.extend(other.ref_funcs);
         self.indirect_calls.extend(other.indirect_calls);
         self.frame_values.extend(other.frame_values);
+        self.uses.union(other.uses);
         self
     }
 }
@@ -103,6 +108,9 @@ fn validate(
     let mut validator = validate.into_validator(std::mem::take(allocations));
     let mut reader = body.body.get_binary_reader();
     validator.read_locals(&mut reader)?;
+    for local in body.body.get_locals_reader()? {
+        usage.uses.value(local?.1);
+    }
     let mut operators = wasmparser::OperatorsReader::new(reader);
     let mut highest = 0;
     while !operators.eof() {

@@ -1,5 +1,6 @@
 //! Options that make a program do the same on every machine.
 
+mod features;
 mod nans;
 mod stack;
 
