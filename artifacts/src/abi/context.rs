@@ -3,7 +3,7 @@
 //! ```text
 //! low addresses                                                  vmctx
 //! | table storage | dropped flags | function references | imports |
-//! | table and memory definitions | globals | header | guard       | memory 0
+//! | tags | table and memory definitions | globals | header | guard | memory 0
 //! ```
 //!
 //! The header is nearest to the memory, then what code touches most. Compiler
@@ -12,7 +12,7 @@
 
 use super::{
     TABLE_ELEMENT_SIZE, VM_VAL_SIZE, vm_func_import, vm_func_ref, vm_global_import, vm_header, vm_memory_def,
-    vm_memory_import, vm_table_def, vm_table_import,
+    vm_memory_import, vm_table_def, vm_table_import, vm_tag_def, vm_tag_import,
 };
 use crate::row;
 
@@ -29,12 +29,16 @@ row! {
         pub memory_imports: u32,
         /// Imported globals.
         pub global_imports: u32,
-        /// Globals that the module defines.
+        /// Imported tags.
+        pub tag_imports: u32,
+        /// Globals that the module defines, hidden ones included.
         pub globals: u32,
         /// Memories that it defines.
         pub memories: u32,
         /// Tables that it defines.
         pub tables: u32,
+        /// Tags that it defines.
+        pub tags: u32,
         /// Functions that it defines and that can be referred to as values.
         pub func_refs: u32,
         /// Data segments.
@@ -47,7 +51,7 @@ row! {
 }
 
 pub(super) const DEFINITION: &str = "header globals memory_defs table_defs memory_imports table_imports \
-     global_imports func_imports func_refs data_dropped elem_dropped table_storage; down from vmctx-guard; align 16";
+     global_imports func_imports tag_imports tags func_refs data_dropped elem_dropped table_storage; down from vmctx-guard; align 16";
 
 /// A context that is too large to be addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +78,8 @@ pub struct ContextLayout {
     table_imports: i32,
     global_imports: i32,
     func_imports: i32,
+    tag_imports: i32,
+    tags: i32,
     func_refs: i32,
     data_dropped: i32,
     elem_dropped: i32,
@@ -104,6 +110,8 @@ impl ContextLayout {
             area(counts.table_imports, vm_table_import::SIZE),
             area(counts.global_imports, vm_global_import::SIZE),
             area(counts.func_imports, vm_func_import::SIZE),
+            area(counts.tag_imports, vm_tag_import::SIZE),
+            area(counts.tags, vm_tag_def::SIZE),
             area(counts.func_refs, vm_func_ref::SIZE),
             area(counts.data_segments, 1),
             area(counts.elem_segments, 1),
@@ -121,6 +129,8 @@ impl ContextLayout {
             table_imports,
             global_imports,
             func_imports,
+            tag_imports,
+            tags,
             func_refs,
             data_dropped,
             elem_dropped,
@@ -136,6 +146,8 @@ impl ContextLayout {
             table_imports,
             global_imports,
             func_imports,
+            tag_imports,
+            tags,
             func_refs,
             data_dropped,
             elem_dropped,
@@ -203,6 +215,16 @@ impl ContextLayout {
         Self::at(self.func_imports, index, self.counts.func_imports, vm_func_import::SIZE)
     }
 
+    /// Imported tag `index`.
+    pub fn tag_import(&self, index: u32) -> i32 {
+        Self::at(self.tag_imports, index, self.counts.tag_imports, vm_tag_import::SIZE)
+    }
+
+    /// The definition of defined tag `index`.
+    pub fn tag_def(&self, index: u32) -> i32 {
+        Self::at(self.tags, index, self.counts.tags, vm_tag_def::SIZE)
+    }
+
     /// Function reference slot `index`.
     pub fn func_ref(&self, index: u32) -> i32 {
         Self::at(self.func_refs, index, self.counts.func_refs, vm_func_ref::SIZE)
@@ -236,9 +258,11 @@ mod tests {
             table_imports: 1,
             memory_imports: 0,
             global_imports: 2,
+            tag_imports: 1,
             globals: 5,
             memories: 1,
             tables: 1,
+            tags: 2,
             func_refs: 7,
             data_segments: 3,
             elem_segments: 1,
@@ -250,14 +274,16 @@ mod tests {
     fn fields_are_aligned_and_do_not_overlap() {
         let l = ContextLayout::new(counts()).unwrap();
         let mut spans = vec![
-            (l.header(), 32),
+            (l.header(), 48),
+            (l.tag_import(0), 16),
+            (l.tag_def(0), 32),
             (l.global(0), 80),
             (l.memory_def(0), 16),
             (l.table_def(0), 16),
             (l.table_import(0), 16),
             (l.global_import(0), 32),
-            (l.func_import(0), 240),
-            (l.func_ref(0), 7 * 48),
+            (l.func_import(0), 3 * 88),
+            (l.func_ref(0), 7 * 56),
             (l.data_dropped(0), 3),
             (l.elem_dropped(0), 1),
             (l.table_element(0), 72),

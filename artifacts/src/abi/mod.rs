@@ -30,9 +30,9 @@
 //!   results]) -> result`, called by the adapter that is the record's `code`.
 //! * **array host** (wasm to host), C convention: `(host_func, values)`.
 //!
-//! In native conventions i32, i64, f32, f64 and v128 are themselves, a funcref
-//! is a nullable pointer to a [`vm_func_ref`], an externref a `u32` handle in
-//! which 0 is null.
+//! In native conventions i32, i64, f32, f64 and v128 are themselves, a
+//! reference to a function is a nullable pointer to a [`vm_func_ref`], and any
+//! other reference a `u32`, as [`descriptor`] says.
 //!
 //! # Leaving wasm
 //!
@@ -52,7 +52,23 @@
 //! then x19 to x28. And it does not cross a multiple of 4096 bytes of the
 //! file, the smallest page, unless it is longer than that, so that it is lost
 //! as a whole.
-
+//!
+//! # Exceptions
+//!
+//! A call that has handlers for what it may throw is listed in the artifact
+//! with the address of its landing pad and the distance of its frame's stack
+//! pointer from the frame pointer. To get there, the loader restores both and
+//! jumps, with the reference to the exception in the first of Cranelift's
+//! payload registers (rax or x0). All other registers are lost. The landing pad
+//! compares tags and throws the exception again if none is its own.
+//!
+//! # Frames that the collector reads
+//!
+//! Wherever compiled code calls a function or [`Builtin::gc_alloc`], the
+//! artifact lists the places of its frame that hold references then. Adapters
+//! store their frame pointer into `exit_fp` and 0 into `exit_pc`; `gc_alloc`
+//! and `throw` are entered through code that stores the caller's frame pointer
+//! and the return address.
 //!
 //! # Counting values
 //!
@@ -65,6 +81,7 @@
 mod builtins;
 mod context;
 mod cpu;
+pub mod descriptor;
 mod trap;
 mod types;
 mod vm;
@@ -73,10 +90,13 @@ pub use builtins::{BUILTIN_DEFINITIONS, Builtin, BuiltinType};
 pub use context::{ContextCounts, ContextLayout, LayoutError};
 pub use cpu::{Arch, CPU_FEATURES, CpuFeature, CpuFeatures, Os};
 pub use trap::Trap;
-pub use types::{FuncType, TypeError, TypeId, ValType};
+pub use types::{
+    ArrayType, CompositeType, ConcreteType, FieldType, FuncType, HeapType, Hierarchy, RefType, StorageType, StructType,
+    SubType, TypeError, TypeId, TypeKind, ValType, ValTypeCode, group_ids,
+};
 pub use vm::{
     VM_STRUCT_DEFINITIONS, vm_func_import, vm_func_ref, vm_global_import, vm_header, vm_host_func, vm_memory_def,
-    vm_memory_import, vm_store_context, vm_table_def, vm_table_import,
+    vm_memory_import, vm_store_context, vm_table_def, vm_table_import, vm_tag_def, vm_tag_import,
 };
 
 /// Bytes of a value in an array of values, and of a global's cell.
@@ -112,9 +132,14 @@ pub fn fingerprint() -> u64 {
     static FINGERPRINT: OnceLock<u64> = OnceLock::new();
     *FINGERPRINT.get_or_init(|| {
         let mut hash = Sha256::new();
-        for part in
-            [VM_STRUCT_DEFINITIONS, BUILTIN_DEFINITIONS, trap::DEFINITIONS, cpu::DEFINITIONS, context::DEFINITION]
-        {
+        for part in [
+            VM_STRUCT_DEFINITIONS,
+            BUILTIN_DEFINITIONS,
+            trap::DEFINITIONS,
+            cpu::DEFINITIONS,
+            context::DEFINITION,
+            descriptor::DEFINITION,
+        ] {
             hash.update(part);
         }
         for part in crate::format::ROW_DEFINITIONS {

@@ -62,11 +62,17 @@ traps! {
     CastFailure = 15, "cast failure";
     /// An array access out of bounds.
     ArrayOutOfBounds = 16, "out of bounds array access";
-    /// The GC heap is full.
+    /// An array that no heap could hold.
     AllocationTooLarge = 17, "allocation size too large";
     /// The module's code, or what its memory or tables contain at first, can
     /// no longer be read from the artifact.
     ArtifactLost = 18, "the artifact file was truncated, or could not be read, while it was mapped";
+    /// The garbage-collected heap is full of what is still used.
+    HeapExhausted = 19, "garbage-collected heap exhausted";
+    /// An atomic access at an address that is not a multiple of its size.
+    UnalignedAtomic = 20, "unaligned atomic";
+    /// A wait on a memory that is not shared.
+    AtomicWaitNonSharedMemory = 21, "atomic wait on non-shared memory";
 }
 
 impl std::fmt::Display for Trap {

@@ -25,6 +25,8 @@ macro_rules! for_each_vm_struct {
                 array_entry: ptr,
                 /// For the loader alone: a host function's definition.
                 host: ptr,
+                /// The type's descriptor, 0 if it is final and has no supertype.
+                descriptor: ptr,
             }
             /// A host function as wasm code calls it: the `ctx` of its adapter.
             struct VMHostFunc / vm_host_func {
@@ -52,6 +54,8 @@ macro_rules! for_each_vm_struct {
                 array_entry: ptr,
                 /// As `VMFuncRef::host`.
                 host: ptr,
+                /// As `VMFuncRef::descriptor`.
+                descriptor: ptr,
                 /// As `VMHostFunc::native`.
                 host_native: ptr,
                 /// As `VMHostFunc::env`.
@@ -96,6 +100,20 @@ macro_rules! for_each_vm_struct {
                 /// For the loader alone.
                 reserved: word,
             }
+            /// A tag as its owner describes it; its address is its identity.
+            struct VMTagDef / vm_tag_def {
+                /// Structural id of its function type.
+                type_id: word,
+                /// The descriptor of its exceptions.
+                descriptor: ptr,
+            }
+            /// An imported tag.
+            struct VMTagImport / vm_tag_import {
+                /// The owner's `VMTagDef`.
+                def: ptr,
+                /// For the loader alone.
+                reserved: word,
+            }
             /// The fixed part of a VMContext, nearest to the memory.
             struct VMHeader / vm_header {
                 /// For the loader alone: its instance.
@@ -106,6 +124,11 @@ macro_rules! for_each_vm_struct {
                 builtins: ptr,
                 /// The lowest address that a stack pointer may have.
                 stack_limit: word,
+                /// The base of the store's garbage-collected heap, if the
+                /// module uses one.
+                heap: ptr,
+                /// For the loader alone.
+                reserved: word,
             }
             /// What a store shares with the code that runs in it.
             struct VMStoreContext / vm_store_context {
@@ -125,6 +148,15 @@ macro_rules! for_each_vm_struct {
                 host: ptr,
                 /// Values in the frames of all functions that count theirs.
                 stack_values: word,
+                /// The first free byte of the heap, from its base.
+                heap_next: word,
+                /// Where allocation in line ends, from the heap's base.
+                heap_limit: word,
+                /// Where wasm last left through a builtin that looks at its
+                /// frames: the return address. 0: through an adapter.
+                exit_pc: word,
+                /// The exception on its way to a handler.
+                exception: word,
             }
         }
     };

@@ -89,6 +89,12 @@ row! {
         pub stack_bytes: u64,
         /// Not 0 if every NaN that the code computes has one bit pattern.
         pub canonical_nans: u8,
+        /// Not 0 if instances need the store's garbage-collected heap.
+        pub uses_heap: u8,
+        /// Code that gives globals, tables and segments the initial values that
+        /// are not constant: offset in the text of a wasm function without
+        /// parameters, or [`NONE`](super::NONE).
+        pub initializer: u32,
         /// The shape of the VMContext.
         pub context: ContextCounts,
         /// Target triple, in the blob.

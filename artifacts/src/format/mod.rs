@@ -23,8 +23,8 @@ pub use header::{Digest, HEADER_MAGIC, Header, Span, content_digest};
 pub use reader::Artifact;
 pub use tables::{
     Code, CodeOffset, ConstOp, ConstOpKind, DataSegment, ElemSegment, Export, Extent, ExternKind, FuncRefRow, Function,
-    Global, Import, Index, Memory, NONE, PageRange, SegmentMode, SourceLoc, Table, TableInit, TableKind, Tables,
-    TypeRow,
+    Global, Handler, Import, Index, Memory, NONE, PageRange, SegmentMode, SourceLoc, StackMap, StackMapSlot, Table,
+    TableInit, TableKind, Tables, Tag, TypeRow,
 };
 pub use writer::MetadataWriter;
 

@@ -8,8 +8,10 @@
 
 use super::FORMAT_VERSION;
 use super::header::{HEADER_MAGIC, Header, Span, content_digest, hex};
-use super::tables::{ConstOp, Export, ExternKind, Function, Import, NONE, SegmentMode, TableKind, Tables};
-use crate::abi::{Arch, ContextLayout, FuncType, Os, Trap, ValType};
+use super::tables::{
+    ConstOp, Export, ExternKind, Function, Handler, Import, NONE, SegmentMode, StackMapSlot, TableKind, Tables,
+};
+use crate::abi::{Arch, ContextLayout, FuncType, Os, SubType, Trap, TypeKind, ValType, descriptor};
 use crate::container;
 use crate::error::FormatError;
 use crate::rows::{Row, Rows};
@@ -115,6 +117,10 @@ impl<'a> Artifact<'a> {
         for span in [h.triple, h.compiler, h.name] {
             check(self.str(span).is_some(), "a string of the header is not in the blob")?;
         }
+        check(
+            h.initializer == NONE || u64::from(h.initializer) < h.text.length,
+            "the initialiser lies outside the text",
+        )?;
         check(h.start == NONE || (h.start as usize) < self.function_count(), "the start function does not exist")
     }
 
@@ -128,6 +134,7 @@ impl<'a> Artifact<'a> {
         )?;
         check(equal(t.tables.len(), c.table_imports, c.tables), "the number of tables differs from the header's")?;
         check(equal(t.globals.len(), c.global_imports, c.globals), "the number of globals differs from the header's")?;
+        check(equal(t.tags.len(), c.tag_imports, c.tags), "the number of tags differs from the header's")?;
         check(equal(t.func_refs.len(), 0, c.func_refs), "the number of function references differs from the header's")?;
         check(
             equal(t.data_segments.len(), 0, c.data_segments),
@@ -139,7 +146,7 @@ impl<'a> Artifact<'a> {
         )?;
         check(t.exports.len() == t.exports_by_name.len(), "the sorted exports differ from the exports in number")?;
         check(t.trap_sites.len() == t.trap_codes.len(), "trap sites and trap codes differ in number")?;
-        let mut counts = [0u32; 4];
+        let mut counts = [0u32; 5];
         for import in t.imports.iter() {
             let kind =
                 ExternKind::from_code(import.kind).ok_or(FormatError::corrupt("an import has an unknown kind"))?;
@@ -147,7 +154,7 @@ impl<'a> Artifact<'a> {
             let known = match kind {
                 // The host may implement it, which takes an adapter.
                 ExternKind::Func => t.types.get(import.index as usize).is_some_and(|row| row.array_host != NONE),
-                ExternKind::Table | ExternKind::Memory | ExternKind::Global => import.index == *count,
+                ExternKind::Table | ExternKind::Memory | ExternKind::Global | ExternKind::Tag => import.index == *count,
             };
             check(known, "an import has no type")?;
             *count += 1;
@@ -157,19 +164,36 @@ impl<'a> Artifact<'a> {
             )?;
         }
         check(
-            counts == [c.func_imports, c.table_imports, c.memory_imports, c.global_imports],
+            counts == [c.func_imports, c.table_imports, c.memory_imports, c.global_imports, c.tag_imports],
             "the number of imports differs from the header's",
         )
     }
 
     fn check_types(&self) -> Result<(), FormatError> {
-        for row in self.tables.types.iter() {
+        for (i, row) in self.tables.types.iter().enumerate() {
             let encoding =
                 self.bytes(row.encoding).ok_or(FormatError::corrupt("a type's encoding is not in the blob"))?;
-            FuncType::decode(encoding).map_err(|_| FormatError::corrupt("a type's encoding is not one"))?;
+            let ty = SubType::decode(encoding).map_err(|_| FormatError::corrupt("a type's encoding is not one"))?;
             for stub in [row.native_entry, row.array_entry, row.native_host, row.array_host] {
+                let is_func = ty.composite.kind() == TypeKind::Func;
+                check(stub == NONE || is_func, "a type that is not a function's has a stub")?;
                 check(stub == NONE || u64::from(stub) < self.header.text.length, "a stub lies outside the text")?;
             }
+            for at in [row.descriptor, row.exception] {
+                let end = u64::from(at) + descriptor::SUPERS as u64;
+                check(at == NONE || end <= self.header.text.length, "a descriptor lies outside the text")?;
+                check(at == NONE || at % descriptor::ALIGNMENT == 0, "a descriptor is not aligned")?;
+            }
+            let supertype = (row.supertype != NONE).then(|| self.tables.types.get(row.supertype as usize));
+            let known = match (ty.supertype, supertype) {
+                (None, None) => true,
+                (Some(id), Some(Some(parent))) => (row.supertype as usize) < i && parent.id == id.0,
+                _ => false,
+            };
+            check(known, "a type's supertype is not an earlier one")?;
+        }
+        for tag in self.tables.tags.iter() {
+            check(self.func_type(tag.ty).is_some(), "a tag has no function type")?;
         }
         Ok(())
     }
@@ -184,7 +208,7 @@ impl<'a> Artifact<'a> {
             check(m.minimum <= u64::MAX >> m.page_shift, "a memory is larger than the address space")?;
         }
         for (i, t) in self.tables.tables.iter().enumerate() {
-            check(ValType::from_code(t.element).is_some_and(ValType::is_ref), "a table's elements are not references")?;
+            check(t.element.ty().is_some_and(ValType::is_ref), "a table's elements are not references")?;
             let kind = TableKind::from_code(t.kind).ok_or(FormatError::corrupt("a table has an unknown kind"))?;
             check(t.minimum <= t.maximum, "a table's minimum is larger than its maximum")?;
             check(
@@ -201,7 +225,7 @@ impl<'a> Artifact<'a> {
             }
         }
         for (i, g) in self.tables.globals.iter().enumerate() {
-            check(ValType::from_code(g.ty).is_some(), "a global has an unknown type")?;
+            check(g.ty.ty().is_some(), "a global has an unknown type")?;
             let defined = i >= self.header.context.global_imports as usize;
             check(
                 !defined || self.const_expr(g.init, g.init_count).is_some(),
@@ -224,10 +248,7 @@ impl<'a> Artifact<'a> {
         for s in self.tables.elem_segments.iter() {
             let mode =
                 SegmentMode::from_code(s.mode).ok_or(FormatError::corrupt("an element segment has an unknown mode"))?;
-            check(
-                ValType::from_code(s.element).is_some_and(ValType::is_ref),
-                "an element segment's elements are not references",
-            )?;
+            check(s.element.ty().is_some_and(ValType::is_ref), "an element segment's elements are not references")?;
             check(self.const_expr(s.first, s.count).is_some(), "an element segment's elements do not exist")?;
             if mode == SegmentMode::Active {
                 check((s.table as usize) < self.tables.tables.len(), "an element segment's table does not exist")?;
@@ -301,6 +322,7 @@ impl<'a> Artifact<'a> {
             self.tables.trap_codes.iter().all(|r| Trap::from_code(r.code).is_some()),
             "a trap has an unknown number",
         )?;
+        self.verify_frames()?;
         let mut last = None;
         for r in self.tables.func_refs.iter() {
             let defined =
@@ -324,8 +346,8 @@ impl<'a> Artifact<'a> {
             self.tables.const_ops.iter().all(|op| super::ConstOpKind::from_code(op.kind).is_some()),
             "a constant expression has an unknown operation",
         )?;
-        let counts =
-            [self.function_count(), self.tables.tables.len(), self.tables.memories.len(), self.tables.globals.len()];
+        let t = &self.tables;
+        let counts = [self.function_count(), t.tables.len(), t.memories.len(), t.globals.len(), t.tags.len()];
         for e in self.tables.exports.iter() {
             let kind = ExternKind::from_code(e.kind).ok_or(FormatError::corrupt("an export has an unknown kind"))?;
             check((e.index as usize) < counts[kind as usize], "an export does not exist")?;
@@ -340,6 +362,24 @@ impl<'a> Artifact<'a> {
                 .ok_or(FormatError::corrupt("a sorted export does not exist"))?;
             let name = self.bytes(export.name);
             check(last.replace(name).is_none_or(|last| last < name), "the sorted exports are not in order")?;
+        }
+        Ok(())
+    }
+
+    /// Checks what the collector and exceptions read about frames.
+    fn verify_frames(&self) -> Result<(), FormatError> {
+        let text = self.header.text.length;
+        let mut last = None;
+        for r in self.tables.stack_maps.iter() {
+            let ordered = last.replace(r.pc).is_none_or(|last| last < r.pc) && u64::from(r.pc) <= text;
+            check(ordered, "stack maps are not in order")?;
+            check(self.tables.stack_map_slots.range(r.first, r.count).is_some(), "a stack map has no places")?;
+        }
+        let mut last = None;
+        for r in self.tables.handlers.iter() {
+            let ordered = last.replace(r.pc).is_none_or(|last| last < r.pc) && u64::from(r.pc) <= text;
+            check(ordered, "exception handlers are not in order")?;
+            check(u64::from(r.handler) < text, "an exception handler lies outside the text")?;
         }
         Ok(())
     }
@@ -400,6 +440,26 @@ impl<'a> Artifact<'a> {
     }
 
     /// The type in row `index` of the type table.
+    pub fn sub_type(&self, index: u32) -> Option<SubType> {
+        SubType::decode(self.bytes(self.tables.types.get(index as usize)?.encoding)?).ok()
+    }
+
+    /// The places of a frame that hold references when the call returns to
+    /// offset `pc` of the text.
+    pub fn stack_map_at(&self, pc: u32) -> Option<Rows<'a, StackMapSlot>> {
+        let maps = self.tables.stack_maps;
+        let row = maps.get(maps.partition_point(|row| row.pc < pc)).filter(|row| row.pc == pc)?;
+        self.tables.stack_map_slots.range(row.first, row.count)
+    }
+
+    /// The exception handler of the call that returns to offset `pc` of the
+    /// text.
+    pub fn handler_at(&self, pc: u32) -> Option<Handler> {
+        let handlers = self.tables.handlers;
+        handlers.get(handlers.partition_point(|row| row.pc < pc)).filter(|row| row.pc == pc)
+    }
+
+    /// The function type in row `index` of the type table.
     pub fn func_type(&self, index: u32) -> Option<FuncType> {
         FuncType::decode(self.bytes(self.tables.types.get(index as usize)?.encoding)?).ok()
     }

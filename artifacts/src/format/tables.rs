@@ -1,7 +1,7 @@
 //! The rows of the metadata's tables.
 
 use super::header::{Header, Span};
-use crate::abi::ContextCounts;
+use crate::abi::{ContextCounts, ValTypeCode};
 use crate::row;
 use crate::rows::{Row, Rows};
 
@@ -35,6 +35,8 @@ codes! {
         Memory = 2,
         /// A global.
         Global = 3,
+        /// A tag.
+        Tag = 4,
     }
 }
 
@@ -107,12 +109,20 @@ impl ConstOpKind {
 }
 
 row! {
-    /// A function type that code or the host can meet at run time.
+    /// A type that code or the host can meet at run time. Supertypes come
+    /// before their subtypes.
     pub struct TypeRow {
         /// [`TypeId`](crate::abi::TypeId).
         pub id: u64,
-        /// Its encoding, in the blob.
+        /// The encoding of its [`SubType`](crate::abi::SubType), in the blob.
         pub encoding: Span,
+        /// The row of its supertype, or [`NONE`].
+        pub supertype: u32,
+        /// Its descriptor: offset in the text, or [`NONE`].
+        pub descriptor: u32,
+        /// For function types, the descriptor of exceptions with these
+        /// parameters, likewise.
+        pub exception: u32,
         /// Native entry stub: offset in the text, or [`NONE`].
         pub native_entry: u32,
         /// Array entry stub, likewise.
@@ -200,8 +210,8 @@ row! {
         pub minimum: u64,
         /// Largest number of elements, `u64::MAX` if there is none.
         pub maximum: u64,
-        /// [`ValType`](crate::abi::ValType) of the elements.
-        pub element: u8,
+        /// Type of the elements.
+        pub element: ValTypeCode,
         /// [`TableKind`]; 0 for imported tables.
         pub kind: u8,
         /// Not 0 if indices have 64 bits.
@@ -226,14 +236,54 @@ row! {
 row! {
     /// A global, imported ones first.
     pub struct Global {
-        /// [`ValType`](crate::abi::ValType).
-        pub ty: u8,
+        /// Its type.
+        pub ty: ValTypeCode,
         /// Not 0 if it can change.
         pub mutable: u8,
         /// First operation of its initial value; unused for imported globals.
         pub init: u32,
         /// Number of operations.
         pub init_count: u32,
+    }
+}
+
+row! {
+    /// A tag, imported ones first.
+    pub struct Tag {
+        /// Row of its function type in the type table.
+        pub ty: u32,
+    }
+}
+
+row! {
+    /// A call during which the collector may run. Rows are sorted by `pc`.
+    pub struct StackMap {
+        /// The return address: offset in the text.
+        pub pc: u32,
+        /// The first of the frame's places in the `stack_map_slots` table.
+        pub first: u32,
+        /// Number of places.
+        pub count: u32,
+    }
+}
+
+row! {
+    /// A place in a frame that holds a reference.
+    pub struct StackMapSlot {
+        /// Bytes from the place up to where the frame pointer points.
+        pub offset: u32,
+    }
+}
+
+row! {
+    /// A call that has an exception handler. Rows are sorted by `pc`.
+    pub struct Handler {
+        /// The return address: offset in the text.
+        pub pc: u32,
+        /// The landing pad: offset in the text.
+        pub handler: u32,
+        /// Bytes from the frame's stack pointer up to its frame pointer.
+        pub frame: u32,
     }
 }
 
@@ -303,8 +353,8 @@ row! {
     pub struct ElemSegment {
         /// [`SegmentMode`].
         pub mode: u8,
-        /// [`ValType`](crate::abi::ValType) of the elements.
-        pub element: u8,
+        /// Type of the elements.
+        pub element: ValTypeCode,
         /// Table of an active segment.
         pub table: u32,
         /// First operation of an active segment's offset.
@@ -405,7 +455,7 @@ row! {
 }
 
 directory! {
-    /// Function types.
+    /// Types.
     types: TypeRow,
     /// Imports, in the module's order.
     imports: Import,
@@ -425,6 +475,8 @@ directory! {
     table_init: TableInit,
     /// Globals.
     globals: Global,
+    /// Tags.
+    tags: Tag,
     /// Operations of constant expressions.
     const_ops: ConstOp,
     /// Contents of memories.
@@ -440,6 +492,12 @@ directory! {
     trap_sites: CodeOffset,
     /// The [`Trap`](crate::abi::Trap) of each trap site.
     trap_codes: Code,
+    /// Where the collector may run.
+    stack_maps: StackMap,
+    /// What it finds there; rows of `stack_maps` may share places.
+    stack_map_slots: StackMapSlot,
+    /// Where exceptions are caught.
+    handlers: Handler,
     /// Source locations.
     source_locs: SourceLoc,
 }
