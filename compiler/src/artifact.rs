@@ -22,7 +22,7 @@ use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{
     Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, Digest, ElemSegment, Export, Extent, ExternKind,
     FuncRefRow, Function, Global, Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span,
-    Table, TableInit, TableKind, TypeRow,
+    Table, TableInit, TableKind, Tag, TypeRow,
 };
 
 /// Writes the artifact, or the object file that carries it into a host.
@@ -145,6 +145,9 @@ impl Writer<'_> {
         self.memories(&mut w);
         self.tables(&mut w);
         self.globals(&mut w);
+        for ty in &self.env.module.tags {
+            w.tags(Tag { ty: types[ty] });
+        }
         self.data_segments(&mut w);
         self.elem_segments(&mut w);
         for (code, trap) in &self.linked.traps {
@@ -180,6 +183,8 @@ impl Writer<'_> {
             stack_values: options.deterministic_stack.map_or(0, NonZeroU32::get),
             stack_bytes: self.stack_bytes(),
             canonical_nans: options.canonicalize_nans.into(),
+            uses_heap: 0,
+            initializer: NONE,
             context: *self.env.facts.layout.counts(),
             triple: w.blob(options.target.triple().to_string()),
             compiler: w.blob(concat!("wasmc ", env!("CARGO_PKG_VERSION"))),
@@ -205,13 +210,15 @@ impl Writer<'_> {
     fn types(&self, w: &mut MetadataWriter) -> BTreeMap<TypeIndex, u32> {
         let facts = self.env.facts;
         let mut rows = BTreeMap::new();
-        let used = facts.entry_types.union(&facts.host_types);
-        for index in used {
-            let ty = &self.env.module.types[index.0 as usize];
+        for index in &facts.run_time_types {
+            let defined = self.env.module.types.get(*index);
             let stub = |stub: Stub| self.linked.stub(stub).unwrap_or(NONE);
             let row = TypeRow {
-                id: ty.id().0,
-                encoding: w.blob(ty.encode()),
+                id: defined.id.0,
+                encoding: w.blob(defined.ty.encode()),
+                supertype: defined.supertype.map_or(NONE, |supertype| rows[&supertype]),
+                descriptor: NONE,
+                exception: NONE,
                 native_entry: stub(Stub::NativeEntry(*index)),
                 array_entry: stub(Stub::ArrayEntry(*index)),
                 native_host: stub(Stub::NativeHost(*index)),
@@ -229,6 +236,7 @@ impl Writer<'_> {
                 ImportKind::Table(index) => (ExternKind::Table, index),
                 ImportKind::Memory(index) => (ExternKind::Memory, index),
                 ImportKind::Global(index) => (ExternKind::Global, index),
+                ImportKind::Tag(index) => (ExternKind::Tag, index),
             };
             let (module, name) = (w.blob(import.module), w.blob(import.name));
             w.imports(Import { module, name, kind: kind as u8, index });
@@ -304,7 +312,7 @@ impl Writer<'_> {
             w.tables(Table {
                 minimum: table.ty.initial,
                 maximum: table.ty.maximum.unwrap_or(u64::MAX),
-                element: table.element.code(),
+                element: table.element.into(),
                 kind: kind as u8,
                 table64: table.ty.table64.into(),
                 first_element,
@@ -317,7 +325,7 @@ impl Writer<'_> {
     fn globals(&self, w: &mut MetadataWriter) {
         for global in &self.env.module.globals {
             let (init, init_count) = const_expr(w, global.init.as_deref().unwrap_or_default());
-            w.globals(Global { ty: global.ty.code(), mutable: global.mutable.into(), init, init_count });
+            w.globals(Global { ty: global.ty.into(), mutable: global.mutable.into(), init, init_count });
         }
     }
 
@@ -346,7 +354,7 @@ impl Writer<'_> {
         for segment in rows.kept() {
             let elem = &self.env.module.elems[*segment as usize];
             let (first, count) = const_expr(w, &elem.items);
-            let mut row = ElemSegment { element: elem.element.code(), first, count, ..DROPPED_ELEMS };
+            let mut row = ElemSegment { element: elem.element.into(), first, count, ..dropped_elems() };
             row.mode = SegmentMode::Passive as u8;
             if let Some((table, offset)) = &elem.active {
                 row.mode = SegmentMode::Active as u8;
@@ -356,7 +364,7 @@ impl Writer<'_> {
             w.elem_segments(row);
         }
         if rows.any_dropped() {
-            w.elem_segments(DROPPED_ELEMS);
+            w.elem_segments(dropped_elems());
         }
     }
 }
@@ -371,15 +379,17 @@ const DROPPED_DATA: DataSegment = DataSegment {
 };
 
 /// The row that dropped element segments share.
-const DROPPED_ELEMS: ElemSegment = ElemSegment {
-    mode: SegmentMode::Static as u8,
-    element: ValType::FuncRef.code(),
-    table: 0,
-    offset: 0,
-    offset_count: 0,
-    first: 0,
-    count: 0,
-};
+fn dropped_elems() -> ElemSegment {
+    ElemSegment {
+        mode: SegmentMode::Static as u8,
+        element: ValType::FUNCREF.into(),
+        table: 0,
+        offset: 0,
+        offset_count: 0,
+        first: 0,
+        count: 0,
+    }
+}
 
 /// Writes operations; the first one's row and their number.
 fn const_expr(w: &mut MetadataWriter, ops: &[ConstOp]) -> (u32, u32) {

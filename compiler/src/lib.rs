@@ -30,6 +30,7 @@ pub mod proposals;
 mod support;
 pub mod target;
 mod translate;
+mod types;
 mod uses;
 #[cfg(feature = "wast")]
 pub mod wast;

@@ -4,14 +4,16 @@
 
 use crate::error::Error;
 use crate::options::Options;
+pub use crate::types::TypeIndex;
+use crate::types::Types;
 use crate::uses::Uses;
 use std::collections::HashMap;
 use wasmc_artifacts::abi::{FuncType, ValType};
 use wasmc_artifacts::format::{ConstOpKind, ExternKind};
 use wasmparser::{
-    BinaryReader, CompositeInnerType, ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind,
-    FuncToValidate, FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload,
-    TableInit, TableType, TypeRef, ValidPayload, Validator, ValidatorResources,
+    BinaryReader, ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind, FuncToValidate, FunctionBody,
+    GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TableType, TypeRef,
+    ValidPayload, Validator, ValidatorResources,
 };
 
 /// A constant expression, as operations on a stack.
@@ -26,7 +28,7 @@ pub enum ConstOp {
     GlobalGet(u32),
     /// A reference to a function.
     RefFunc(u32),
-    /// A null reference.
+    /// A null reference of any type.
     RefNull,
     /// Integer arithmetic.
     Binary(ConstOpKind),
@@ -43,11 +45,9 @@ pub enum ImportKind {
     Memory(u32),
     /// The global with this index.
     Global(u32),
+    /// The tag with this index.
+    Tag(u32),
 }
-
-/// Index of a distinct function type: equal types have one index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TypeIndex(pub u32);
 
 /// An import.
 #[derive(Debug)]
@@ -127,10 +127,8 @@ pub struct ParsedBody<'a> {
 /// A module whose sections are known and valid, except for function bodies.
 #[derive(Default)]
 pub struct ParsedModule<'a> {
-    /// Distinct function types.
-    pub types: Vec<FuncType>,
-    /// For each type of the module, its distinct type.
-    pub type_indices: Vec<TypeIndex>,
+    /// Types.
+    pub types: Types,
     /// Imports in order.
     pub imports: Vec<ParsedImport<'a>>,
     /// Exports in order.
@@ -153,6 +151,10 @@ pub struct ParsedModule<'a> {
     pub globals: Vec<ParsedGlobal>,
     /// Number of imported globals.
     pub imported_globals: u32,
+    /// The function type of every tag, imported ones first.
+    pub tags: Vec<TypeIndex>,
+    /// Number of imported tags.
+    pub imported_tags: u32,
     /// Data segments.
     pub data: Vec<ParsedData<'a>>,
     /// Element segments.
@@ -213,14 +215,8 @@ impl<'a> ParsedModule<'a> {
     fn section(&mut self, payload: Payload<'a>, options: &Options) -> Result<(), Error> {
         match payload {
             Payload::TypeSection(reader) => {
-                let mut distinct = HashMap::new();
                 for group in reader {
-                    for ty in group?.into_types() {
-                        let CompositeInnerType::Func(func) = &ty.composite_type.inner else {
-                            return Err(Error::Options("only function types are supported".into()));
-                        };
-                        self.add_type(func, &mut distinct)?;
-                    }
+                    self.types.add_group(group?)?;
                 }
             }
             Payload::ImportSection(reader) => {
@@ -230,7 +226,8 @@ impl<'a> ParsedModule<'a> {
             }
             Payload::FunctionSection(reader) => {
                 for ty in reader {
-                    self.functions.push(self.type_indices[ty? as usize]);
+                    let ty = self.type_index(ty?);
+                    self.functions.push(ty);
                 }
             }
             Payload::TableSection(reader) => {
@@ -249,12 +246,18 @@ impl<'a> ParsedModule<'a> {
                     self.memories.push(memory?);
                 }
             }
+            Payload::TagSection(reader) => {
+                for tag in reader {
+                    let ty = self.type_index(tag?.func_type_idx);
+                    self.tags.push(ty);
+                }
+            }
             Payload::GlobalSection(reader) => {
                 for global in reader {
                     let global = global?;
                     let init = Some(const_expr(&global.init_expr)?);
                     self.globals.push(ParsedGlobal {
-                        ty: val_type(global.ty.content_type)?,
+                        ty: self.types.val_type(global.ty.content_type)?,
                         mutable: global.ty.mutable,
                         init,
                     });
@@ -269,7 +272,8 @@ impl<'a> ParsedModule<'a> {
             Payload::StartSection { func, .. } => self.start = Some(func),
             Payload::ElementSection(reader) => {
                 for elem in reader {
-                    self.elems.push(element(elem?)?);
+                    let elem = self.element(elem?)?;
+                    self.elems.push(elem);
                 }
             }
             Payload::DataSection(reader) => {
@@ -296,26 +300,16 @@ impl<'a> ParsedModule<'a> {
         Ok(())
     }
 
-    fn add_type(
-        &mut self,
-        func: &wasmparser::FuncType,
-        distinct: &mut HashMap<FuncType, TypeIndex>,
-    ) -> Result<(), Error> {
-        let list = |types: &[wasmparser::ValType]| types.iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>, _>>();
-        let ty = FuncType::new(list(func.params())?, list(func.results())?);
-        let next = TypeIndex(self.types.len() as u32);
-        let index = *distinct.entry(ty.clone()).or_insert(next);
-        if index == next {
-            self.types.push(ty);
-        }
-        self.type_indices.push(index);
-        Ok(())
+    /// The distinct type with index `index` in the module, which validation
+    /// has seen.
+    fn type_index(&self, index: u32) -> TypeIndex {
+        self.types.index(index).unwrap_or_else(|| unreachable!("validation has checked type indices"))
     }
 
     fn add_import(&mut self, import: wasmparser::Import<'a>) -> Result<(), Error> {
         let kind = match import.ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
-                let ty = self.type_indices[ty as usize];
+                let ty = self.type_index(ty);
                 self.functions.push(ty);
                 self.imported_functions += 1;
                 ImportKind::Func(ty)
@@ -331,11 +325,15 @@ impl<'a> ParsedModule<'a> {
                 ImportKind::Memory(self.imported_memories - 1)
             }
             TypeRef::Global(GlobalType { content_type, mutable, .. }) => {
-                self.globals.push(ParsedGlobal { ty: val_type(content_type)?, mutable, init: None });
+                self.globals.push(ParsedGlobal { ty: self.types.val_type(content_type)?, mutable, init: None });
                 self.imported_globals += 1;
                 ImportKind::Global(self.imported_globals - 1)
             }
-            TypeRef::Tag(_) => return Err(Error::Options("tags are not supported yet".into())),
+            TypeRef::Tag(tag) => {
+                self.tags.push(self.type_index(tag.func_type_idx));
+                self.imported_tags += 1;
+                ImportKind::Tag(self.imported_tags - 1)
+            }
         };
         self.imports.push(ParsedImport { module: import.module, name: import.name, kind });
         Ok(())
@@ -347,7 +345,7 @@ impl<'a> ParsedModule<'a> {
             ExternalKind::Table => ExternKind::Table,
             ExternalKind::Memory => ExternKind::Memory,
             ExternalKind::Global => ExternKind::Global,
-            ExternalKind::Tag => return Err(Error::Options("tags are not supported yet".into())),
+            ExternalKind::Tag => ExternKind::Tag,
         };
         self.exports.push(ParsedExport { name: export.name, kind, index: export.index });
         self.export_names.entry((kind, export.index)).or_insert(export.name);
@@ -355,9 +353,40 @@ impl<'a> ParsedModule<'a> {
     }
 
     fn add_table(&mut self, ty: TableType) -> Result<(), Error> {
-        let element = val_type(wasmparser::ValType::Ref(ty.element_type))?;
+        let element = ValType::Ref(self.types.ref_type(ty.element_type)?);
         self.tables.push(ParsedTable { ty, element });
         Ok(())
+    }
+
+    fn element(&self, elem: Element<'_>) -> Result<ParsedElem, Error> {
+        let (active, declared) = match elem.kind {
+            ElementKind::Passive => (None, false),
+            ElementKind::Declared => (None, true),
+            ElementKind::Active { table_index, offset_expr } => {
+                (Some((table_index.unwrap_or(0), const_expr(&offset_expr)?)), false)
+            }
+        };
+        let (element, items) = match elem.items {
+            ElementItems::Functions(functions) => (
+                ValType::FUNCREF,
+                functions.into_iter().map(|f| Ok(ConstOp::RefFunc(f?))).collect::<Result<_, Error>>()?,
+            ),
+            ElementItems::Expressions(ty, exprs) => {
+                let mut items = Vec::new();
+                for expr in exprs {
+                    match const_expr(&expr?)?.as_slice() {
+                        [one] => items.push(*one),
+                        _ => {
+                            return Err(Error::Options(
+                                "an element that is computed from several values is not supported yet".into(),
+                            ));
+                        }
+                    }
+                }
+                (ValType::Ref(self.types.ref_type(ty)?), items)
+            }
+        };
+        Ok(ParsedElem { active, declared, element, items })
     }
 
     fn read_names(&mut self, data: &'a [u8], offset: u64) -> wasmparser::Result<()> {
@@ -378,7 +407,7 @@ impl<'a> ParsedModule<'a> {
 
     /// The type of function `index`.
     pub fn func_type(&self, index: u32) -> &FuncType {
-        &self.types[self.functions[index as usize].0 as usize]
+        self.types.func(self.functions[index as usize])
     }
 
     /// Whether something is exported under any name.
@@ -401,41 +430,11 @@ impl<'a> ParsedModule<'a> {
     }
 }
 
-fn element(elem: Element<'_>) -> Result<ParsedElem, Error> {
-    let (active, declared) = match elem.kind {
-        ElementKind::Passive => (None, false),
-        ElementKind::Declared => (None, true),
-        ElementKind::Active { table_index, offset_expr } => {
-            (Some((table_index.unwrap_or(0), const_expr(&offset_expr)?)), false)
-        }
-    };
-    let (element, items) = match elem.items {
-        ElementItems::Functions(functions) => {
-            (ValType::FuncRef, functions.into_iter().map(|f| Ok(ConstOp::RefFunc(f?))).collect::<Result<_, Error>>()?)
-        }
-        ElementItems::Expressions(ty, exprs) => {
-            let mut items = Vec::new();
-            for expr in exprs {
-                match const_expr(&expr?)?.as_slice() {
-                    [one] => items.push(*one),
-                    _ => {
-                        return Err(Error::Options(
-                            "an element that is computed from several values is not supported yet".into(),
-                        ));
-                    }
-                }
-            }
-            (val_type(wasmparser::ValType::Ref(ty))?, items)
-        }
-    };
-    Ok(ParsedElem { active, declared, element, items })
-}
-
 fn const_expr(expr: &ConstExpr<'_>) -> Result<Expr, Error> {
     use ConstOpKind as B;
     let mut ops = Vec::new();
     for op in expr.get_operators_reader() {
-        ops.push(match op? {
+        let op = match op? {
             Operator::I32Const { value } => ConstOp::Const(u128::from(value as u32)),
             Operator::I64Const { value } => ConstOp::Const(u128::from(value as u64)),
             Operator::F32Const { value } => ConstOp::Const(u128::from(value.bits())),
@@ -450,24 +449,14 @@ fn const_expr(expr: &ConstExpr<'_>) -> Result<Expr, Error> {
             Operator::I64Add => ConstOp::Binary(B::I64Add),
             Operator::I64Sub => ConstOp::Binary(B::I64Sub),
             Operator::I64Mul => ConstOp::Binary(B::I64Mul),
+            Operator::RefI31 => match ops.pop() {
+                Some(ConstOp::Const(value)) => ConstOp::Const(u128::from((value as u32) << 1 | 1)),
+                _ => return Err(Error::Options("a small integer that is not constant is not supported yet".into())),
+            },
             Operator::End => break,
             other => return Err(Error::Options(format!("the constant instruction {other:?} is not supported yet"))),
-        });
+        };
+        ops.push(op);
     }
     Ok(ops)
-}
-
-/// The ABI's type for a validated wasm type.
-pub fn val_type(ty: wasmparser::ValType) -> Result<ValType, Error> {
-    use wasmparser::{RefType, ValType as W};
-    Ok(match ty {
-        W::I32 => ValType::I32,
-        W::I64 => ValType::I64,
-        W::F32 => ValType::F32,
-        W::F64 => ValType::F64,
-        W::V128 => ValType::V128,
-        W::Ref(RefType::FUNCREF) => ValType::FuncRef,
-        W::Ref(RefType::EXTERNREF) => ValType::ExternRef,
-        W::Ref(other) => return Err(Error::Options(format!("the reference type {other} is not supported yet"))),
-    })
 }

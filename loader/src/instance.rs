@@ -159,6 +159,7 @@ fn export(store: &StoreOpaque, instance: &InstanceData, row: &format::Export) ->
         ExternKind::Table => Extern::Table(Table(instance.handle(state, |i| i.table(index))?)),
         ExternKind::Memory => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
         ExternKind::Global => Extern::Global(Global::of_instance(store, instance, index)?),
+        ExternKind::Tag => return None,
     })
 }
 

@@ -70,7 +70,10 @@ pub use strategy::{
     UnknownStrategyError,
 };
 pub use table::Table;
-pub use types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType, ValType};
+pub use types::{
+    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType, TableType,
+    TagType, ValType,
+};
 pub use values::{ExternRef, Ref, V128, Val};
 pub use vm::code::DamagedError;
 pub use vm::externref::VMExternRef;

@@ -289,6 +289,8 @@ impl<T: 'static> Linker<T> {
                     Table::new(&mut store, ty, null)?.into()
                 }
                 ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
+                // A tag has no default that anybody could throw or catch.
+                ExternType::Tag(_) => continue,
             };
             self.define(&store, import.module(), import.name(), item)?;
         }

@@ -5,7 +5,7 @@ use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
 use crate::strategy::LimitError;
 use crate::sys;
-use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType};
+use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType, TagType};
 use crate::vm::blueprint::{Blueprint, Impossible};
 use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
@@ -254,6 +254,9 @@ impl Module {
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
+                ExternKind::Tag => {
+                    ExternType::Tag(TagType::new(self.artifact().func_type(tables.tags.get(index)?.ty)?))
+                }
             })
         });
         debug_assert!(ty.is_some() || self.is_damaged(), "an import without a type passed the checks");
@@ -269,6 +272,9 @@ impl Module {
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
+                ExternKind::Tag => {
+                    ExternType::Tag(TagType::new(self.artifact().func_type(tables.tags.get(index)?.ty)?))
+                }
             })
         });
         ty.unwrap_or_else(nothing)

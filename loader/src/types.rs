@@ -3,7 +3,7 @@
 
 use std::fmt;
 use wasmc_artifacts::abi::WASM_PAGE_SIZE;
-pub use wasmc_artifacts::abi::{FuncType, ValType};
+pub use wasmc_artifacts::abi::{FuncType, HeapType, RefType, ValType};
 use wasmc_artifacts::format;
 
 /// Whether a global can change.
@@ -40,7 +40,7 @@ impl GlobalType {
 
     pub(crate) fn of_row(row: &format::Global) -> Option<GlobalType> {
         let mutability = if row.mutable != 0 { Mutability::Var } else { Mutability::Const };
-        Some(GlobalType { content: ValType::from_code(row.ty)?, mutability })
+        Some(GlobalType { content: row.ty.ty()?, mutability })
     }
 }
 
@@ -95,7 +95,7 @@ impl TableType {
 
     pub(crate) fn of_row(row: &format::Table) -> Option<TableType> {
         Some(TableType {
-            element: ValType::from_code(row.element)?,
+            element: row.element.ty()?,
             minimum: row.minimum,
             maximum: (row.maximum != u64::MAX).then_some(row.maximum),
             table64: row.table64 != 0,
@@ -214,6 +214,31 @@ impl fmt::Display for MemoryType {
     }
 }
 
+/// The type of a tag: what its exceptions carry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TagType {
+    ty: FuncType,
+}
+
+impl TagType {
+    /// A type from a function type, whose parameters are the values of an
+    /// exception.
+    pub fn new(ty: FuncType) -> TagType {
+        TagType { ty }
+    }
+
+    /// The function type.
+    pub fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+}
+
+impl fmt::Display for TagType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tag {}", self.ty)
+    }
+}
+
 /// The type of something that can be imported or exported.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ExternType {
@@ -225,6 +250,8 @@ pub enum ExternType {
     Table(TableType),
     /// A memory.
     Memory(MemoryType),
+    /// A tag.
+    Tag(TagType),
 }
 
 impl ExternType {
@@ -243,6 +270,11 @@ impl ExternType {
         if let ExternType::Table(ty) = self { Some(ty) } else { None }
     }
 
+    /// The type of a tag, if it is one.
+    pub fn tag(&self) -> Option<&TagType> {
+        if let ExternType::Tag(ty) = self { Some(ty) } else { None }
+    }
+
     /// The type of a memory, if it is one.
     pub fn memory(&self) -> Option<&MemoryType> {
         if let ExternType::Memory(ty) = self { Some(ty) } else { None }
@@ -258,6 +290,7 @@ impl ExternType {
         match (self, expected) {
             (ExternType::Func(found), ExternType::Func(expected)) => found == expected,
             (ExternType::Global(found), ExternType::Global(expected)) => found == expected,
+            (ExternType::Tag(found), ExternType::Tag(expected)) => found == expected,
             (ExternType::Table(found), ExternType::Table(expected)) => {
                 found.element == expected.element
                     && found.table64 == expected.table64
@@ -290,6 +323,7 @@ impl fmt::Display for ExternType {
             ExternType::Global(ty) => ty.fmt(f),
             ExternType::Table(ty) => ty.fmt(f),
             ExternType::Memory(ty) => ty.fmt(f),
+            ExternType::Tag(ty) => ty.fmt(f),
         }
     }
 }
@@ -372,14 +406,14 @@ mod tests {
         assert!(!memory(0, Some(3)).matches(&memory(1, Some(4))));
         assert!(!memory(2, Some(5)).matches(&memory(1, Some(4))));
         let table = |e, min, max| ExternType::Table(TableType::new(e, min, max));
-        assert!(!table(ValType::ExternRef, 1, None).matches(&table(ValType::FuncRef, 1, None)));
-        assert!(!memory(1, None).matches(&table(ValType::FuncRef, 1, None)));
+        assert!(!table(ValType::EXTERNREF, 1, None).matches(&table(ValType::FUNCREF, 1, None)));
+        assert!(!memory(1, None).matches(&table(ValType::FUNCREF, 1, None)));
     }
 
     #[test]
     fn types_print_as_one_would_say_them() {
         assert_eq!(ExternType::Memory(MemoryType::new(1, Some(2))).to_string(), "memory of 1..=2 pages");
-        assert_eq!(TableType::new(ValType::FuncRef, 3, None).to_string(), "table of funcref 3..");
+        assert_eq!(TableType::new(ValType::FUNCREF, 3, None).to_string(), "table of funcref 3..");
         assert_eq!(GlobalType::new(ValType::I64, Mutability::Var).to_string(), "global (mut i64)");
         let ty = FuncType::new([ValType::I32], []);
         assert_eq!(ExternType::Func(ty).to_string(), "function (i32) -> ()");

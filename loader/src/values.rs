@@ -196,8 +196,8 @@ impl Val {
             Val::F32(_) => ValType::F32,
             Val::F64(_) => ValType::F64,
             Val::V128(_) => ValType::V128,
-            Val::FuncRef(_) => ValType::FuncRef,
-            Val::ExternRef(_) => ValType::ExternRef,
+            Val::FuncRef(_) => ValType::FUNCREF,
+            Val::ExternRef(_) => ValType::EXTERNREF,
         }
     }
 
@@ -209,8 +209,8 @@ impl Val {
             ValType::F32 => Val::F32(0),
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(V128(0)),
-            ValType::FuncRef => Val::FuncRef(None),
-            ValType::ExternRef => Val::ExternRef(None),
+            ty if ty.is_func_ref() => Val::FuncRef(None),
+            ValType::Ref(_) => Val::ExternRef(None),
         }
     }
 
@@ -334,8 +334,8 @@ impl Ref {
     #[track_caller]
     pub fn null(ty: ValType) -> Ref {
         match ty {
-            ValType::FuncRef => Ref::Func(None),
-            ValType::ExternRef => Ref::Extern(None),
+            ValType::FUNCREF => Ref::Func(None),
+            ValType::EXTERNREF => Ref::Extern(None),
             ty => panic!("{ty} is not a type of references"),
         }
     }
@@ -343,8 +343,8 @@ impl Ref {
     /// The type.
     pub fn ty(&self) -> ValType {
         match self {
-            Ref::Func(_) => ValType::FuncRef,
-            Ref::Extern(_) => ValType::ExternRef,
+            Ref::Func(_) => ValType::FUNCREF,
+            Ref::Extern(_) => ValType::EXTERNREF,
         }
     }
 

@@ -48,15 +48,9 @@ macro_rules! for_each_builtin {
             /// garbage first if it has to. The result has its descriptor
             /// and, for now, nothing else; 0 if the heap is exhausted.
             gc_alloc(ctx: header, descriptor: ptr, size: i64) -> i32;
-            /// Throws an exception, which is not null: goes to the innermost
-            /// handler, and does not return.
-            throw(ctx: header, exception: i32);
             /// `array.init_data` and `array.new_data`: copies `length` bytes
             /// from a data segment to `to`; 1 if they are not all in it.
             array_init_data(ctx: header, segment: i32, to: ptr, from: i64, length: i64) -> i32;
-            /// `array.init_elem` and `array.new_elem`: copies `length`
-            /// elements of a segment to `to`; 1 if they are not all in it.
-            array_init_elem(ctx: header, segment: i32, to: ptr, from: i64, length: i64) -> i32;
             /// Unwinds to the entry stub of the store context `store`, whose
             /// `pending` is set; does not return.
             raise(store: ptr);

@@ -17,7 +17,7 @@ use crate::parse::{ConstOp, Expr, ImportKind, ParsedModule, TypeIndex};
 use crate::proposals::Features;
 use std::collections::BTreeSet;
 use usage::Usage;
-use wasmc_artifacts::abi::{ContextCounts, ContextLayout, ValType};
+use wasmc_artifacts::abi::{ContextCounts, ContextLayout};
 use wasmc_artifacts::format::ExternKind;
 
 /// A read-only table has at most this many elements.
@@ -73,6 +73,9 @@ pub struct ModuleFacts {
     pub entry_types: BTreeSet<TypeIndex>,
     /// Types in which wasm can call the host.
     pub host_types: BTreeSet<TypeIndex>,
+    /// Types that exist at run time: those above, those of tags, and all if the
+    /// module defines others than plain functions' or references name one.
+    pub run_time_types: BTreeSet<TypeIndex>,
     /// Initial contents of each defined memory.
     pub images: Vec<MemoryImage>,
     /// Which data segments exist at run time: those that are not part of `images`.
@@ -111,10 +114,12 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let read_only = tables.iter().zip(&table_init).filter(|(fact, _)| **fact == TableFact::ReadOnly);
     let thunks: BTreeSet<u32> =
         read_only.flat_map(|(_, init)| init.iter().flatten().copied()).filter(is_import).collect();
-    let entry_types = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
+    let entry_types: BTreeSet<TypeIndex> = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
+    let host_types = host_types(module, &usage, &tables);
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
-        host_types: host_types(module, &usage, &tables),
+        run_time_types: run_time_types(module, entry_types.union(&host_types)),
+        host_types,
         fixed_lengths: fixed_lengths(module),
         tables,
         table_init,
@@ -183,7 +188,7 @@ fn table_init(module: &ParsedModule<'_>, globals: &[GlobalFact]) -> (Vec<Vec<Opt
         .tables
         .iter()
         .enumerate()
-        .map(|(i, table)| i >= module.imported_tables as usize && table.element == ValType::FuncRef)
+        .map(|(i, table)| i >= module.imported_tables as usize && table.element.is_func_ref())
         .collect();
     let mut covered = vec![false; module.elems.len()];
     for (elem, covered) in module.elems.iter().zip(&mut covered) {
@@ -230,7 +235,7 @@ fn table_facts(module: &ParsedModule<'_>, usage: &Usage, static_elems: &[bool]) 
         } else if private
             && complete
             && !usage.tables_accessed.contains(&(i as u32))
-            && table.element == ValType::FuncRef
+            && table.element.is_func_ref()
             && size <= READ_ONLY_ELEMENTS
         {
             TableFact::ReadOnly
@@ -275,6 +280,14 @@ fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) ->
     imported.chain(through_tables.map(|(_, ty)| *ty)).collect()
 }
 
+fn run_time_types<'t>(module: &ParsedModule<'_>, called: impl Iterator<Item = &'t TypeIndex>) -> BTreeSet<TypeIndex> {
+    let mut used: BTreeSet<TypeIndex> = called.copied().chain(module.tags.iter().copied()).collect();
+    if module.types.distinct().any(|(_, defined)| !defined.is_self_contained()) {
+        used.extend(module.types.distinct().map(|(index, _)| index));
+    }
+    used
+}
+
 /// Only a maximum makes a length constant: up to that, a host can give a memory
 /// more pages than its module asks for, even if no code grows it.
 fn fixed_lengths(module: &ParsedModule<'_>) -> Vec<Option<u64>> {
@@ -299,9 +312,11 @@ fn counts(
         table_imports: module.imported_tables,
         memory_imports: module.imported_memories,
         global_imports: module.imported_globals,
+        tag_imports: module.imported_tags,
         globals: module.globals.len() as u32 - module.imported_globals,
         memories: module.memories.len() as u32 - module.imported_memories,
         tables: module.tables.len() as u32 - module.imported_tables,
+        tags: module.tags.len() as u32 - module.imported_tags,
         func_refs: func_refs.len() as u32,
         data_segments,
         elem_segments,

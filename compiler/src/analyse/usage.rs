@@ -1,7 +1,8 @@
 //! Validates function bodies and notes what they use.
 
 use crate::error::Error;
-use crate::parse::{ParsedBody, ParsedModule, TypeIndex};
+use crate::parse::{ParsedBody, ParsedModule};
+use crate::types::{TypeIndex, Types};
 use crate::uses::Uses;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -27,7 +28,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    fn note(&mut self, op: &Operator<'_>, types: &[TypeIndex]) {
+    fn note(&mut self, op: &Operator<'_>, types: &Types) {
         self.uses.operator(op);
         match *op {
             Operator::GlobalSet { global_index } => {
@@ -53,8 +54,8 @@ impl Usage {
             }
             Operator::CallIndirect { type_index, table_index }
             | Operator::ReturnCallIndirect { type_index, table_index } => {
-                if let Some(ty) = types.get(type_index as usize) {
-                    self.indirect_calls.insert((table_index, *ty));
+                if let Some(ty) = types.index(type_index) {
+                    self.indirect_calls.insert((table_index, ty));
                 }
             }
             _ => {}
@@ -76,7 +77,7 @@ impl Usage {
 /// Validates all bodies; what they use together.
 pub(super) fn scan(module: &mut ParsedModule<'_>) -> Result<Usage, Error> {
     // Validation consumes its part of a body.
-    let types = &module.type_indices;
+    let types = &module.types;
     let results: Vec<Result<Usage, (usize, wasmparser::Error)>> = module
         .bodies
         .par_chunks_mut(64)
@@ -100,7 +101,7 @@ pub(super) fn scan(module: &mut ParsedModule<'_>) -> Result<Usage, Error> {
 
 fn validate(
     body: &mut ParsedBody<'_>,
-    types: &[TypeIndex],
+    types: &Types,
     allocations: &mut FuncValidatorAllocations,
     usage: &mut Usage,
 ) -> wasmparser::Result<()> {

@@ -4,7 +4,7 @@ use super::Error;
 use super::object::{ObjectView, hex};
 use crate::proposals::Features;
 use std::num::NonZeroU32;
-use wasmc_artifacts::abi::{Arch, CpuFeatures, Os, ValType};
+use wasmc_artifacts::abi::{Arch, CpuFeatures, Os, ValTypeCode};
 use wasmc_artifacts::format::{Artifact, ExternKind, FORMAT_VERSION, Function, Import};
 
 /// What an artifact contains.
@@ -232,7 +232,7 @@ fn function(artifact: &Artifact<'_>, ty: u32) -> Entity {
 /// Anything but a function.
 fn entity(artifact: &Artifact<'_>, kind: Option<ExternKind>, index: u32) -> Entity {
     let (tables, index) = (artifact.tables(), index as usize);
-    let value = |code| ValType::from_code(code).map_or_else(|| "?".to_owned(), |ty| ty.to_string());
+    let value = |code: ValTypeCode| code.ty().map_or_else(|| "?".to_owned(), |ty| ty.to_string());
     match kind {
         Some(ExternKind::Table) => {
             let ty = tables.tables.get(index).map(|t| format!("{}, {}", value(t.element), range(t.minimum, t.maximum)));
@@ -246,6 +246,10 @@ fn entity(artifact: &Artifact<'_>, kind: Option<ExternKind>, index: u32) -> Enti
             let mutable = |g: &wasmc_artifacts::format::Global| if g.mutable != 0 { "mut " } else { "" };
             let ty = tables.globals.get(index).map(|g| format!("{}{}", mutable(&g), value(g.ty)));
             Entity { kind: "global", ty: ty.unwrap_or_else(|| "?".to_owned()) }
+        }
+        Some(ExternKind::Tag) => {
+            let ty = tables.tags.get(index).and_then(|tag| artifact.func_type(tag.ty));
+            Entity { kind: "tag", ty: ty.map_or_else(|| "?".to_owned(), |ty| ty.to_string()) }
         }
         Some(ExternKind::Func) | None => unknown("?"),
     }

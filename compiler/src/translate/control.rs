@@ -47,7 +47,8 @@ impl Translator<'_> {
     fn block_with_params(&mut self, types: &[ValType]) -> Block {
         let block = self.b.create_block();
         for ty in types {
-            self.b.append_block_param(block, clif_type(*ty));
+            let value = self.b.append_block_param(block, clif_type(*ty));
+            self.track(value, *ty);
         }
         block
     }
@@ -55,10 +56,10 @@ impl Translator<'_> {
     fn block_type(&self, ty: BlockType) -> Result<FuncType, Error> {
         Ok(match ty {
             BlockType::Empty => FuncType::new([], []),
-            BlockType::Type(ty) => FuncType::new([], [crate::parse::val_type(ty)?]),
+            BlockType::Type(ty) => FuncType::new([], [self.env.module.types.val_type(ty)?]),
             BlockType::FuncType(index) => {
                 let module = self.env.module;
-                module.types[module.type_indices[index as usize].0 as usize].clone()
+                module.types.func(self.type_index(index)).clone()
             }
         })
     }

@@ -87,14 +87,17 @@ pub const WASM_CALL_CONV: CallConv = CallConv::Tail;
 /// The convention between compiled code and the host.
 pub const NATIVE_CALL_CONV: CallConv = CallConv::SystemV;
 
-/// The CLIF type of a wasm value: a funcref is an address, an externref a handle.
+/// The CLIF type of a wasm value: a reference to a function is an address, any
+/// other reference has 32 bits.
 pub fn clif_type(ty: ValType) -> Type {
     match ty {
-        ValType::I32 | ValType::ExternRef => types::I32,
-        ValType::I64 | ValType::FuncRef => types::I64,
+        ValType::I32 => types::I32,
+        ValType::I64 => types::I64,
         ValType::F32 => types::F32,
         ValType::F64 => types::F64,
         ValType::V128 => types::I8X16,
+        ValType::Ref(_) if ty.is_func_ref() => types::I64,
+        ValType::Ref(_) => types::I32,
     }
 }
 
@@ -239,13 +242,13 @@ impl<'a> Translator<'a> {
         let entry = self.b.current_block().unwrap_or_else(|| unreachable!("the entry block is current"));
         for (i, param) in ty.params().iter().enumerate() {
             let value = self.b.block_params(entry)[i + 1];
-            self.declare_local(clif_type(*param), value);
+            self.declare_local(*param, value);
         }
         let mut zeros = HashMap::new();
         for group in body.get_locals_reader()? {
             let (count, ty) = group?;
-            let ty = clif_type(crate::parse::val_type(ty)?);
-            let zero = *zeros.entry(ty).or_insert_with(|| self.zero(ty));
+            let ty = self.env.module.types.val_type(ty)?;
+            let zero = *zeros.entry(clif_type(ty)).or_insert_with(|| self.zero(clif_type(ty)));
             for _ in 0..count {
                 self.declare_local(ty, zero);
             }
@@ -253,10 +256,18 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    fn declare_local(&mut self, ty: Type, value: Value) {
-        let variable = self.b.declare_var(ty);
+    fn declare_local(&mut self, ty: ValType, value: Value) {
+        let variable = self.b.declare_var(clif_type(ty));
+        if ty.is_gc_ref() {
+            self.b.declare_var_needs_stack_map(variable);
+        }
         self.b.def_var(variable, value);
-        self.locals.push((variable, ty));
+        self.locals.push((variable, clif_type(ty)));
+    }
+
+    /// The distinct type with index `index` in the module.
+    fn type_index(&self, index: u32) -> TypeIndex {
+        self.env.module.types.index(index).unwrap_or_else(|| unreachable!("validation has checked type indices"))
     }
 
     /// The zero of a type.
@@ -304,7 +315,7 @@ impl<'a> Translator<'a> {
         if let Some(sig) = self.signatures.get(&ty) {
             return *sig;
         }
-        let sig = self.b.import_signature(wasm_signature(&self.env.module.types[ty.0 as usize]));
+        let sig = self.b.import_signature(wasm_signature(self.env.module.types.func(ty)));
         self.signatures.insert(ty, sig);
         sig
     }

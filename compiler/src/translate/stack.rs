@@ -3,14 +3,33 @@
 //! A `v128` is on the stack with whichever lane type its producer gave it; it
 //! is cast where a consumer wants another one. Where values meet (locals,
 //! blocks, calls) it is `i8x16`, the canonical type.
+//!
+//! References that the collector follows are declared to the code generator
+//! where they are produced, so that they are in the frame, and listed, wherever
+//! a call may collect. Nothing else may refer into objects across a call.
 
 use super::Translator;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
+use wasmc_artifacts::abi::ValType;
 
 impl Translator<'_> {
     /// Pushes a value.
     pub(super) fn push(&mut self, value: Value) {
         self.stack.push(value);
+    }
+
+    /// Tells the code generator of a value of wasm type `ty`, new where it is
+    /// produced: the collector must find references, and may change them.
+    pub(super) fn track(&mut self, value: Value, ty: ValType) {
+        if ty.is_gc_ref() {
+            self.b.declare_value_needs_stack_map(value);
+        }
+    }
+
+    /// Pushes a new value of wasm type `ty`.
+    pub(super) fn push_typed(&mut self, value: Value, ty: ValType) {
+        self.track(value, ty);
+        self.push(value);
     }
 
     /// Pops a value.

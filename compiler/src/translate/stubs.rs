@@ -3,7 +3,7 @@
 //! `wasmc_artifacts::abi`.
 
 use super::{ModuleEnv, NATIVE_CALL_CONV, Symbol, builtin, clif_type, wasm_signature};
-use crate::parse::TypeIndex;
+use crate::types::{TypeIndex, Types};
 use cranelift_codegen::ir::{
     self, AbiParam, Block, BlockArg, ExceptionTableData, ExceptionTableItem, InstBuilder, MemFlagsData, Signature,
     StackSlotData, StackSlotKind, TrapCode, Value, types,
@@ -31,8 +31,8 @@ pub enum Stub {
 
 impl Stub {
     /// The name of its symbol.
-    pub fn symbol_name(self, types: &[FuncType]) -> String {
-        let ty = |index: TypeIndex| &types[index.0 as usize];
+    pub fn symbol_name(self, types: &Types) -> String {
+        let ty = |index: TypeIndex| types.func(index);
         match self {
             Stub::NativeEntry(index) => format!("wasmc.native_entry {}", ty(index)),
             Stub::ArrayEntry(index) => format!("wasmc.array_entry {}", ty(index)),
@@ -73,9 +73,9 @@ fn array_signature() -> Signature {
 /// Generates a stub into `func`.
 pub fn build(env: &ModuleEnv<'_>, stub: Stub, func: &mut ir::Function, context: &mut FunctionBuilderContext) {
     func.signature = match stub {
-        Stub::NativeEntry(ty) => native_signature(&env.module.types[ty.0 as usize]),
+        Stub::NativeEntry(ty) => native_signature(env.module.types.func(ty)),
         Stub::ArrayEntry(_) => array_signature(),
-        Stub::NativeHost(ty) | Stub::ArrayHost(ty) => wasm_signature(&env.module.types[ty.0 as usize]),
+        Stub::NativeHost(ty) | Stub::ArrayHost(ty) => wasm_signature(env.module.types.func(ty)),
         Stub::ImportThunk(function) => wasm_signature(env.module.func_type(function)),
     };
     if let Stub::ImportThunk(function) = stub {
@@ -89,10 +89,10 @@ pub fn build(env: &ModuleEnv<'_>, stub: Stub, func: &mut ir::Function, context: 
     let mut builder = StubBuilder { env, b, args: Vec::new() };
     builder.args = builder.b.block_params(entry).to_vec();
     match stub {
-        Stub::NativeEntry(ty) => builder.native_entry(&env.module.types[ty.0 as usize]),
-        Stub::ArrayEntry(ty) => builder.array_entry(&env.module.types[ty.0 as usize]),
-        Stub::NativeHost(ty) => builder.native_host(&env.module.types[ty.0 as usize]),
-        Stub::ArrayHost(ty) => builder.array_host(&env.module.types[ty.0 as usize]),
+        Stub::NativeEntry(ty) => builder.native_entry(env.module.types.func(ty)),
+        Stub::ArrayEntry(ty) => builder.array_entry(env.module.types.func(ty)),
+        Stub::NativeHost(ty) => builder.native_host(env.module.types.func(ty)),
+        Stub::ArrayHost(ty) => builder.array_host(env.module.types.func(ty)),
         Stub::ImportThunk(function) => builder.import_thunk(function),
     }
     builder.b.seal_all_blocks();

@@ -70,7 +70,7 @@ fn change_global(store: &mut Store<()>, global: Global, function: Option<Func>) 
 /// A reference that is not null, if there is one.
 fn reference(store: &mut Store<()>, ty: ValType, function: Option<Func>) -> Ref {
     match ty {
-        ValType::FuncRef => Ref::Func(function),
+        ValType::FUNCREF => Ref::Func(function),
         _ => Ref::Extern(Some(ExternRef::new(store, "scribble"))),
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
         let global = Global::new(&mut *store, GlobalType::new(ty, Mutability::Const), value)?;
         linker.define(&mut *store, MODULE, name, global)?;
     }
-    let table = Table::new(&mut *store, TableType::new(ValType::FuncRef, 10, Some(20)), Ref::Func(None))?;
+    let table = Table::new(&mut *store, TableType::new(ValType::FUNCREF, 10, Some(20)), Ref::Func(None))?;
     linker.define(&mut *store, MODULE, "table", table)?;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&mut *store, MODULE, "memory", memory)?;

@@ -5,7 +5,7 @@
 use super::instance::InstanceData;
 use super::state::StoreState;
 use super::structs::VMHeader;
-use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_store_context};
+use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_header, vm_store_context};
 use wasmc_artifacts::for_each_builtin;
 use wasmc_artifacts::format::SegmentMode;
 
@@ -66,6 +66,55 @@ unsafe extern "C" fn memory_init(
     // SAFETY: called by compiled code.
     let instance = unsafe { instance(ctx) };
     status(instance.memory_init(memory, segment, to, from, length))
+}
+
+unsafe extern "C" fn array_init_data(ctx: *const VMHeader, segment: u32, to: *mut u8, from: u64, length: u64) -> u32 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    let Some(bytes) = instance.segment_bytes(segment, from, length) else { return 1 };
+    // SAFETY: the code has room for `length` bytes at `to`, in an object of
+    // its own.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    0
+}
+
+/// Stores where wasm code called a builtin that looks at its frames.
+///
+/// # Safety
+/// Called by compiled code.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn gc_alloc(ctx: *const VMHeader, descriptor: *mut u8, size: u64) -> u32 {
+    std::arch::naked_asm!(
+        "mov rax, [rdi + {store}]",
+        "mov rcx, [rsp]",
+        "mov [rax + {fp}], rbp",
+        "mov [rax + {pc}], rcx",
+        "jmp {allocate}",
+        store = const vm_header::store,
+        fp = const vm_store_context::exit_fp,
+        pc = const vm_store_context::exit_pc,
+        allocate = sym super::gc::allocate,
+    )
+}
+
+/// Stores where wasm code called a builtin that looks at its frames.
+///
+/// # Safety
+/// Called by compiled code.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn gc_alloc(ctx: *const VMHeader, descriptor: *mut u8, size: u64) -> u32 {
+    std::arch::naked_asm!(
+        "ldr x9, [x0, {store}]",
+        "str x29, [x9, {fp}]",
+        "str x30, [x9, {pc}]",
+        "b {allocate}",
+        store = const vm_header::store,
+        fp = const vm_store_context::exit_fp,
+        pc = const vm_store_context::exit_pc,
+        allocate = sym super::gc::allocate,
+    )
 }
 
 unsafe extern "C" fn data_drop(ctx: *const VMHeader, segment: u32) {

@@ -133,7 +133,7 @@ impl InstanceData {
         }
         for i in 0..count {
             let value = self.const_expr(row.first + from + i, 1).map_err(|_| OutOfBounds)?;
-            let external = ValType::from_code(row.element) == Some(ValType::ExternRef);
+            let external = row.element.ty().is_some_and(ValType::is_gc_ref);
             let value = if external { value.low & u64::from(u32::MAX) } else { value.low };
             table.set(to + u64::from(i), value)?;
         }
@@ -149,13 +149,18 @@ impl InstanceData {
         from: u32,
         length: u32,
     ) -> Result<(), OutOfBounds> {
+        let bytes = self.segment_bytes(segment, from.into(), length.into()).ok_or(OutOfBounds)?;
+        self.write_memory(memory, to, bytes)
+    }
+
+    /// A range of a passive data segment, which is empty once it was dropped.
+    pub(super) fn segment_bytes(&self, segment: u32, from: u64, length: u64) -> Option<&[u8]> {
         let artifact = self.module().artifact();
-        let row = artifact.tables().data_segments.get(segment as usize).ok_or(OutOfBounds)?;
+        let row = artifact.tables().data_segments.get(segment as usize)?;
         let passive = SegmentMode::from_code(row.mode) == Some(SegmentMode::Passive);
         let usable = passive && self.data_dropped(segment).get() == 0;
         let bytes = if usable { artifact.file_bytes(row.content).unwrap_or_default() } else { &[] };
-        let end = from.checked_add(length).ok_or(OutOfBounds)?;
-        self.write_memory(memory, to, bytes.get(from as usize..end as usize).ok_or(OutOfBounds)?)
+        bytes.get(usize::try_from(from).ok()?..usize::try_from(from.checked_add(length)?).ok()?)
     }
 
     fn write_memory(&self, memory: u32, to: u64, bytes: &[u8]) -> Result<(), OutOfBounds> {

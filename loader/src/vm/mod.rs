@@ -37,6 +37,7 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;
 pub(crate) mod externref;
+mod gc;
 pub(crate) mod global;
 mod guard;
 pub(crate) mod handle;

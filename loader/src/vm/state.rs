@@ -306,7 +306,7 @@ impl StoreState {
         if value != 0 {
             table.fill(0, value, table.length()).ok()?;
         }
-        let first = if ty.element() == ValType::ExternRef { 0 } else { value };
+        let first = if ty.element() == ValType::EXTERNREF { 0 } else { value };
         let table = self.keep(table);
         self.made.borrow_mut().push(Made::Table(table.assume(), first));
         Some(table)
@@ -315,7 +315,7 @@ impl StoreState {
     /// Makes a global that belongs to no instance.
     pub(crate) fn new_global(&self, value: ValRaw, content: ValType) -> Stored<Cell<ValRaw>> {
         let cell = self.keep(Cell::new(value));
-        let first = if content == ValType::ExternRef { ValRaw::of(0) } else { value };
+        let first = if content == ValType::EXTERNREF { ValRaw::of(0) } else { value };
         self.made.borrow_mut().push(Made::Global(cell.assume(), first));
         cell
     }

@@ -144,7 +144,7 @@ impl TableData {
     }
 
     fn tag(&self) -> u64 {
-        if self.ty.element() == ValType::FuncRef { FUNCREF_INIT_BIT } else { 0 }
+        if self.ty.element() == ValType::FUNCREF { FUNCREF_INIT_BIT } else { 0 }
     }
 
     /// The reference at `index`: the address of a `VMFuncRef` or a handle.

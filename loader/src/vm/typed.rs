@@ -111,7 +111,7 @@ unsafe impl WasmTy for V128 {
 // SAFETY: a nullable pointer to a VMFuncRef.
 unsafe impl WasmTy for Option<Func> {
     type Abi = *mut u8;
-    const TYPE: ValType = ValType::FuncRef;
+    const TYPE: ValType = ValType::FUNCREF;
     #[inline]
     fn into_abi(self, store: &StoreOpaque) -> *mut u8 {
         self.map_or(std::ptr::null_mut(), |func| func.address(store))
@@ -134,7 +134,7 @@ unsafe impl WasmTy for Option<Func> {
 // SAFETY: a 32-bit handle.
 unsafe impl WasmTy for Option<ExternRef> {
     type Abi = u32;
-    const TYPE: ValType = ValType::ExternRef;
+    const TYPE: ValType = ValType::EXTERNREF;
     #[inline]
     fn into_abi(self, store: &StoreOpaque) -> u32 {
         self.map_or(0, |reference| reference.handle(store))
@@ -166,8 +166,8 @@ impl Val {
             ValType::F64 => Val::F64(raw.low),
             ValType::V128 => Val::V128(V128::from(raw.v128())),
             // SAFETY: the caller's.
-            ValType::FuncRef => Val::FuncRef(unsafe { Func::from_address(raw.low as *mut u8, store) }),
-            ValType::ExternRef => Val::ExternRef(ExternRef::from_handle(raw.low as u32, store)),
+            ty if ty.is_func_ref() => Val::FuncRef(unsafe { Func::from_address(raw.low as *mut u8, store) }),
+            ValType::Ref(_) => Val::ExternRef(ExternRef::from_handle(raw.low as u32, store)),
         }
     }
 

@@ -21,7 +21,7 @@ block1:
 ;; direct
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
@@ -36,15 +36,15 @@ block1:
 ;; import
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  movn x7, #143
+  movn x7, #175
   movk x7, x7, #65534, LSL #16
   ldr x10, [x2, x7]
-  movn x7, #135
+  movn x7, #167
   movk x7, x7, #65534, LSL #16
   ldr x2, [x2, x7]
   movz w3, #1
@@ -57,7 +57,7 @@ block1:
 ;; through_fixed
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
@@ -92,19 +92,19 @@ block1:
 ;; through_open
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  movn x0, #39
+  movn x0, #55
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   mov x1, x2
   mov w2, w3
   subs xzr, x2, x0
   b.hs #trap=user5
-  movn x3, #47
+  movn x3, #63
   movk x3, x3, #65534, LSL #16
   ldr x3, [x1, x3]
   add x4, x3, x2, LSL 3
@@ -134,11 +134,11 @@ block4:
   ldp fp, lr, [sp], #16
   ret
 block2:
-  movn x0, #15
+  movn x0, #31
   movk x0, x0, #65534, LSL #16
   ldr x0, [x1, x0]
   ldr x4, [x0, #80]
-  movn x3, #31
+  movn x3, #47
   movk x3, x3, #65534, LSL #16
   add x0, x1, x3
   movz w1, #1

@@ -24,7 +24,7 @@ block1:
 ;; direct
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
@@ -40,13 +40,13 @@ block1:
 ;; import
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
-  movq -0x10090(%rdi), %r8
-  movq -0x10088(%rdi), %rdi
+  movq -0x100b0(%rdi), %r8
+  movq -0x100a8(%rdi), %rdi
   movl $0x1, %esi
   call    *%r8
   jmp     label1
@@ -58,7 +58,7 @@ block1:
 ;; through_fixed
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
@@ -93,16 +93,16 @@ block1:
 ;; through_open
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
-  movq -0x10028(%rdi), %rax
+  movq -0x10038(%rdi), %rax
   movl %esi, %edx
   cmpq %rax, %rdx
   jnb #trap=user5
-  movq -0x10030(%rdi), %rcx
+  movq -0x10040(%rdi), %rcx
   leaq (%rcx, %rdx, 8), %rsi
   cmpq %rax, %rdx
   cmovaeq %rcx, %rsi
@@ -130,9 +130,9 @@ block4:
   popq %rbp
   retq
 block2:
-  movq -0x10010(%rdi), %rax
+  movq -0x10020(%rdi), %rax
   movq 0x50(%rax), %rax
-  leaq -0x10020(%rdi), %rdi
+  leaq -0x10030(%rdi), %rdi
   movl $0x1, %esi
   call    *%rax
   jmp     label3

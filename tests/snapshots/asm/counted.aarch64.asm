@@ -2,7 +2,7 @@
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x7, #23
+  movn x7, #39
   movk x7, x7, #65534, LSL #16
   ldr x10, [x2, x7]
   ldr x8, [x10, #56]
@@ -17,14 +17,14 @@ block1:
 ;; fib
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #48
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
   str x25, [sp, #-16]!
   stp x19, x22, [sp, #-16]!
 block0:
-  movn x0, #23
+  movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   ldr x1, [x0, #56]
@@ -59,7 +59,7 @@ block3:
   b label4
 block4:
   mov x2, x3
-  movn x0, #23
+  movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x19, x0]
   ldr x1, [x0, #56]
@@ -73,12 +73,12 @@ block4:
 ;; loop
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  movn x0, #23
+  movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   ldr x1, [x0, #56]
@@ -92,7 +92,7 @@ block1:
 block2:
   b label3
 block3:
-  movn x0, #23
+  movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   ldr x1, [x0, #56]
@@ -101,7 +101,7 @@ block3:
   ldp fp, lr, [sp], #16
   ret
 block4:
-  movn x0, #23
+  movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   ldr x1, [x0, #56]

@@ -2,7 +2,7 @@
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10018(%rdi), %rdi
+  movq -0x10028(%rdi), %rdi
   movq 0x38(%rdi), %rdi
   cmpq $0x3e4, %rdi
   jnbe #trap=stk_ovf
@@ -16,7 +16,7 @@ block1:
 ;; fib
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x20, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
@@ -24,7 +24,7 @@ block1:
   movq %rbx, (%rsp)
   movq %r12, 8(%rsp)
 block0:
-  movq -0x10018(%rdi), %rax
+  movq -0x10028(%rdi), %rax
   movq 0x38(%rax), %rcx
   cmpq $0x3e4, %rcx
   jnbe #trap=stk_ovf
@@ -58,7 +58,7 @@ block3:
   jmp     label4
 block4:
   movq %rsi, %rax
-  movq -0x10018(%rbx), %rcx
+  movq -0x10028(%rbx), %rcx
   addq $0xfffffffffffffffc, 0x38(%rcx)
   movq (%rsp), %rbx
   movq 8(%rsp), %r12
@@ -70,12 +70,12 @@ block4:
 ;; loop
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
-  movq -0x10018(%rdi), %r9
+  movq -0x10028(%rdi), %r9
   movq 0x38(%r9), %r10
   cmpq $0x3e5, %r10
   jnbe #trap=stk_ovf
@@ -88,13 +88,13 @@ block1:
 block2:
   jmp     label3
 block3:
-  movq -0x10018(%rdi), %rax
+  movq -0x10028(%rdi), %rax
   addq $0xfffffffffffffffd, 0x38(%rax)
   movq %rbp, %rsp
   popq %rbp
   retq
 block4:
-  movq -0x10018(%rdi), %rax
+  movq -0x10028(%rdi), %rax
   addq $0xfffffffffffffffd, 0x38(%rax)
   subl $0x1, %esi
   return_call_known User(userextname0) (0) tmp=%r11 %rdi=%rdi %rsi=%rsi

@@ -2,11 +2,11 @@
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x7, #63
+  movn x7, #79
   movk x7, x7, #65534, LSL #16
   ldr x10, [x2, x7]
   add x8, x10, #77
-  movn x9, #63
+  movn x9, #79
   movk x9, x9, #65534, LSL #16
   str x8, [x2, x9]
   b label1
@@ -19,11 +19,11 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x7, #95
+  movn x7, #111
   movk x7, x7, #65534, LSL #16
   ldr x10, [x2, x7]
   ldr w8, [x10]
-  movn x7, #111
+  movn x7, #127
   movk x7, x7, #65534, LSL #16
   ldr x10, [x2, x7]
   str w8, [x10]
@@ -36,11 +36,11 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x6, #47
+  movn x6, #63
   movk x6, x6, #65534, LSL #16
   ldr q16, [x2, x6]
   add v7.4s, v16.4s, v16.4s
-  movn x7, #47
+  movn x7, #63
   movk x7, x7, #65534, LSL #16
   str q7, [x2, x7]
   b label1

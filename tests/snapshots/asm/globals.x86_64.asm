@@ -2,9 +2,9 @@
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10040(%rdi), %rsi
+  movq -0x10050(%rdi), %rsi
   leaq 0x4d(%rsi), %r8
-  movq %r8, -0x10040(%rdi)
+  movq %r8, -0x10050(%rdi)
   jmp     label1
 block1:
   leaq 0x4d(%rsi), %rax
@@ -16,9 +16,9 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10060(%rdi), %rsi
+  movq -0x10070(%rdi), %rsi
   movl (%rsi), %esi
-  movq -0x10070(%rdi), %rdi
+  movq -0x10080(%rdi), %rdi
   movl %esi, (%rdi)
   jmp     label1
 block1:
@@ -30,9 +30,9 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movdqu -0x10030(%rdi), %xmm2
+  movdqu -0x10040(%rdi), %xmm2
   paddd %xmm2, %xmm2
-  movdqu %xmm2, -0x10030(%rdi)
+  movdqu %xmm2, -0x10040(%rdi)
   jmp     label1
 block1:
   movq %rbp, %rsp

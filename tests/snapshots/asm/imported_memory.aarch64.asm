@@ -2,7 +2,7 @@
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x5, #39
+  movn x5, #55
   movk x5, x5, #65534, LSL #16
   ldr x8, [x2, x5]
   ldr w2, [x8, w3, UXTW]
@@ -15,7 +15,7 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x0, #47
+  movn x0, #63
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
   ldr x0, [x0, #8]
@@ -24,7 +24,7 @@ block0:
   add x1, x1, x3, UXTW
   subs xzr, x1, x0
   b.hi #trap=user2
-  movn x4, #39
+  movn x4, #55
   movk x4, x4, #65534, LSL #16
   ldr x2, [x2, x4]
   movz x4, #32768, LSL #16
@@ -42,7 +42,7 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x5, #47
+  movn x5, #63
   movk x5, x5, #65534, LSL #16
   ldr x8, [x2, x5]
   ldr x6, [x8, #8]

@@ -3,7 +3,7 @@
   movq %rsp, %rbp
 block0:
   movq %rsi, %r8
-  movq -0x10028(%rdi), %rsi
+  movq -0x10038(%rdi), %rsi
   movq %r8, %rdi
   movl %edi, %edi
   movl (%rsi, %rdi), %eax
@@ -17,14 +17,14 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10030(%rdi), %rax
+  movq -0x10040(%rdi), %rax
   movq 8(%rax), %rax
   movl %esi, %ecx
   movl $0x80000001, %edx
   leaq (%rcx, %rdx), %rdx
   cmpq %rax, %rdx
   jnbe #trap=user2
-  movq -0x10028(%rdi), %rsi
+  movq -0x10038(%rdi), %rsi
   movl $0x80000000, %edi
   leaq (%rcx, %rdi), %rcx
   leaq (%rsi, %rcx), %rcx
@@ -41,7 +41,7 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10030(%rdi), %rsi
+  movq -0x10040(%rdi), %rsi
   movq 8(%rsi), %rax
   jmp     label1
 block1:

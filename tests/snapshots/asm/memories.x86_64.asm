@@ -15,7 +15,7 @@ block1:
   movq %rsp, %rbp
 block0:
   movq %rsi, %r8
-  movq -0x10030(%rdi), %rsi
+  movq -0x10040(%rdi), %rsi
   movq %r8, %rdi
   movl %edi, %edi
   movl (%rsi, %rdi), %eax
@@ -28,7 +28,7 @@ block1:
 ;; across
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
@@ -38,17 +38,17 @@ block0:
   movl %ecx, %ecx
   movq %r9, %rax
   leaq (%rax, %rcx), %rsi
-  cmpq -0x10028(%rdi), %rsi
+  cmpq -0x10038(%rdi), %rsi
   jnbe #trap=user2
   movl %edx, %eax
   leaq (%rax, %rcx), %rdx
-  cmpq -0x10038(%rdi), %rdx
+  cmpq -0x10048(%rdi), %rdx
   jnbe #trap=user2
-  movq -0x10010(%rdi), %rdx
+  movq -0x10020(%rdi), %rdx
   movq %rdi, %rsi
   movq 8(%rdx), %r8
   movq %r9, %rdi
-  addq -0x10030(%rsi), %rdi
+  addq -0x10040(%rsi), %rdi
   leaq (%rsi, %rax), %rsi
   movq %rcx, %rdx
   call    *%r8

@@ -23,7 +23,7 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x12, #39
+  movn x12, #55
   movk x12, x12, #65534, LSL #16
   ldr x15, [x2, x12]
   movz w13, #1
@@ -80,7 +80,7 @@ block5:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
-  movn x4, #39
+  movn x4, #55
   movk x4, x4, #65534, LSL #16
   ldr x7, [x2, x4]
   b label1
@@ -92,16 +92,16 @@ block1:
 ;; grow
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  movn x11, #15
+  movn x11, #31
   movk x11, x11, #65534, LSL #16
   ldr x14, [x2, x11]
   ldr x12, [x14]
-  movn x13, #31
+  movn x13, #47
   movk x13, x13, #65534, LSL #16
   add x0, x2, x13
   movz w1, #0

@@ -26,7 +26,7 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10028(%rdi), %r11
+  movq -0x10038(%rdi), %r11
   movl %esi, %eax
   movl $0x80000001, %ecx
   leaq (%rax, %rcx), %rcx
@@ -86,7 +86,7 @@ block5:
   pushq %rbp
   movq %rsp, %rbp
 block0:
-  movq -0x10028(%rdi), %rax
+  movq -0x10038(%rdi), %rax
   jmp     label1
 block1:
   shrq $0x10, %rax
@@ -97,15 +97,15 @@ block1:
 ;; grow
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
   movq %rsi, %rax
-  movq -0x10010(%rdi), %r9
+  movq -0x10020(%rdi), %r9
   movq (%r9), %r9
-  leaq -0x10020(%rdi), %rdi
+  leaq -0x10030(%rdi), %rdi
   uninit  %rsi
   xorl %esi, %esi
   movl %eax, %edx

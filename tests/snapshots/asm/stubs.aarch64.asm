@@ -1,15 +1,15 @@
 ;; mixed
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  movn x9, #111
+  movn x9, #143
   movk x9, x9, #65534, LSL #16
   ldr x12, [x2, x9]
-  movn x9, #103
+  movn x9, #135
   movk x9, x9, #65534, LSL #16
   ldr x2, [x2, x9]
   blr x12
@@ -33,7 +33,7 @@ block1:
 block0:
   ldr x4, [x0]
   ldr x2, [x0, #8]
-  movn x15, #23
+  movn x15, #39
   movk x15, x15, #65534, LSL #16
   ldr x3, [x2, x15]
   b label1
@@ -92,7 +92,7 @@ block0:
   str x1, [sp]
   ldr x5, [x0]
   ldr x2, [x0, #8]
-  movn x15, #23
+  movn x15, #39
   movk x15, x15, #65534, LSL #16
   ldr x4, [x2, x15]
   b label1
@@ -156,7 +156,7 @@ block1:
   ret
 block2:
   ldr x13, [x0, #40]
-  ldr x13, [x13, #96]
+  ldr x13, [x13, #112]
   blr x13
   udf #0xc11f
 
@@ -187,7 +187,7 @@ block1:
   ret
 block2:
   ldr x1, [x0, #40]
-  ldr x1, [x1, #96]
+  ldr x1, [x1, #112]
   blr x1
   udf #0xc11f
 

@@ -1,13 +1,13 @@
 ;; mixed
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
-  movq -0x10070(%rdi), %r8
-  movq -0x10068(%rdi), %rdi
+  movq -0x10090(%rdi), %r8
+  movq -0x10088(%rdi), %rdi
   call    *%r8
   jmp     label1
 block1:
@@ -27,7 +27,7 @@ block1:
 block0:
   movq (%rdi), %rax
   movq 8(%rdi), %rdi
-  movq -0x10018(%rdi), %rcx
+  movq -0x10028(%rdi), %rcx
   jmp     label1
 block1:
   movq    %rbp, %rdx
@@ -75,7 +75,7 @@ block0:
   movq %rsi, <offset:1>+(%rsp)
   movq (%rdi), %rax
   movq 8(%rdi), %rdi
-  movq -0x10018(%rdi), %rcx
+  movq -0x10028(%rdi), %rcx
   jmp     label1
 block1:
   movq    %rbp, %rsi
@@ -133,7 +133,7 @@ block1:
   retq
 block2:
   movq 0x28(%rdi), %rax
-  movq 0x60(%rax), %rax
+  movq 0x70(%rax), %rax
   call    *%rax
   ud2
 
@@ -166,7 +166,7 @@ block1:
   retq
 block2:
   movq 0x28(%rdi), %rax
-  movq 0x60(%rax), %rax
+  movq 0x70(%rax), %rax
   call    *%rax
   ud2
 

@@ -1,7 +1,7 @@
 ;; loop
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
@@ -23,15 +23,15 @@ block4:
 ;; import
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf
 block0:
-  movn x7, #127
+  movn x7, #159
   movk x7, x7, #65534, LSL #16
   ldr x1, [x2, x7]
-  movn x7, #119
+  movn x7, #151
   movk x7, x7, #65534, LSL #16
   ldr x2, [x2, x7]
   movz w3, #1
@@ -40,7 +40,7 @@ block0:
 ;; through
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #7 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
+  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
   add x16, x16, #16
   subs xzr, sp, x16, UXTX
   b.lo #trap=stk_ovf

@@ -1,7 +1,7 @@
 ;; loop
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
@@ -25,20 +25,20 @@ block4:
 ;; import
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf
 block0:
-  movq -0x10080(%rdi), %r10
-  movq -0x10078(%rdi), %rdi
+  movq -0x100a0(%rdi), %r10
+  movq -0x10098(%rdi), %rdi
   movl $0x1, %esi
   return_call_unknown %r10 (0) tmp=%r11 %rdi=%rdi %rsi=%rsi
 
 ;; through
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10008(%rdi), %r10
+  movq -0x10018(%rdi), %r10
   addq $0x10, %r10
   cmpq %rsp, %r10
   jnbe #trap=stk_ovf

@@ -100,7 +100,7 @@ fn tables_can_be_read_written_and_grown_by_the_host() {
     assert_eq!(call.call(&mut store, 1).unwrap(), 5);
     assert!(table.set(&mut store, 5, one.into()).is_err());
     assert!(table.set(&mut store, 0, Ref::Extern(None)).unwrap_err().to_string().contains("funcref"));
-    assert_eq!(table.ty(&store), TableType::new(ValType::FuncRef, 5, Some(5)));
+    assert_eq!(table.ty(&store), TableType::new(ValType::FUNCREF, 5, Some(5)));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn objects_of_one_store_panic_in_another() {
         (
             "element",
             Box::new(move |other| {
-                Table::new(other, TableType::new(ValType::FuncRef, 1, None), func.into()).unwrap();
+                Table::new(other, TableType::new(ValType::FUNCREF, 1, None), func.into()).unwrap();
             }),
         ),
     ];

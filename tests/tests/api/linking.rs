@@ -149,10 +149,10 @@ fn entities_of_the_host_can_be_imported() {
     let mut store = Store::new(&engine, ());
     let memory = Memory::new(&mut store, MemoryType::new(1, Some(2))).unwrap();
     let value = wasmc_loader::ExternRef::new(&mut store, 5u8);
-    let table = Table::new(&mut store, TableType::new(ValType::ExternRef, 2, None), Ref::Extern(None)).unwrap();
+    let table = Table::new(&mut store, TableType::new(ValType::EXTERNREF, 2, None), Ref::Extern(None)).unwrap();
     table.set(&mut store, 0, value.into()).unwrap();
     let six = Func::wrap(&mut store, || 6i32);
-    let funcs = Table::new(&mut store, TableType::new(ValType::FuncRef, 1, None), six.into()).unwrap();
+    let funcs = Table::new(&mut store, TableType::new(ValType::FUNCREF, 1, None), six.into()).unwrap();
     let global = Global::new(&mut store, GlobalType::new(ValType::F64, Mutability::Var), 1.5f64.into()).unwrap();
     let imports: [Extern; 4] = [memory.into(), table.into(), funcs.into(), global.into()];
     let instance = Instance::new(&mut store, &module, &imports).unwrap();
@@ -276,7 +276,7 @@ fn what_was_written_before_a_segment_trapped_stays() {
     );
     let mut store = Store::new(&engine, ());
     let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
-    let table = Table::new(&mut store, TableType::new(ValType::FuncRef, 4, None), Ref::Func(None)).unwrap();
+    let table = Table::new(&mut store, TableType::new(ValType::FUNCREF, 4, None), Ref::Func(None)).unwrap();
     let error = Instance::new(&mut store, &failing, &[memory.into(), table.into()]).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
     assert_eq!(memory.data(&store)[5], b'x');
@@ -348,6 +348,6 @@ fn a_module_describes_its_imports_and_exports() {
             "f: function (i32) -> (f32)"
         ]
     );
-    assert_eq!(module.get_export("m"), Some(ExternType::Table(TableType::new(ValType::ExternRef, 3, None))));
+    assert_eq!(module.get_export("m"), Some(ExternType::Table(TableType::new(ValType::EXTERNREF, 3, None))));
     assert_eq!(module.get_export("y"), None);
 }

@@ -32,8 +32,9 @@ fn type_of(ty: ValType) -> Type {
         ValType::F32 => Type::F32,
         ValType::F64 => Type::F64,
         ValType::V128 => Type::V128,
-        ValType::FuncRef => Type::Func,
-        ValType::ExternRef => Type::Extern,
+        ValType::FUNCREF => Type::Func,
+        ValType::EXTERNREF => Type::Extern,
+        ValType::Ref(ty) => panic!("the oracle does not know {ty}"),
     }
 }
 
@@ -94,6 +95,7 @@ impl Side for Native {
             }
             ExternType::Table(ty) => Table::new(&mut store, ty.clone(), Ref::null(ty.element())).unwrap().into(),
             ExternType::Memory(ty) => Memory::new(&mut store, ty).unwrap().into(),
+            ExternType::Tag(ty) => panic!("the oracle does not know {ty}"),
         });
         let imports: Vec<_> = imports.collect();
         let instance = Instance::new(&mut store, module, &imports).map_err(|e| trap(&e))?;

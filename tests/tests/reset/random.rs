@@ -122,7 +122,7 @@ impl Loaded {
     /// Whether something is imported that `Instance::reset` leaves as it is.
     fn imports_state(&self) -> bool {
         self.module.imports().any(|import| match import.ty() {
-            ExternType::Func(_) => false,
+            ExternType::Func(_) | ExternType::Tag(_) => false,
             ExternType::Global(ty) => ty.mutability() == Mutability::Var,
             ExternType::Table(_) | ExternType::Memory(_) => true,
         })
@@ -151,6 +151,7 @@ impl Loaded {
                 Table::new(&mut *store, ty, null).unwrap().into()
             }
             ExternType::Memory(ty) => Memory::new(&mut *store, ty).unwrap().into(),
+            ExternType::Tag(ty) => panic!("no {ty} is asked for"),
         };
         self.module.imports().map(|import| import.ty()).enumerate().map(provide).collect()
     }
@@ -179,7 +180,7 @@ fn argument(store: &mut Store<Log>, ty: ValType, bits: u64) -> Val {
     match ty {
         ValType::I32 => Val::I32(small as i32),
         ValType::I64 => Val::I64(small as i64),
-        ValType::ExternRef if bits & 2 == 0 => Val::ExternRef(Some(ExternRef::new(store, bits as u32))),
+        ValType::EXTERNREF if bits & 2 == 0 => Val::ExternRef(Some(ExternRef::new(store, bits as u32))),
         other => Val::default_for(other),
     }
 }

@@ -299,7 +299,7 @@ pub fn imported_values_of_one_store_do_not_reach_the_next(setting: &Setting) {
         let mut store = Store::new(&engine, ());
         let ty = GlobalType::new(ValType::I32, Mutability::Const);
         let global = Global::new(&mut store, ty, Val::I32(value)).unwrap();
-        let ty = wasmc_loader::TableType::new(ValType::ExternRef, 1, None);
+        let ty = wasmc_loader::TableType::new(ValType::EXTERNREF, 1, None);
         let table = Table::new(&mut store, ty, Ref::Extern(None)).unwrap();
         let func = wasmc_loader::Func::wrap(&mut store, move || value * 10);
         let imports = [Extern::from(global), table.into(), func.into()];

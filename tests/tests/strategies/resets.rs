@@ -127,11 +127,11 @@ fn a_store_that_is_reset_restores_what_the_host_made() {
         let mut store = Store::new(&engine, ());
         let func = Func::wrap(&mut store, || 5i32);
         let memory = Memory::new(&mut store, MemoryType::new(1, Some(4))).unwrap();
-        let table = Table::new(&mut store, TableType::new(ValType::FuncRef, 3, Some(20_000)), func.into()).unwrap();
-        let nulls = Table::new(&mut store, TableType::new(ValType::ExternRef, 2, None), Ref::Extern(None)).unwrap();
+        let table = Table::new(&mut store, TableType::new(ValType::FUNCREF, 3, Some(20_000)), func.into()).unwrap();
+        let nulls = Table::new(&mut store, TableType::new(ValType::EXTERNREF, 2, None), Ref::Extern(None)).unwrap();
         let mut global = |ty, value| Global::new(&mut store, GlobalType::new(ty, Mutability::Var), value).unwrap();
         let numbers = (global(ValType::I64, Val::I64(9)), global(ValType::F64, Val::F64(2)));
-        let of_func = global(ValType::FuncRef, Val::FuncRef(Some(func)));
+        let of_func = global(ValType::FUNCREF, Val::FuncRef(Some(func)));
         let guest = r#"(module (import "a" "m" (memory 1)) (import "a" "t" (table 1 funcref))
             (import "a" "g" (global $g (mut i64)))
             (data (i32.const 3) "seg") (elem (i32.const 1) func $f) (func $f (result i32) i32.const 6)

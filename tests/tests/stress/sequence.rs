@@ -86,7 +86,7 @@ pub fn instances(opened: &InstancePre<()>, loaded: &InstancePre<()>) -> Result<(
     let store = &mut two.store;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(5)))?;
     let _ = memory.grow(&mut *store, 2);
-    Table::new(&mut *store, TableType::new(ValType::FuncRef, 10, None), Val::FuncRef(None).ref_().unwrap())?;
+    Table::new(&mut *store, TableType::new(ValType::FUNCREF, 10, None), Val::FuncRef(None).ref_().unwrap())?;
     store.reset()?;
     drop(one);
     for pre in [loaded, opened, loaded] {

@@ -24,7 +24,7 @@ struct Callee {
 impl Translator<'_> {
     /// The arguments of a call of type `ty`, with `ctx` before them.
     fn call_args(&mut self, ty: TypeIndex, ctx: Value) -> Vec<Value> {
-        let count = self.env.module.types[ty.0 as usize].params().len();
+        let count = self.env.module.types.func(ty).params().len();
         let mut args = self.pop_many(count);
         self.canonical_all(&mut args);
         args.insert(0, ctx);
@@ -33,13 +33,16 @@ impl Translator<'_> {
 
     /// Gives the frame up for that of a callee of type `ty`.
     fn leave_for(&mut self, ty: TypeIndex) {
-        let params = self.env.module.types[ty.0 as usize].params().len() as u32;
+        let params = self.env.module.types.func(ty).params().len() as u32;
         self.tail_args = self.tail_args.max(params * 16);
         self.release_values();
     }
 
-    fn push_results(&mut self, call: Inst) {
-        self.stack.extend_from_slice(self.b.inst_results(call));
+    fn push_results(&mut self, call: Inst, ty: TypeIndex) {
+        let results = self.b.inst_results(call).to_vec();
+        for (value, ty) in results.into_iter().zip(self.env.module.types.func(ty).results()) {
+            self.push_typed(value, *ty);
+        }
     }
 
     pub(in crate::translate) fn visit_call(&mut self, function: u32) {
@@ -55,7 +58,7 @@ impl Translator<'_> {
             let callee = self.function(function);
             self.b.ins().call(callee, &args)
         };
-        self.push_results(call);
+        self.push_results(call, ty);
     }
 
     pub(in crate::translate) fn visit_return_call(&mut self, function: u32) {
@@ -85,16 +88,16 @@ impl Translator<'_> {
     }
 
     pub(in crate::translate) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
-        let ty = self.env.module.type_indices[ty as usize];
+        let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);
         let sig = self.signature(ty);
         let call = self.b.ins().call_indirect(sig, callee.code, &args);
-        self.push_results(call);
+        self.push_results(call, ty);
     }
 
     pub(in crate::translate) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {
-        let ty = self.env.module.type_indices[ty as usize];
+        let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);
         let sig = self.signature(ty);
@@ -146,7 +149,7 @@ impl Translator<'_> {
         // A function value never changes.
         let flags = MemFlagsData::trusted().with_readonly();
         let found = self.b.ins().load(types::I64, flags, reference, vm_func_ref::type_id);
-        let id = self.env.module.types[ty.0 as usize].id();
+        let id = self.env.module.types.get(ty).id;
         let expected = self.b.ins().iconst(types::I64, id.0 as i64);
         let differs = self.b.ins().icmp(IntCC::NotEqual, found, expected);
         self.trap_if(differs, Trap::BadSignature);

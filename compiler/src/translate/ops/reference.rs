@@ -1,18 +1,16 @@
 //! References as values.
 
 use crate::error::Error;
-use crate::parse::val_type;
 use crate::translate::{Translator, clif_type};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, types};
-use wasmc_artifacts::abi::Builtin;
-use wasmparser::{HeapType, RefType};
+use wasmc_artifacts::abi::{Builtin, RefType};
+use wasmparser::HeapType;
 
 impl Translator<'_> {
     pub(in crate::translate) fn visit_ref_null(&mut self, ty: HeapType) -> Result<(), Error> {
-        let ty = RefType::new(true, ty).ok_or_else(|| Error::Options("a heap type index is too large".into()))?;
-        let ty = clif_type(val_type(wasmparser::ValType::Ref(ty))?);
-        let null = self.zero(ty);
+        let ty = RefType::new(true, self.env.module.types.heap_type(ty)?);
+        let null = self.zero(clif_type(ty.into()));
         self.push(null);
         Ok(())
     }

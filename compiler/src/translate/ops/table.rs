@@ -7,9 +7,7 @@ use crate::analyse::TableFact;
 use crate::translate::{Translator, trap_code};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use wasmc_artifacts::abi::{
-    Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import,
-};
+use wasmc_artifacts::abi::{Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, vm_table_def, vm_table_import};
 
 impl Translator<'_> {
     pub(super) fn table_flags(&self) -> MemFlagsData {
@@ -17,7 +15,7 @@ impl Translator<'_> {
     }
 
     fn is_funcref_table(&self, table: u32) -> bool {
-        self.env.module.tables[table as usize].element == ValType::FuncRef
+        self.env.module.tables[table as usize].element.is_func_ref()
     }
 
     /// A field of a table's definition.
@@ -92,7 +90,7 @@ impl Translator<'_> {
             let flags = self.table_flags();
             self.b.ins().load(types::I32, flags, address, 0)
         };
-        self.push(value);
+        self.push_typed(value, self.env.module.tables[table as usize].element);
     }
 
     pub(in crate::translate) fn visit_table_set(&mut self, table: u32) {

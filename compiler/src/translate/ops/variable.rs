@@ -19,8 +19,11 @@ impl Translator<'_> {
         self.push(result);
     }
 
-    pub(in crate::translate) fn visit_typed_select(&mut self, _ty: wasmparser::ValType) {
+    pub(in crate::translate) fn visit_typed_select(&mut self, ty: wasmparser::ValType) -> Result<(), Error> {
         self.visit_select();
+        let value = self.pop();
+        self.push_typed(value, self.env.module.types.val_type(ty)?);
+        Ok(())
     }
 
     pub(in crate::translate) fn visit_typed_select_multi(
@@ -64,7 +67,9 @@ impl Translator<'_> {
                 if fact == GlobalFact::Fixed {
                     flags = flags.with_readonly().with_can_move();
                 }
-                self.b.ins().load(clif_type(ty), flags, base, offset)
+                let value = self.b.ins().load(clif_type(ty), flags, base, offset);
+                self.track(value, ty);
+                value
             }
         };
         self.push(value);
@@ -102,8 +107,9 @@ impl Translator<'_> {
                 let constant = self.b.func.dfg.constants.insert(bits.to_le_bytes().as_slice().into());
                 self.b.ins().vconst(types::I8X16, constant)
             }
-            ValType::I32 | ValType::ExternRef => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
-            ValType::I64 | ValType::FuncRef => self.b.ins().iconst(types::I64, bits as u64 as i64),
+            ValType::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
+            ValType::I64 => self.b.ins().iconst(types::I64, bits as u64 as i64),
+            ValType::Ref(_) => self.b.ins().iconst(clif_type(ty), bits as u64 as i64),
         }
     }
 }

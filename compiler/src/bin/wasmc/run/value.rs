@@ -16,9 +16,9 @@ pub(super) fn parse(text: &str, ty: ValType) -> anyhow::Result<Val> {
             let digits = text.strip_prefix("0x").context("a vector is written in hexadecimal, as 0x1234")?;
             Val::V128(u128::from_str_radix(digits, 16)?.into())
         }
-        ValType::FuncRef if text == "null" => Val::FuncRef(None),
-        ValType::ExternRef if text == "null" => Val::ExternRef(None),
-        ValType::FuncRef | ValType::ExternRef => bail!("a reference can only be given as `null`"),
+        ValType::FUNCREF if text == "null" => Val::FuncRef(None),
+        ValType::EXTERNREF if text == "null" => Val::ExternRef(None),
+        ValType::Ref(_) => bail!("a reference can only be given as `null`"),
     })
 }
 
