@@ -154,6 +154,9 @@ impl Writer<'_> {
             w.trap_sites(CodeOffset { code: *code });
             w.trap_codes(Code { code: *trap as u8 });
         }
+        for handler in &self.linked.handlers {
+            w.handlers(*handler);
+        }
         for (code, wasm) in &self.linked.source_locs {
             w.source_locs(SourceLoc { code: *code, wasm: *wasm });
         }
@@ -183,7 +186,7 @@ impl Writer<'_> {
             stack_values: options.deterministic_stack.map_or(0, NonZeroU32::get),
             stack_bytes: self.stack_bytes(),
             canonical_nans: options.canonicalize_nans.into(),
-            uses_heap: 0,
+            uses_heap: self.env.facts.uses_heap.into(),
             initializer: NONE,
             context: *self.env.facts.layout.counts(),
             triple: w.blob(options.target.triple().to_string()),
@@ -218,7 +221,7 @@ impl Writer<'_> {
                 encoding: w.blob(defined.ty.encode()),
                 supertype: defined.supertype.map_or(NONE, |supertype| rows[&supertype]),
                 descriptor: NONE,
-                exception: NONE,
+                exception: self.linked.exceptions.get(index).copied().unwrap_or(NONE),
                 native_entry: stub(Stub::NativeEntry(*index)),
                 array_entry: stub(Stub::ArrayEntry(*index)),
                 native_host: stub(Stub::NativeHost(*index)),

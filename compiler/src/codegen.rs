@@ -13,12 +13,15 @@ use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, ExternalName, LibCall, TrapCode};
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget};
+use cranelift_codegen::{
+    CompiledCode, Context, FinalizedMachCallSite, FinalizedMachExceptionHandler, FinalizedRelocTarget,
+};
 use cranelift_frontend::FunctionBuilderContext;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmc_artifacts::abi::{Trap, UNCHECKED_FRAME};
+use wasmc_artifacts::format::Handler;
 
 /// Bytes at the top of a frame: the caller's frame pointer, and where to
 /// return to.
@@ -61,6 +64,8 @@ pub struct CompiledFunction {
     pub relocations: Vec<Relocation>,
     /// Where it traps. Accesses to memory, which fault, are left out.
     pub traps: Vec<(u32, Trap)>,
+    /// Its calls with exception handlers, in order.
+    pub handlers: Vec<Handler>,
     /// How to unwind through it.
     pub unwind: Option<UnwindInfo>,
     /// The most bytes of stack that its frame has, return address included.
@@ -205,6 +210,11 @@ impl Worker {
                 target(&reloc.target, func).ok_or_else(|| refused(env, item, "a reference has an unknown target"))?;
             relocations.push(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
         }
+        let handlers = match item {
+            Item::Function(_) => buffer.call_sites().filter_map(|site| handler(&site)).collect(),
+            // What goes to an entry stub's handler is not looked up.
+            Item::Stub(_) | Item::Support(_) => Vec::new(),
+        };
         let unwind = compiled.create_unwind_info(env.isa).map_err(|e| refused(env, item, &e.to_string()))?;
         let mut source_locs = Vec::new();
         if env.options.debug {
@@ -218,12 +228,22 @@ impl Worker {
             alignment: buffer.alignment.max(alignment(env)),
             relocations,
             traps: buffer.traps().iter().filter_map(|site| Some((site.offset, trap(site.code)?))).collect(),
+            handlers,
             unwind,
             frame: frame.saturating_add(SAVED_REGISTERS),
             source_locs,
             listing: clif.or_else(|| compiled.vcode.clone()),
         })
     }
+}
+
+/// The handler of a call, if it has one: the only one, for all exceptions.
+fn handler(site: &FinalizedMachCallSite<'_>) -> Option<Handler> {
+    let handler = site.exception_handlers.iter().find_map(|handler| match handler {
+        FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
+        _ => None,
+    })?;
+    Some(Handler { pc: site.ret_addr, handler, frame: site.frame_offset? })
 }
 
 /// Code that is meant to be fast begins where the processor fetches well.

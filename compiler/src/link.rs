@@ -2,7 +2,7 @@
 //! its read-only tables, every reference resolved.
 //!
 //! ```text
-//! | defined functions in index order | stubs | support routines | read-only tables |
+//! | defined functions in index order | stubs | support routines | read-only tables | descriptors |
 //! ```
 
 use crate::analyse::TableFact;
@@ -10,10 +10,13 @@ use crate::codegen::{CompiledFunction, Item, Relocation};
 use crate::error::Error;
 use crate::translate::stubs::Stub;
 use crate::translate::{ModuleEnv, READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL, Symbol};
+use crate::types::TypeIndex;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use wasmc_artifacts::abi::descriptor::{self, Descriptor, FieldLayout, ObjectKind};
 use wasmc_artifacts::abi::{Arch, Trap};
+use wasmc_artifacts::format::Handler;
 
 /// A read-only table begins at a multiple of this.
 const TABLE_ALIGNMENT: usize = 16;
@@ -44,6 +47,10 @@ pub struct LinkedImage {
     pub tables: Vec<(u32, u32, u32)>,
     /// Where code traps, in text order.
     pub traps: Vec<(u32, Trap)>,
+    /// Calls with exception handlers, in text order.
+    pub handlers: Vec<Handler>,
+    /// Where the descriptors are of exceptions whose tags have these types.
+    pub exceptions: BTreeMap<TypeIndex, u32>,
     /// Offsets in the text and in the wasm, in text order, with `-g`.
     pub source_locs: Vec<(u32, u32)>,
     stubs: HashMap<Stub, u32>,
@@ -68,6 +75,8 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         items: Vec::with_capacity(compiled.len()),
         tables: Vec::new(),
         traps: Vec::new(),
+        handlers: Vec::new(),
+        exceptions: BTreeMap::new(),
         source_locs: Vec::new(),
         stubs: HashMap::new(),
     };
@@ -88,6 +97,11 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
             }
         }
         image.traps.extend(function.traps.iter().map(|(at, trap)| (offset + at, *trap)));
+        image.handlers.extend(function.handlers.iter().map(|row| Handler {
+            pc: offset + row.pc,
+            handler: offset + row.handler,
+            ..*row
+        }));
         image.source_locs.extend(function.source_locs.iter().map(|(at, wasm)| (offset + at, *wasm)));
         if !function.relocations.is_empty() {
             relocations.push((offset, function.relocations));
@@ -102,6 +116,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         });
     }
     image.place_tables(env, &mut symbols)?;
+    image.place_descriptors(env, &mut symbols)?;
     for (base, list) in relocations {
         for relocation in list {
             let target = *symbols.get(&relocation.target).ok_or_else(|| missing(relocation.target))?;
@@ -172,6 +187,28 @@ impl LinkedImage {
             self.tables.push((index as u32, start, count as u32 * READ_ONLY_ELEMENT_SIZE));
         }
         Ok(())
+    }
+
+    /// Places what the collector and code read about objects.
+    fn place_descriptors(&mut self, env: &ModuleEnv<'_>, symbols: &mut HashMap<Symbol, u32>) -> Result<(), Error> {
+        let tags: BTreeSet<TypeIndex> = env.module.tags.iter().copied().collect();
+        for ty in tags {
+            let layout = FieldLayout::of_exception(env.module.types.func(ty).params());
+            let supers = vec![env.module.types.get(ty).id];
+            let kind = ObjectKind::Exception;
+            let at = self.place_descriptor(&Descriptor { kind, supers, size: layout.size, refs: layout.refs })?;
+            self.exceptions.insert(ty, at);
+            symbols.insert(Symbol::ExnDescriptor(ty), at);
+        }
+        Ok(())
+    }
+
+    fn place_descriptor(&mut self, descriptor: &Descriptor) -> Result<u32, Error> {
+        self.text.resize(self.text.len().next_multiple_of(descriptor::ALIGNMENT as usize), 0);
+        let at = text_offset(self.text.len())?;
+        self.text.extend(descriptor.encode());
+        text_offset(self.text.len())?;
+        Ok(at)
     }
 }
 

@@ -72,8 +72,8 @@ proposals! { $
     multi_memory MULTI_MEMORY "multi-memory" on;
     memory64 MEMORY64 "memory64" no;
     threads THREADS "threads" no;
-    exceptions EXCEPTIONS "exceptions" no;
-    legacy_exceptions LEGACY_EXCEPTIONS "legacy-exceptions" no;
+    exceptions EXCEPTIONS "exceptions" on;
+    legacy_exceptions LEGACY_EXCEPTIONS "legacy-exceptions" off;
     function_references FUNCTION_REFERENCES "function-references" no;
     gc GC "gc" no;
     wide_arithmetic WIDE_ARITHMETIC "wide-arithmetic" no;

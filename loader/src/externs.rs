@@ -4,6 +4,7 @@ use crate::func::Func;
 use crate::memory::Memory;
 use crate::store::{AsContext, StoreOpaque};
 use crate::table::Table;
+use crate::tag::Tag;
 use crate::types::ExternType;
 use crate::vm::global::Global;
 use crate::vm::handle::StoreId;
@@ -19,6 +20,8 @@ pub enum Extern {
     Table(Table),
     /// A memory.
     Memory(Memory),
+    /// A tag.
+    Tag(Tag),
 }
 
 impl Extern {
@@ -42,6 +45,11 @@ impl Extern {
         if let Extern::Memory(memory) = self { Some(memory) } else { None }
     }
 
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        if let Extern::Tag(tag) = self { Some(tag) } else { None }
+    }
+
     /// The type, of a memory or table with its current size as minimum.
     ///
     /// # Panics
@@ -56,6 +64,7 @@ impl Extern {
             Extern::Global(global) => ExternType::Global(global.ty_in(store)),
             Extern::Table(table) => ExternType::Table(table.ty_in(store)),
             Extern::Memory(memory) => ExternType::Memory(memory.ty_in(store)),
+            Extern::Tag(tag) => ExternType::Tag(tag.ty_in(store)),
         }
     }
 
@@ -65,6 +74,7 @@ impl Extern {
             Extern::Global(global) => global.store(),
             Extern::Table(table) => table.0.store(),
             Extern::Memory(memory) => memory.0.store(),
+            Extern::Tag(tag) => tag.0.store(),
         }
     }
 }
@@ -87,6 +97,11 @@ impl From<Table> for Extern {
 impl From<Memory> for Extern {
     fn from(memory: Memory) -> Extern {
         Extern::Memory(memory)
+    }
+}
+impl From<Tag> for Extern {
+    fn from(tag: Tag) -> Extern {
+        Extern::Tag(tag)
     }
 }
 
@@ -126,5 +141,10 @@ impl<'instance> Export<'instance> {
     /// The global, if it is one.
     pub fn into_global(self) -> Option<Global> {
         self.value.into_global()
+    }
+
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        self.value.into_tag()
     }
 }

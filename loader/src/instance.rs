@@ -8,6 +8,7 @@ use crate::memory::Memory;
 use crate::module::{Module, ModuleExport};
 use crate::store::{AsContextMut, StoreContext, StoreContextMut, StoreInner, StoreOpaque};
 use crate::table::Table;
+use crate::tag::Tag;
 use crate::vm::global::Global;
 use crate::vm::handle::Stored;
 use crate::vm::instance::{InstanceData, Placement};
@@ -148,6 +149,11 @@ impl Instance {
     pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
     }
+
+    /// The exported tag `name`, if there is one.
+    pub fn get_tag(&self, store: impl AsContextMut, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
+    }
 }
 
 /// What an export of an instance stands for.
@@ -159,7 +165,7 @@ fn export(store: &StoreOpaque, instance: &InstanceData, row: &format::Export) ->
         ExternKind::Table => Extern::Table(Table(instance.handle(state, |i| i.table(index))?)),
         ExternKind::Memory => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
         ExternKind::Global => Extern::Global(Global::of_instance(store, instance, index)?),
-        ExternKind::Tag => return None,
+        ExternKind::Tag => Extern::Tag(Tag(instance.handle(state, |i| i.tag(index))?)),
     })
 }
 
@@ -227,7 +233,7 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
         return;
     }
     let tables = instance.module().artifact().tables();
-    let (mut funcs, mut table, mut global) = (0.., 0.., 0..);
+    let (mut funcs, mut table, mut global, mut tag) = (0.., 0.., 0.., 0..);
     let next = |counter: &mut std::ops::RangeFrom<u32>| counter.next().unwrap_or_default();
     let mut memories = Vec::new();
     for (item, row) in items.iter().zip(tables.imports.iter()) {
@@ -237,6 +243,7 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
             Item::Extern(Extern::Table(imported)) => instance.import_table(state, next(&mut table), imported.0),
             Item::Extern(Extern::Memory(imported)) => memories.push(imported.0),
             Item::Extern(Extern::Global(imported)) => instance.import_global(state, next(&mut global), imported.cell()),
+            Item::Extern(Extern::Tag(imported)) => instance.import_tag(store, next(&mut tag), *imported),
         }
     }
     if !memories.is_empty() {

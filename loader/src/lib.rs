@@ -29,6 +29,7 @@ mod config;
 mod debugger;
 mod engine;
 mod error;
+mod exception;
 mod externs;
 mod func;
 mod instance;
@@ -44,6 +45,7 @@ mod strategy;
 #[allow(unsafe_code, reason = "system calls and signal handlers")]
 mod sys;
 mod table;
+mod tag;
 mod types;
 mod values;
 #[allow(unsafe_code, reason = "compiled code, and the memory that is shared with it")]
@@ -54,6 +56,7 @@ pub use caller::Caller;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{Context, Error, Result};
+pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
 pub use instance::{Instance, ResetError};
@@ -70,6 +73,7 @@ pub use strategy::{
     UnknownStrategyError,
 };
 pub use table::Table;
+pub use tag::Tag;
 pub use types::{
     ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType, TableType,
     TagType, ValType,

@@ -12,6 +12,7 @@ use crate::module::Module;
 use crate::pre::InstancePre;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::table::Table;
+use crate::tag::Tag;
 use crate::types::{ExternType, FuncType, ImportType};
 use crate::values::{Ref, Val};
 use crate::vm::global::Global;
@@ -289,8 +290,8 @@ impl<T: 'static> Linker<T> {
                     Table::new(&mut store, ty, null)?.into()
                 }
                 ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
-                // A tag has no default that anybody could throw or catch.
-                ExternType::Tag(_) => continue,
+                // Nobody else throws or catches its exceptions.
+                ExternType::Tag(ty) => Tag::new(&mut store, &ty)?.into(),
             };
             self.define(&store, import.module(), import.name(), item)?;
         }

@@ -52,8 +52,12 @@ macro_rules! for_each_builtin {
             /// from a data segment to `to`; 1 if they are not all in it.
             array_init_data(ctx: header, segment: i32, to: ptr, from: i64, length: i64) -> i32;
             /// Unwinds to the entry stub of the store context `store`, whose
-            /// `pending` is set; does not return.
+            /// `pending` is set, or to the handler of an exception that a host
+            /// function has returned; does not return.
             raise(store: ptr);
+            /// Throws an exception, which is not null: goes to the innermost
+            /// handler, and does not return.
+            throw(ctx: header, exception: i32);
         }
     };
 }

@@ -76,6 +76,8 @@ pub struct ModuleFacts {
     /// Types that exist at run time: those above, those of tags, and all if the
     /// module defines others than plain functions' or references name one.
     pub run_time_types: BTreeSet<TypeIndex>,
+    /// Whether code can make objects on the garbage-collected heap.
+    pub uses_heap: bool,
     /// Initial contents of each defined memory.
     pub images: Vec<MemoryImage>,
     /// Which data segments exist at run time: those that are not part of `images`.
@@ -118,6 +120,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let host_types = host_types(module, &usage, &tables);
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
+        uses_heap: !module.tags.is_empty(),
         run_time_types: run_time_types(module, entry_types.union(&host_types)),
         host_types,
         fixed_lengths: fixed_lengths(module),

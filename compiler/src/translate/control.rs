@@ -1,5 +1,6 @@
 //! Control frames and the operators that make and leave them.
 
+use super::handlers::{Clause, Landing};
 use super::{Translator, clif_type};
 use crate::error::Error;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Value};
@@ -20,6 +21,13 @@ pub(super) enum Kind {
     If { otherwise: Block, params: Vec<Value> },
     /// `if`, after its `else`.
     Else,
+    /// `try_table` with clauses.
+    TryTable { clauses: Vec<Clause>, landing: Landing },
+    /// `try`, before its first handler.
+    Try { landing: Landing },
+    /// `try`, in a handler: the exception, if anything in the body throws, and
+    /// the block for those that no handler so far catches.
+    Catch { exception: Option<Value>, otherwise: Option<Block> },
     /// Any frame opened in unreachable code.
     Dead,
 }
@@ -27,7 +35,7 @@ pub(super) enum Kind {
 /// An open control frame.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// Where control goes after the frame's `end`.
     next: Block,
     /// Whether anything branches to `next`.
@@ -36,7 +44,7 @@ pub(super) struct Frame {
     params: usize,
     results: usize,
     /// Height of the value stack below the parameters.
-    height: usize,
+    pub(super) height: usize,
 }
 
 fn block_args(values: &[Value]) -> Vec<BlockArg> {
@@ -53,7 +61,7 @@ impl Translator<'_> {
         block
     }
 
-    fn block_type(&self, ty: BlockType) -> Result<FuncType, Error> {
+    pub(super) fn block_type(&self, ty: BlockType) -> Result<FuncType, Error> {
         Ok(match ty {
             BlockType::Empty => FuncType::new([], []),
             BlockType::Type(ty) => FuncType::new([], [self.env.module.types.val_type(ty)?]),
@@ -72,7 +80,7 @@ impl Translator<'_> {
     }
 
     /// Opens a frame; the parameters are on the stack.
-    fn open(&mut self, kind: Kind, ty: &FuncType) {
+    pub(super) fn open(&mut self, kind: Kind, ty: &FuncType) {
         let next = self.block_with_params(ty.results());
         let (params, results) = (ty.params().len(), ty.results().len());
         let height = self.stack.len() - params;
@@ -80,7 +88,7 @@ impl Translator<'_> {
     }
 
     /// Opens a frame in unreachable code, of which only the nesting matters.
-    fn open_dead(&mut self) {
+    pub(super) fn open_dead(&mut self) {
         let next = self.frames[0].next;
         let height = self.stack.len();
         self.frames.push(Frame { kind: Kind::Dead, next, next_used: false, params: 0, results: 0, height });
@@ -91,7 +99,7 @@ impl Translator<'_> {
         self.reachable = false;
     }
 
-    fn top(&mut self) -> &mut Frame {
+    pub(super) fn top(&mut self) -> &mut Frame {
         self.frames.last_mut().unwrap_or_else(|| unreachable!("validation balances control frames"))
     }
 
@@ -154,7 +162,7 @@ impl Translator<'_> {
     }
 
     /// If control can fall out of the frame's end, sends it on.
-    fn leave_to_next(&mut self) {
+    pub(super) fn leave_to_next(&mut self) {
         if !self.reachable {
             return;
         }
@@ -168,29 +176,50 @@ impl Translator<'_> {
 
     pub(super) fn visit_end(&mut self) {
         self.leave_to_next();
+        let mut frame = self.pop_frame();
+        match &mut frame.kind {
+            Kind::Loop { header } => self.b.seal_block(*header),
+            Kind::If { otherwise, params } => {
+                self.b.switch_to_block(*otherwise);
+                self.canonical_all(params);
+                self.b.ins().jump(frame.next, &block_args(params));
+                frame.next_used = true;
+            }
+            Kind::TryTable { clauses, landing } => self.finish_try_table(clauses, *landing),
+            Kind::Try { landing } => {
+                if let Some(exception) = self.land(*landing) {
+                    self.throw_reference(exception, self.frames.len());
+                }
+            }
+            Kind::Catch { exception: Some(exception), otherwise: Some(otherwise) } => {
+                self.b.switch_to_block(*otherwise);
+                self.throw_reference(*exception, self.frames.len());
+            }
+            Kind::Function | Kind::Block | Kind::Else | Kind::Catch { .. } | Kind::Dead => {}
+        }
+        self.continue_after(&frame);
+    }
+
+    /// Takes the innermost frame off, and what it has left on the value stack.
+    pub(super) fn pop_frame(&mut self) -> Frame {
         let frame = self.frames.pop().unwrap_or_else(|| unreachable!("validation balances control frames"));
         self.stack.truncate(frame.height);
-        let mut next_used = frame.next_used;
-        let is_function = matches!(frame.kind, Kind::Function);
-        match frame.kind {
-            Kind::Dead => return,
-            Kind::Loop { header } => self.b.seal_block(header),
-            Kind::If { otherwise, mut params } => {
-                self.b.switch_to_block(otherwise);
-                self.canonical_all(&mut params);
-                self.b.ins().jump(frame.next, &block_args(&params));
-                next_used = true;
-            }
-            Kind::Function | Kind::Block | Kind::Else => {}
+        frame
+    }
+
+    /// Goes on after the end of a frame.
+    pub(super) fn continue_after(&mut self, frame: &Frame) {
+        if matches!(frame.kind, Kind::Dead) {
+            return;
         }
         self.b.seal_block(frame.next);
-        self.reachable = next_used;
-        if !next_used {
+        self.reachable = frame.next_used;
+        if !frame.next_used {
             return;
         }
         self.b.switch_to_block(frame.next);
         self.stack.extend_from_slice(self.b.block_params(frame.next));
-        if is_function {
+        if matches!(frame.kind, Kind::Function) {
             let results = self.pop_many(frame.results);
             self.release_values();
             self.b.ins().return_(&results);
@@ -199,7 +228,11 @@ impl Translator<'_> {
 
     /// The target of a branch, how many values it takes; marks it as used.
     fn branch_target(&mut self, depth: u32) -> (Block, usize) {
-        let at = self.frames.len() - 1 - depth as usize;
+        self.frame_target(self.frames.len() - 1 - depth as usize)
+    }
+
+    /// The same for a frame by its number from the outermost one.
+    fn frame_target(&mut self, at: usize) -> (Block, usize) {
         let frame = &mut self.frames[at];
         match frame.kind {
             Kind::Loop { header } => (header, frame.params),
@@ -208,6 +241,13 @@ impl Translator<'_> {
                 (frame.next, frame.results)
             }
         }
+    }
+
+    /// Branches to the label of a frame with these values.
+    pub(super) fn branch_to_frame(&mut self, at: usize, values: &mut [Value]) {
+        let (target, _) = self.frame_target(at);
+        self.canonical_all(values);
+        self.b.ins().jump(target, &block_args(values));
     }
 
     /// The values that a branch takes, which stay on the stack.

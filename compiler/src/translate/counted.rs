@@ -15,6 +15,8 @@ use wasmc_artifacts::abi::{Trap, vm_header, vm_store_context};
 pub(super) struct Frame {
     /// Its values.
     values: u32,
+    /// The count while the function itself runs.
+    claimed: Option<Value>,
     /// The instructions that do nothing but to change the count.
     changes: Vec<Inst>,
 }
@@ -25,7 +27,7 @@ impl Translator<'_> {
     pub(super) fn claim_values(&mut self, index: u32) {
         let Some(limit) = self.env.options.deterministic_stack else { return };
         let values = self.env.facts.frame_values[(index - self.env.module.imported_functions) as usize];
-        self.counted = Some(Frame { values, changes: Vec::new() });
+        self.counted = Some(Frame { values, claimed: None, changes: Vec::new() });
         let store = self.load_context(self.env.facts.layout.header() + vm_header::store, self.constant_flags());
         let count = self.load_count(store);
         let full = match limit.get().checked_sub(values) {
@@ -36,7 +38,17 @@ impl Translator<'_> {
             None => self.b.ins().iconst(types::I8, 1),
         };
         self.b.ins().trapnz(full, trap_code(Trap::StackOverflow));
-        self.change_count(store, count, i64::from(values));
+        let claimed = self.change_count(store, count, i64::from(values));
+        self.counted.iter_mut().for_each(|frame| frame.claimed = Some(claimed));
+    }
+
+    /// Takes the frames out of the count that an exception has skipped on its
+    /// way to this function.
+    pub(super) fn restore_values(&mut self) {
+        let Some(Frame { claimed: Some(claimed), .. }) = self.counted else { return };
+        let flags = self.context_flags();
+        let store = self.load_context(self.env.facts.layout.header() + vm_header::store, flags);
+        self.b.ins().store(flags, claimed, store, vm_store_context::stack_values);
     }
 
     /// Takes the frame out of the count; it is about to be left.
@@ -64,7 +76,8 @@ impl Translator<'_> {
         self.b.ins().load(types::I64, flags, store, vm_store_context::stack_values)
     }
 
-    fn change_count(&mut self, store: Value, count: Value, by: i64) {
+    /// Changes the count; what it is then.
+    fn change_count(&mut self, store: Value, count: Value, by: i64) -> Value {
         let by = self.b.ins().iconst(types::I64, by);
         let changed = self.b.ins().iadd(count, by);
         let flags = self.context_flags();
@@ -72,6 +85,7 @@ impl Translator<'_> {
         self.note_change(by);
         self.note_change(changed);
         self.counted.iter_mut().for_each(|frame| frame.changes.push(written));
+        changed
     }
 
     /// Notes the instruction that makes `value`.

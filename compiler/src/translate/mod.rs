@@ -6,9 +6,11 @@
 //! how memory is accessed; `stubs.rs` makes the code at the boundary between
 //! host and wasm. Translation reads [`ModuleFacts`] and derives no fact again.
 
+mod alloc;
 mod builtin;
 mod control;
 mod counted;
+mod handlers;
 mod heap;
 mod ops;
 
@@ -42,6 +44,8 @@ pub enum Symbol {
     Table(u32),
     /// A support routine, by its number in `support.rs`.
     Support(u32),
+    /// The descriptor of exceptions whose tag has this function type.
+    ExnDescriptor(TypeIndex),
 }
 
 impl Symbol {
@@ -52,6 +56,7 @@ impl Symbol {
             Symbol::ImportThunk(index) => (1, index),
             Symbol::Table(index) => (2, index),
             Symbol::Support(index) => (3, index),
+            Symbol::ExnDescriptor(ty) => (4, ty.0),
         };
         UserExternalName { namespace, index }
     }
@@ -63,6 +68,7 @@ impl Symbol {
             1 => Symbol::ImportThunk(name.index),
             2 => Symbol::Table(name.index),
             3 => Symbol::Support(name.index),
+            4 => Symbol::ExnDescriptor(TypeIndex(name.index)),
             _ => return None,
         })
     }
@@ -129,6 +135,7 @@ struct Regions {
     globals: AliasRegion,
     heap: AliasRegion,
     tables: AliasRegion,
+    objects: AliasRegion,
 }
 
 /// Translates one function body.
@@ -213,6 +220,7 @@ impl<'a> Translator<'a> {
             globals: region(1, "globals"),
             heap: region(2, "heap"),
             tables: region(3, "tables"),
+            objects: region(4, "objects"),
         };
         let mut b = FunctionBuilder::new(func, context);
         let entry = b.create_block();

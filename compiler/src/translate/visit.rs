@@ -32,7 +32,19 @@ impl Outcome for Result<(), Error> {
 /// Whether an operator opens, divides or closes a frame, and so matters even
 /// where it cannot be reached.
 const fn is_structural(visit: &str) -> bool {
-    matches!(visit.as_bytes(), b"visit_block" | b"visit_loop" | b"visit_if" | b"visit_else" | b"visit_end")
+    matches!(
+        visit.as_bytes(),
+        b"visit_block"
+            | b"visit_loop"
+            | b"visit_if"
+            | b"visit_else"
+            | b"visit_end"
+            | b"visit_try_table"
+            | b"visit_try"
+            | b"visit_catch"
+            | b"visit_catch_all"
+            | b"visit_delegate"
+    )
 }
 
 /// Operators that validation keeps away because their proposal is off.
@@ -58,8 +70,9 @@ macro_rules! visit {
             }
         )*
     };
-    // A branch table is handed on by reference: wasmparser gives it by value.
+    // Tables are handed on by reference: wasmparser gives them by value.
     (@call $t:expr, visit_br_table $arg:ident $argty:ty,) => { $t.visit_br_table(&$arg).outcome() };
+    (@call $t:expr, visit_try_table $arg:ident $argty:ty,) => { $t.visit_try_table(&$arg).outcome() };
     (@call $t:expr, $visit:ident $($arg:ident $argty:ty,)*) => { Outcome::outcome($t.$visit($($arg),*)) };
 }
 

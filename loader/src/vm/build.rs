@@ -227,6 +227,7 @@ impl Builder<'_> {
             for memory in at.as_ref().resets(self.module).filter(|memory| !memory.policy.view) {
                 memory.copy_image();
             }
+            at.as_ref().define_tags();
             at.as_ref().populate(self.module);
         }
         at

@@ -3,8 +3,8 @@
 //! not compile.
 
 use super::instance::InstanceData;
-use super::state::StoreState;
 use super::structs::VMHeader;
+use super::unwind::{raise, throw};
 use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_header, vm_store_context};
 use wasmc_artifacts::for_each_builtin;
 use wasmc_artifacts::format::SegmentMode;
@@ -183,42 +183,3 @@ unsafe extern "C" fn ref_func(ctx: *const VMHeader, function: u32) -> *mut u8 {
     debug_assert!(func_ref.is_some(), "function {function} is used as a value and has no reference");
     func_ref.map_or(std::ptr::null_mut(), |f| std::ptr::from_ref(f).cast_mut().cast())
 }
-
-/// Unwinds to the entry stub, whose caller finds out why.
-///
-/// # Safety
-/// `store` is the state of the store whose code runs, and `pending` is set.
-#[cfg(target_arch = "x86_64")]
-#[unsafe(naked)]
-unsafe extern "C" fn raise(store: *mut u8) {
-    std::arch::naked_asm!(
-        "mov rsp, [rdi + {sp}]",
-        "mov rbp, [rdi + {fp}]",
-        "jmp qword ptr [rdi + {pc}]",
-        sp = const vm_store_context::entry_sp,
-        fp = const vm_store_context::entry_fp,
-        pc = const vm_store_context::entry_pc,
-    )
-}
-
-/// Unwinds to the entry stub, whose caller finds out why.
-///
-/// # Safety
-/// `store` is the state of the store whose code runs, and `pending` is set.
-#[cfg(target_arch = "aarch64")]
-#[unsafe(naked)]
-unsafe extern "C" fn raise(store: *mut u8) {
-    std::arch::naked_asm!(
-        "ldr x1, [x0, {sp}]",
-        "ldr x29, [x0, {fp}]",
-        "ldr x2, [x0, {pc}]",
-        "mov sp, x1",
-        "br x2",
-        sp = const vm_store_context::entry_sp,
-        fp = const vm_store_context::entry_fp,
-        pc = const vm_store_context::entry_pc,
-    )
-}
-
-// What `raise` gets is a StoreState: its context comes first.
-const _: () = assert!(std::mem::offset_of!(StoreState, context) == 0);

@@ -9,6 +9,7 @@ use super::structs::{VMFuncRef, ValRaw};
 use super::typed::{WasmParams, WasmResults};
 use crate::backtrace;
 use crate::error::{Error, Result};
+use crate::exception::ThrownException;
 use crate::func::Func;
 use crate::store::{AsContextMut, StoreInner, StoreOpaque};
 use crate::types::FuncType;
@@ -232,6 +233,16 @@ fn failure(opaque: &StoreOpaque) -> Error {
     match cause {
         Cause::Trap(trap) => Error::new(trap).with_backtrace(backtrace),
         Cause::Error(error) => error.with_backtrace(backtrace),
+        Cause::Exception => thrown(opaque).with_backtrace(backtrace),
         Cause::Panic(payload) => resume_unwind(payload),
+    }
+}
+
+/// The error for the exception that waits in the context.
+#[cold]
+fn thrown(opaque: &StoreOpaque) -> Error {
+    match opaque.state.pending_tag() {
+        Some(tag) => Error::new(ThrownException::new(opaque, tag)),
+        None => Error::msg("an exception without a tag was thrown"),
     }
 }

@@ -8,11 +8,12 @@
 
 use super::handle::Stored;
 use super::instance::InstanceData;
-use super::state::{Cause, StoreState};
+use super::state::{Cause, PENDING_EXCEPTION, StoreState};
 use super::structs::{VMFuncRef, VMHostFunc, ValRaw};
 use super::typed::{WasmResults, WasmTy};
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::exception::ThrownException;
 use crate::func::Func;
 use crate::module::Module;
 use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
@@ -187,9 +188,15 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
 #[inline(never)]
 fn fail<O: Copy>(state: &StoreState, cause: Cause) -> O {
     let exit_fp = state.context.exit_fp.get() as usize;
-    state.capture(None, exit_fp);
+    // An exception that wasm code may still catch; otherwise the backtrace is
+    // noted where that is known.
+    let is_exception =
+        matches!(&cause, Cause::Error(error) if error.is::<ThrownException>()) && state.context.exception.get() != 0;
+    if !is_exception || exit_fp == 0 {
+        state.capture(None, exit_fp);
+    }
     state.cause.set(Some(cause));
-    state.context.pending.set(1);
+    state.context.pending.set(if is_exception { PENDING_EXCEPTION } else { 1 });
     // SAFETY: all bits 0 are an `O`, says the caller of `run`.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }

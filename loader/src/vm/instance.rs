@@ -16,7 +16,9 @@ use super::memory::MemoryData;
 use super::shared::{Lease, Shared};
 use super::slot::Slot;
 use super::state::StoreState;
-use super::structs::{VMFuncImport, VMFuncRef, VMGlobalImport, VMHeader, VMMemoryImport, VMTableImport, ValRaw};
+use super::structs::{
+    VMFuncImport, VMFuncRef, VMGlobalImport, VMHeader, VMMemoryImport, VMTableImport, VMTagDef, VMTagImport, ValRaw,
+};
 use super::table::TableData;
 use crate::linking::Items;
 use crate::module::Module;
@@ -95,6 +97,10 @@ impl InstanceData {
         global_import[global_imports]: VMGlobalImport;
         /// An imported function.
         func_import[func_imports]: VMFuncImport;
+        /// An imported tag.
+        tag_import[tag_imports]: VMTagImport;
+        /// A defined tag.
+        tag_def[tags]: VMTagDef;
         /// Whether a data segment was dropped.
         data_dropped[data_segments]: Cell<u8>;
         /// Whether an element segment was dropped.

@@ -15,11 +15,11 @@
 //! * [`code`]: a mapped artifact; [`blueprint`]: what its instances consist of;
 //!   [`image`]: what their memories contain at first;
 //! * [`slot`], [`space`], [`pool`]: where instances live;
-//! * [`instance`], [`memory`], [`table`], [`global`]: what they are made of;
+//! * [`instance`], [`memory`], [`table`], [`global`], [`tag`]: what they are made of;
 //!   [`lifecycle`], [`build`], [`init`]: how they come to be, and end;
 //! * [`reset`], [`quiet`], [`guard`]: how memories get their first content back;
-//! * [`state`], [`activation`], [`traps`]: a store as compiled code sees it,
-//!   entering and leaving that code; [`shell`]: what is left of it for the next;
+//! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
+//!   sees it, entering and leaving that code; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`call`], [`host`]: calls in both directions;
 //! * [`externref`]: values of the host's that wasm can refer to;
 //! * [`builtins`]: what compiled code asks of the loader.
@@ -58,5 +58,7 @@ mod space;
 pub(crate) mod state;
 pub(crate) mod structs;
 pub(crate) mod table;
+pub(crate) mod tag;
 pub(crate) mod traps;
 pub(crate) mod typed;
+mod unwind;

@@ -26,9 +26,15 @@ pub(crate) enum Cause {
     Trap(Trap),
     /// A host function returned an error.
     Error(Error),
+    /// Code threw an exception that nobody has caught; it is in the context.
+    Exception,
     /// A host function panicked.
     Panic(Box<dyn Any + Send>),
 }
+
+/// What `pending` is while an exception that a host function has returned looks
+/// for its handler, or has found none. Otherwise it is 0 or 1.
+pub(super) const PENDING_EXCEPTION: u64 = 2;
 
 /// An activation that is interrupted by a newer one of the same store.
 pub(super) struct Suspended {

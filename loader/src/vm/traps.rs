@@ -83,7 +83,7 @@ impl StoreState {
 /// pointer, and returns.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
-unsafe extern "C" fn leave() {
+pub(super) unsafe extern "C" fn leave() {
     std::arch::naked_asm!(
         "mov rbx, [rbp - 48]",
         "mov r12, [rbp - 40]",
@@ -101,7 +101,7 @@ unsafe extern "C" fn leave() {
 /// pointer, and returns.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
-unsafe extern "C" fn leave() {
+pub(super) unsafe extern "C" fn leave() {
     std::arch::naked_asm!(
         "sub sp, x29, #144",
         "ldp d8, d9, [sp], #16",
@@ -123,8 +123,18 @@ impl StoreState {
     /// first: the function that `pc` is in, if it is given, then the callers
     /// of the frame with frame pointer `fp`.
     pub(super) fn capture(&self, pc: Option<usize>, fp: usize) {
+        self.capture_from(pc, pc.is_some(), fp);
+    }
+
+    /// The same from a call that returns to `pc`, in the frame with frame
+    /// pointer `fp`.
+    pub(super) fn capture_call(&self, pc: usize, fp: usize) {
+        self.capture_from(Some(pc), false, fp);
+    }
+
+    fn capture_from(&self, pc: Option<usize>, exact: bool, fp: usize) {
         self.frame_count.set(0);
-        self.exact.set(pc.is_some());
+        self.exact.set(exact);
         if let Some(pc) = pc {
             self.note(pc);
         }

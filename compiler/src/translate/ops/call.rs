@@ -2,9 +2,10 @@
 
 use crate::analyse::TableFact;
 use crate::parse::TypeIndex;
+use crate::translate::handlers::Code;
 use crate::translate::{Symbol, Translator, trap_code};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Inst, InstBuilder, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use wasmc_artifacts::abi::{Trap, vm_func_import, vm_func_ref};
 
 /// Bytes of an element of a read-only table: the index of its type among the
@@ -38,8 +39,10 @@ impl Translator<'_> {
         self.release_values();
     }
 
-    fn push_results(&mut self, call: Inst, ty: TypeIndex) {
-        let results = self.b.inst_results(call).to_vec();
+    /// Calls code of type `ty`, and pushes its results.
+    fn call(&mut self, ty: TypeIndex, code: Code, args: &[Value]) {
+        let sig = self.signature(ty);
+        let results = self.call_code(code, sig, args);
         for (value, ty) in results.into_iter().zip(self.env.module.types.func(ty).results()) {
             self.push_typed(value, *ty);
         }
@@ -48,17 +51,15 @@ impl Translator<'_> {
     pub(in crate::translate) fn visit_call(&mut self, function: u32) {
         self.makes_calls = true;
         let ty = self.env.module.functions[function as usize];
-        let call = if self.env.module.is_imported_function(function) {
+        if self.env.module.is_imported_function(function) {
             let callee = self.imported_callee(function);
             let args = self.call_args(ty, callee.ctx);
-            let sig = self.signature(ty);
-            self.b.ins().call_indirect(sig, callee.code, &args)
+            self.call(ty, Code::At(callee.code), &args);
         } else {
             let args = self.call_args(ty, self.vmctx);
             let callee = self.function(function);
-            self.b.ins().call(callee, &args)
-        };
-        self.push_results(call, ty);
+            self.call(ty, Code::Direct(callee), &args);
+        }
     }
 
     pub(in crate::translate) fn visit_return_call(&mut self, function: u32) {
@@ -91,9 +92,7 @@ impl Translator<'_> {
         let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);
-        let sig = self.signature(ty);
-        let call = self.b.ins().call_indirect(sig, callee.code, &args);
-        self.push_results(call, ty);
+        self.call(ty, Code::At(callee.code), &args);
     }
 
     pub(in crate::translate) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {

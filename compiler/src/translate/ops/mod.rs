@@ -4,6 +4,7 @@
 mod bulk;
 pub(crate) mod call;
 mod convert;
+mod exception;
 mod memory;
 mod numeric;
 mod reference;
