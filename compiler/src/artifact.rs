@@ -15,14 +15,14 @@ use crate::translate::ModuleEnv;
 use crate::translate::stubs::Stub;
 use cranelift_object::object::write::Object;
 use cranelift_object::{ObjectBuilder, ObjectModule};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use wasmc_artifacts::WorkingSet;
 use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{
     Code, CodeOffset, ConstOp as ConstRow, ConstOpKind, DataSegment, Digest, ElemSegment, Export, Extent, ExternKind,
     FuncRefRow, Function, Global, Header, Import, Index, Memory, MetadataWriter, NONE, SegmentMode, SourceLoc, Span,
-    Table, TableInit, TableKind, Tag, TypeRow,
+    StackMap, StackMapSlot, Table, TableInit, TableKind, Tag, TypeRow,
 };
 
 /// Writes the artifact, or the object file that carries it into a host.
@@ -157,6 +157,7 @@ impl Writer<'_> {
         for handler in &self.linked.handlers {
             w.handlers(*handler);
         }
+        stack_maps(&mut w, &self.linked.stack_maps);
         for (code, wasm) in &self.linked.source_locs {
             w.source_locs(SourceLoc { code: *code, wasm: *wasm });
         }
@@ -391,6 +392,18 @@ fn dropped_elems() -> ElemSegment {
         offset_count: 0,
         first: 0,
         count: 0,
+    }
+}
+
+/// Writes where frames hold references; equal places once.
+fn stack_maps(w: &mut MetadataWriter, maps: &[(u32, Vec<u32>)]) {
+    let mut known: HashMap<&[u32], u32> = HashMap::new();
+    for (pc, places) in maps {
+        let first = *known.entry(places).or_insert_with(|| {
+            let rows = places.iter().map(|offset| w.stack_map_slots(StackMapSlot { offset: *offset }));
+            rows.min().unwrap_or(0)
+        });
+        w.stack_maps(StackMap { pc: *pc, first, count: places.len() as u32 });
     }
 }
 

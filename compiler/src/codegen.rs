@@ -11,10 +11,11 @@ use crate::translate::stubs::{self, Stub};
 use crate::translate::{ModuleEnv, Symbol, Translated, set_stack_limit, translate};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{self, ExternalName, LibCall, TrapCode};
+use cranelift_codegen::ir::{self, ExternalName, LibCall, TrapCode, UserStackMap};
 use cranelift_codegen::isa::unwind::UnwindInfo;
 use cranelift_codegen::{
-    CompiledCode, Context, FinalizedMachCallSite, FinalizedMachExceptionHandler, FinalizedRelocTarget,
+    CompiledCode, Context, Final, FinalizedMachCallSite, FinalizedMachExceptionHandler, FinalizedRelocTarget,
+    MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
 use rayon::prelude::*;
@@ -66,6 +67,9 @@ pub struct CompiledFunction {
     pub traps: Vec<(u32, Trap)>,
     /// Its calls with exception handlers, in order.
     pub handlers: Vec<Handler>,
+    /// Return addresses of calls during which the frame holds references, and
+    /// where: bytes below the frame pointer, ascending.
+    pub stack_maps: Vec<(u32, Vec<u32>)>,
     /// How to unwind through it.
     pub unwind: Option<UnwindInfo>,
     /// The most bytes of stack that its frame has, return address included.
@@ -229,6 +233,7 @@ impl Worker {
             relocations,
             traps: buffer.traps().iter().filter_map(|site| Some((site.offset, trap(site.code)?))).collect(),
             handlers,
+            stack_maps: stack_maps(buffer),
             unwind,
             frame: frame.saturating_add(SAVED_REGISTERS),
             source_locs,
@@ -244,6 +249,18 @@ fn handler(site: &FinalizedMachCallSite<'_>) -> Option<Handler> {
         _ => None,
     })?;
     Some(Handler { pc: site.ret_addr, handler, frame: site.frame_offset? })
+}
+
+/// The calls during which a frame holds references, and where it does. Stack
+/// pointers are as at the call: a callee takes its arguments away.
+fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<(u32, Vec<u32>)> {
+    let frame = buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset);
+    let map = |(pc, _, map): &(u32, u32, UserStackMap)| {
+        let mut places: Vec<u32> = map.entries().map(|(_, offset)| frame - offset).collect();
+        places.sort_unstable();
+        (*pc, places)
+    };
+    buffer.user_stack_maps().iter().map(map).collect()
 }
 
 /// Code that is meant to be fast begins where the processor fetches well.

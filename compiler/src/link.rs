@@ -51,6 +51,9 @@ pub struct LinkedImage {
     pub handlers: Vec<Handler>,
     /// Where the descriptors are of exceptions whose tags have these types.
     pub exceptions: BTreeMap<TypeIndex, u32>,
+    /// Return addresses of calls during which a frame holds references, and
+    /// where below its frame pointer, in text order.
+    pub stack_maps: Vec<(u32, Vec<u32>)>,
     /// Offsets in the text and in the wasm, in text order, with `-g`.
     pub source_locs: Vec<(u32, u32)>,
     stubs: HashMap<Stub, u32>,
@@ -77,6 +80,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         traps: Vec::new(),
         handlers: Vec::new(),
         exceptions: BTreeMap::new(),
+        stack_maps: Vec::new(),
         source_locs: Vec::new(),
         stubs: HashMap::new(),
     };
@@ -102,6 +106,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
             handler: offset + row.handler,
             ..*row
         }));
+        image.stack_maps.extend(function.stack_maps.into_iter().map(|(at, places)| (offset + at, places)));
         image.source_locs.extend(function.source_locs.iter().map(|(at, wasm)| (offset + at, *wasm)));
         if !function.relocations.is_empty() {
             relocations.push((offset, function.relocations));

@@ -3,6 +3,7 @@
 use crate::strategy::{
     HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, PoolExhaustion,
 };
+use crate::vm::gc::HeapSettings;
 
 /// Settings of an [`Engine`](crate::Engine).
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub struct Config {
     pub(crate) reuse_instances: bool,
     pub(crate) heap: Option<HeapAllocStrategy>,
     pub(crate) spare_slots: usize,
+    pub(crate) gc: HeapSettings,
     pub(crate) pool: PoolSettings,
 }
 
@@ -53,6 +55,7 @@ impl Config {
             reuse_instances: false,
             heap: None,
             spare_slots: 8,
+            gc: HeapSettings::default(),
             pool: PoolSettings {
                 max_unused_warm_slots: 100,
                 memory_keep_resident: 2 << 20,
@@ -155,6 +158,33 @@ impl Config {
     /// Works on Linux; elsewhere nothing is kept. Default: 8.
     pub fn spare_slots(&mut self, slots: usize) -> &mut Self {
         self.spare_slots = slots;
+        self
+    }
+
+    /// The most bytes that the objects of a store's garbage-collected heap may
+    /// have together, dead ones that were not found yet included; beyond that
+    /// allocations trap ([`Trap::HeapExhausted`](crate::Trap::HeapExhausted)).
+    /// While a collection goes on, the heap takes up to twice as much memory. A
+    /// heap is also exhausted when a collection leaves less than one part in 64
+    /// of it free. Default, and the most that is possible: about 1.5 GiB.
+    pub fn gc_heap_limit(&mut self, bytes: usize) -> &mut Self {
+        self.gc.limit = bytes;
+        self
+    }
+
+    /// How many bytes of objects are allocated before the first collection, and
+    /// at least between any two. It takes memory only as it is used. Default: 1
+    /// MiB, at least 64 KiB.
+    pub fn gc_heap_initial_size(&mut self, bytes: usize) -> &mut Self {
+        self.gc.initial = bytes;
+        self
+    }
+
+    /// Whether every allocation of an object collects garbage and moves all
+    /// objects, so that whoever uses one that was not kept alive finds out at
+    /// once. For tests: it makes programs very slow. Default: no.
+    pub fn gc_stress(&mut self, enable: bool) -> &mut Self {
+        self.gc.stress = enable;
         self
     }
 

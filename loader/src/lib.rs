@@ -32,6 +32,7 @@ mod error;
 mod exception;
 mod externs;
 mod func;
+mod gc;
 mod instance;
 mod linker;
 mod linking;

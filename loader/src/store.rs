@@ -22,7 +22,7 @@ use crate::vm::state::VmStore;
 /// [`Func`]: crate::Func
 /// [`Memory`]: crate::Memory
 pub struct Store<T: 'static> {
-    inner: Box<StoreInner<T>>,
+    pub(crate) inner: Box<StoreInner<T>>,
 }
 
 /// The store behind `Store<T>` and its contexts.
@@ -54,6 +54,7 @@ impl<T: 'static> Store<T> {
     /// An empty store.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
         let state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
+        state.configure_heap(engine.config().gc);
         let id = state.id();
         let opaque =
             StoreOpaque { id, state, externs: ExternTable::new(id), unadapted: Vec::new(), engine: engine.lease() };

@@ -61,6 +61,10 @@ pub struct Report {
     pub text_size: u64,
     /// Number of places where the code traps.
     pub trap_sites: usize,
+    /// Whether instances have objects on their store's heap.
+    pub uses_heap: bool,
+    /// Number of calls during which references are kept in the stack frame.
+    pub stack_maps: usize,
     /// The file as others see it.
     pub object: ObjectView,
     /// Imports, in the module's order.
@@ -176,6 +180,8 @@ impl Report {
             metadata_size: u64::from(header.metadata_length),
             text_size: header.text.length,
             trap_sites: tables.trap_sites.len(),
+            uses_heap: header.uses_heap != 0,
+            stack_maps: tables.stack_maps.len(),
             object,
             imports: imports(&artifact),
             exports: exports(&artifact),

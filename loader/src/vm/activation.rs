@@ -159,7 +159,11 @@ pub(super) fn settle(state: &StoreState) {
 /// in between.
 pub(super) fn direct<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -> R) -> R {
     let context = &state.context;
-    let (outer_host, outer_fp) = (context.host.replace(host), context.exit_fp.replace(0));
+    let (outer_host, outer_fp) = (context.host.replace(host), context.exit_fp.get());
+    // Frames of an activation are below this call; without one there are none.
+    if !is_active(state) {
+        context.exit_fp.set(0);
+    }
     // The host function can enter code, of which the host that is restored
     // below tells nothing.
     state.entered.set(true);

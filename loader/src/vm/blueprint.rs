@@ -13,7 +13,7 @@ use crate::sys;
 use crate::types::{MemoryType, TableType};
 use std::alloc::Layout;
 use std::ops::Range;
-use wasmc_artifacts::abi::{ContextLayout, VM_VAL_SIZE};
+use wasmc_artifacts::abi::{ContextLayout, VM_VAL_SIZE, ValType};
 use wasmc_artifacts::format::{Artifact, SegmentMode, TableKind};
 
 /// A memory that the module defines.
@@ -68,6 +68,8 @@ pub(crate) struct Blueprint {
     pub(super) records: usize,
     /// The globals: distances from `vmctx`.
     pub(super) globals: Range<i32>,
+    /// The defined globals that are for the collector to follow.
+    pub(super) references: Box<[u32]>,
     /// The flags of dropped segments.
     pub(super) dropped: Range<i32>,
     pub(super) memories: Box<[MemoryBlueprint]>,
@@ -103,6 +105,7 @@ impl Blueprint {
             guard: layout.counts().guard as usize,
             records,
             globals,
+            references: references(artifact),
             dropped: dropped(layout),
             memories,
             tables,
@@ -170,6 +173,13 @@ impl Blueprint {
 fn globals(layout: &ContextLayout) -> Range<i32> {
     let first = if layout.counts().globals > 0 { layout.global(0) } else { layout.header() };
     first..first + layout.counts().globals as i32 * VM_VAL_SIZE as i32
+}
+
+/// The defined globals whose values are references into the heap.
+fn references(artifact: &Artifact<'_>) -> Box<[u32]> {
+    let globals = artifact.tables().globals.iter().skip(artifact.layout().counts().global_imports as usize);
+    let followed = (0..).zip(globals).filter(|(_, row)| row.ty.ty().is_some_and(ValType::is_gc_ref));
+    followed.map(|(index, _)| index).collect()
 }
 
 /// The flags of both kinds of segments, which are neighbours.

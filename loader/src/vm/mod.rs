@@ -21,7 +21,8 @@
 //! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
 //!   sees it, entering and leaving that code; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`call`], [`host`]: calls in both directions;
-//! * [`externref`]: values of the host's that wasm can refer to;
+//! * [`externref`]: values of the host's that wasm can refer to; [`gc`]: objects
+//!   on a store's heap, and the collector;
 //! * [`builtins`]: what compiled code asks of the loader.
 //!
 //! Two rules make shared references to all of this sound. Nothing that a
@@ -37,7 +38,7 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;
 pub(crate) mod externref;
-mod gc;
+pub(crate) mod gc;
 pub(crate) mod global;
 mod guard;
 pub(crate) mod handle;

@@ -2,6 +2,8 @@
 
 use super::arena::Arena;
 use super::builtins::BUILTINS;
+use super::gc::roots::trace_cell;
+use super::gc::{Heap, HeapSettings, Tracer};
 use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
 use super::memory::MemoryData;
@@ -95,6 +97,8 @@ pub(crate) struct StoreState {
     /// What the host made, for resets; all of it is in the arena.
     made: RefCell<Vec<Made>>,
     arena: Arena,
+    /// Where objects are, once there are some.
+    pub(super) heap: RefCell<Heap>,
 }
 
 /// Something that the host made, and the value that a reset gives it: the one
@@ -103,7 +107,7 @@ pub(crate) struct StoreState {
 enum Made {
     Memory(NonNull<MemoryData>),
     Table(NonNull<TableData>, u64),
-    Global(NonNull<Cell<ValRaw>>, ValRaw),
+    Global(NonNull<Cell<ValRaw>>, ValRaw, ValType),
 }
 
 /// How many instances an unused state may have room for.
@@ -131,6 +135,7 @@ impl StoreState {
             instances: RefCell::default(),
             made: RefCell::default(),
             arena: Arena::default(),
+            heap: RefCell::default(),
         };
         state.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
         NonNull::from(Box::leak(Box::new(state)))
@@ -150,6 +155,7 @@ impl StoreState {
         self.made.get_mut().clear();
         self.made.get_mut().shrink_to(CAPACITY_KEPT);
         self.arena.clear();
+        self.heap.get_mut().leave(&self.context);
         self.cause.set(None);
         self.context = VMStoreContext::default();
         self.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
@@ -312,7 +318,7 @@ impl StoreState {
         if value != 0 {
             table.fill(0, value, table.length()).ok()?;
         }
-        let first = if ty.element() == ValType::EXTERNREF { 0 } else { value };
+        let first = if ty.element().is_gc_ref() { 0 } else { value };
         let table = self.keep(table);
         self.made.borrow_mut().push(Made::Table(table.assume(), first));
         Some(table)
@@ -321,9 +327,29 @@ impl StoreState {
     /// Makes a global that belongs to no instance.
     pub(crate) fn new_global(&self, value: ValRaw, content: ValType) -> Stored<Cell<ValRaw>> {
         let cell = self.keep(Cell::new(value));
-        let first = if content == ValType::EXTERNREF { ValRaw::of(0) } else { value };
-        self.made.borrow_mut().push(Made::Global(cell.assume(), first));
+        let first = if content.is_gc_ref() { ValRaw::of(0) } else { value };
+        self.made.borrow_mut().push(Made::Global(cell.assume(), first, content));
         cell
+    }
+
+    /// Passes what globals and tables of the host's refer to to the tracer.
+    pub(super) fn trace_made(&self, tracer: &mut Tracer<'_>) {
+        for made in &*self.made.borrow() {
+            match made {
+                // SAFETY: the arena keeps it.
+                Made::Table(table, _) => unsafe { table.as_ref() }.trace(tracer),
+                Made::Global(cell, _, content) if content.is_gc_ref() => {
+                    // SAFETY: as above.
+                    trace_cell(unsafe { cell.as_ref() }, tracer);
+                }
+                Made::Global(..) | Made::Memory(_) => {}
+            }
+        }
+    }
+
+    /// How the heap is to be, of which nothing is in use yet.
+    pub(crate) fn configure_heap(&self, settings: HeapSettings) {
+        self.heap.borrow_mut().configure(settings);
     }
 
     /// Makes what belongs to no instance as it was when the host made it.
@@ -345,7 +371,7 @@ impl StoreState {
                             let _ = table.fill(0, *value, table.length());
                         }
                     }
-                    Made::Global(cell, value) => cell.as_ref().set(*value),
+                    Made::Global(cell, value, _) => cell.as_ref().set(*value),
                 }
             }
         }

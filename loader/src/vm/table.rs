@@ -5,6 +5,7 @@
 //! not been computed yet, and its value is what the module says about the
 //! table's initial elements.
 
+use super::gc::Tracer;
 use super::handle::Stored;
 use super::instance::InstanceData;
 use super::structs::{VMFuncRef, VMTableDef, ValRaw};
@@ -157,6 +158,15 @@ impl TableData {
             cell.set(self.initial(index) as u64 | FUNCREF_INIT_BIT);
         }
         Some(cell.get() & !FUNCREF_INIT_BIT)
+    }
+
+    /// Passes the elements to the tracer if they are for it to follow.
+    pub(super) fn trace(&self, tracer: &mut Tracer<'_>) {
+        if self.ty.element().is_gc_ref() {
+            for cell in self.elements() {
+                cell.set(tracer.root(cell.get() as u32).into());
+            }
+        }
     }
 
     /// What the module says about element `index`.

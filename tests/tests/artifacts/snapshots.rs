@@ -216,5 +216,10 @@ fn dump_tables(artifact: &Artifact<'_>, out: &mut String) -> std::fmt::Result {
     for (site, code) in tables.trap_sites.iter().zip(tables.trap_codes.iter()) {
         writeln!(out, "  {:#x} {:?}", site.code, wasmc_artifacts::abi::Trap::from_code(code.code))?;
     }
+    for row in tables.stack_maps.iter() {
+        let places = artifact.stack_map_at(row.pc);
+        let places: Vec<u32> = places.iter().flat_map(|rows| rows.iter()).map(|slot| slot.offset).collect();
+        writeln!(out, "  {:#x} keeps references at {places:?}", row.pc)?;
+    }
     Ok(())
 }

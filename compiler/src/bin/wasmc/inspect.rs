@@ -123,13 +123,14 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
     line(
         "contents",
         &format_args!(
-            "{}, {}, {}, {}, {}, {}",
+            "{}, {}, {}, {}, {}, {}, {}",
             count(report.functions as u64, "function"),
             count(report.tables as u64, "table"),
             count(report.globals as u64, "global"),
             count(report.data_segments as u64, "data segment"),
             count(report.elem_segments as u64, "element segment"),
-            count(report.trap_sites as u64, "trap site")
+            count(report.trap_sites as u64, "trap site"),
+            count(report.stack_maps as u64, "stack map")
         ),
     )
 }
@@ -204,6 +205,8 @@ fn to_json(report: &Report) -> Value {
         "metadata_size": report.metadata_size,
         "text_size": report.text_size,
         "trap_sites": report.trap_sites,
+        "uses_heap": report.uses_heap,
+        "stack_maps": report.stack_maps,
         "object": object_json(&report.object),
         "imports": report.imports.iter().map(import).collect::<Vec<_>>(),
         "exports": report.exports.iter().map(export).collect::<Vec<_>>(),

@@ -1,13 +1,145 @@
 //! The garbage-collected heap of a store.
+//!
+//! ```text
+//! gc_alloc ─▶ allocate ─▶ Heap: room? ──yes──▶ position of the object
+//!                              └──no──▶ collect ─▶ roots ─▶ Tracer ─▶ Heap: room?
+//! ```
+//!
+//! * [`heap`]: where objects are, and how much room there is for them;
+//!   [`area`]: the parts of its address space;
+//! * [`object`]: what the collector knows of an object; [`trace`]: moving what
+//!   is alive; [`roots`]: where that begins.
+//!
+//! Only an allocation, or the host, makes a collection happen. All that holds a
+//! reference then is a root or an object: compiled code keeps what it needs
+//! later in its frame, at places that the artifact lists for every call.
 
+mod area;
+mod heap;
+mod object;
+pub(super) mod roots;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use super::state::StoreState;
 use super::structs::VMHeader;
+pub(crate) use heap::{Extent, Heap, HeapSettings};
+pub(crate) use object::Descriptor;
+pub(super) use roots::Frame;
+use std::io;
+use std::ptr::NonNull;
+pub(crate) use trace::Tracer;
 
-/// What the builtin `gc_alloc` does once it has noted where it was called.
+/// What the builtin `gc_alloc` does once it has noted where it was called: the
+/// new object has its descriptor, and nothing else yet.
 ///
 /// # Safety
 /// Called by compiled code, with the header of its instance, the address of a
 /// descriptor, and a size that fits the type.
-pub(super) unsafe extern "C" fn allocate(_ctx: *const VMHeader, _descriptor: *mut u8, _size: u64) -> u32 {
-    // No heap has any room yet.
-    0
+pub(super) unsafe extern "C" fn allocate(ctx: *const VMHeader, descriptor: *mut u8, size: u64) -> u32 {
+    // SAFETY: the header of an instance names its store, whose code runs.
+    let state = unsafe { &*(*ctx).store.get().cast_const().cast::<StoreState>() };
+    let context = &state.context;
+    let frame = Frame { pc: context.exit_pc.get() as usize, fp: context.exit_fp.get() as usize };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    // SAFETY: the frame is that of the code which has called.
+    unsafe { state.new_object(descriptor.cast(), size, Some(frame)) }.unwrap_or(0)
+}
+
+impl StoreState {
+    /// The base of the heap, for an instance that uses it.
+    ///
+    /// # Errors
+    /// If there is no address space for it.
+    pub(super) fn enter_heap(&self) -> io::Result<NonNull<u8>> {
+        self.heap.borrow_mut().enter(&self.context)
+    }
+
+    /// Makes room for an object on behalf of the host. Whoever calls writes all
+    /// of the object but for its descriptor, before anything else is done with
+    /// the store.
+    ///
+    /// # Errors
+    /// If the heap is exhausted, or there is no address space for one.
+    #[allow(dead_code, reason = "for the host's structs and arrays")]
+    pub(crate) fn host_object(&self, descriptor: *const Descriptor, size: usize) -> io::Result<Option<u32>> {
+        self.enter_heap()?;
+        // SAFETY: no code of the store runs but such as has called the host.
+        Ok(unsafe { self.new_object(descriptor, size, None) })
+    }
+
+    /// Room for an object, with its descriptor; `None` if the heap is
+    /// exhausted.
+    ///
+    /// # Safety
+    /// `frame` is that of the code of this store which runs; without it, none
+    /// runs but such as has called the host.
+    unsafe fn new_object(&self, descriptor: *const Descriptor, size: usize, frame: Option<Frame>) -> Option<u32> {
+        // SAFETY: the caller's.
+        let at = unsafe { self.room(size, frame) }?;
+        let base = self.heap.borrow().base()?;
+        // SAFETY: there is room for `size` bytes, of which these are the first.
+        unsafe { base.as_ptr().wrapping_add(at).cast::<*const Descriptor>().write(descriptor) };
+        u32::try_from(at).ok()
+    }
+
+    /// # Safety
+    /// As for `new_object`.
+    unsafe fn room(&self, size: usize, frame: Option<Frame>) -> Option<usize> {
+        let stress = {
+            let mut heap = self.heap.borrow_mut();
+            if heap.is_beyond(size) {
+                return None;
+            }
+            if !heap.stress()
+                && let Some(at) = heap.place(&self.context, size)
+            {
+                return Some(at);
+            }
+            heap.stress()
+        };
+        let mut extent = if stress { Extent::Full } else { self.heap.borrow().due() };
+        loop {
+            // SAFETY: the caller's.
+            if !unsafe { self.collect(extent, size, frame) } {
+                return None;
+            }
+            let mut heap = self.heap.borrow_mut();
+            if extent == Extent::Full && heap.is_full() {
+                return None;
+            }
+            let place = heap.place(&self.context, size);
+            if place.is_some() || extent == Extent::Full {
+                return place;
+            }
+            extent = Extent::Full;
+        }
+    }
+
+    /// Drops what nobody can use any more. Whether there was memory for it.
+    ///
+    /// # Safety
+    /// As for `new_object`.
+    unsafe fn collect(&self, extent: Extent, size: usize, frame: Option<Frame>) -> bool {
+        let mut heap = self.heap.borrow_mut();
+        // SAFETY: those are all the roots, if the frame is right.
+        unsafe { heap.collect(&self.context, extent, size, None, |tracer| self.trace(tracer, frame)) }
+    }
+
+    /// Drops everything that nobody can use any more, on behalf of the host.
+    pub(crate) fn collect_garbage(&self) {
+        // SAFETY: no code of the store runs but such as has called the host.
+        unsafe { self.collect(Extent::Full, 0, None) };
+    }
+
+    /// Bytes of all objects.
+    pub(crate) fn heap_size(&self) -> usize {
+        self.heap.borrow().used(&self.context)
+    }
+
+    /// Bytes of memory that the heap has.
+    pub(crate) fn heap_resident(&self) -> usize {
+        self.heap.borrow().resident()
+    }
 }
