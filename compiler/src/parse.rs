@@ -175,9 +175,9 @@ pub struct ParsedModule<'a> {
     pub code_start: u64,
 }
 
-/// The initial size of a memory in bytes.
+/// The initial size of a memory in bytes, `u64::MAX` if that is not a number.
 pub fn initial_length(memory: &MemoryType) -> u64 {
-    memory.initial << memory.page_size_log2.unwrap_or(16)
+    u64::try_from(u128::from(memory.initial) << memory.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX)
 }
 
 /// Reads and validates everything but function bodies.

@@ -70,14 +70,14 @@ proposals! { $
     relaxed_simd RELAXED_SIMD "relaxed-simd" on;
     tail_call TAIL_CALL "tail-call" on;
     multi_memory MULTI_MEMORY "multi-memory" on;
-    memory64 MEMORY64 "memory64" no;
+    memory64 MEMORY64 "memory64" on;
     threads THREADS "threads" no;
     exceptions EXCEPTIONS "exceptions" on;
     legacy_exceptions LEGACY_EXCEPTIONS "legacy-exceptions" off;
     function_references FUNCTION_REFERENCES "function-references" no;
     gc GC "gc" no;
-    wide_arithmetic WIDE_ARITHMETIC "wide-arithmetic" no;
-    custom_page_sizes CUSTOM_PAGE_SIZES "custom-page-sizes" no;
+    wide_arithmetic WIDE_ARITHMETIC "wide-arithmetic" on;
+    custom_page_sizes CUSTOM_PAGE_SIZES "custom-page-sizes" on;
     custom_descriptors CUSTOM_DESCRIPTORS "custom-descriptors" no;
     memory_control MEMORY_CONTROL "memory-control" no;
     stack_switching STACK_SWITCHING "stack-switching" no;

@@ -19,6 +19,7 @@ pub struct Config {
     pub(crate) heap: Option<HeapAllocStrategy>,
     pub(crate) spare_slots: usize,
     pub(crate) gc: HeapSettings,
+    pub(crate) memory64_reservation: u64,
     pub(crate) pool: PoolSettings,
 }
 
@@ -56,6 +57,7 @@ impl Config {
             heap: None,
             spare_slots: 8,
             gc: HeapSettings::default(),
+            memory64_reservation: 64 << 30,
             pool: PoolSettings {
                 max_unused_warm_slots: 100,
                 memory_keep_resident: 2 << 20,
@@ -186,6 +188,28 @@ impl Config {
     pub fn gc_stress(&mut self, enable: bool) -> &mut Self {
         self.gc.stress = enable;
         self
+    }
+
+    /// Bytes of address space for a memory with 64-bit indices, within which it
+    /// can grow, unless its maximum is smaller or its initial size larger. In a
+    /// pool it has what every memory there has
+    /// ([`pool_memory_reservation`](Self::pool_memory_reservation)). Address
+    /// space costs no memory, but even a 64-bit process has no more than 128
+    /// TiB of it on most machines. Default: 64 GiB.
+    pub fn memory64_reservation(&mut self, bytes: u64) -> &mut Self {
+        self.memory64_reservation = bytes;
+        self
+    }
+
+    /// Bytes of address space that are wanted for a memory with 64-bit indices.
+    pub(crate) fn wide_memory_reservation(&self) -> u64 {
+        let room = self.limits().map_or(u64::MAX, |limits| self.pool_memory_room(limits));
+        self.memory64_reservation.min(room)
+    }
+
+    /// Bytes of address space that a memory has in a pool with these limits.
+    pub(crate) fn pool_memory_room(&self, limits: &InstanceLimits) -> u64 {
+        limits.memory_pages.saturating_mul(64 << 10).max(self.pool.memory_reservation)
     }
 
     /// How many slots of a pool that nobody uses may stay prepared for the

@@ -76,8 +76,8 @@ pub use strategy::{
 pub use table::Table;
 pub use tag::Tag;
 pub use types::{
-    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType, TableType,
-    TagType, ValType,
+    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, MemoryTypeBuilder, Mutability,
+    RefType, TableType, TagType, ValType,
 };
 pub use values::{ExternRef, Ref, V128, Val};
 pub use vm::code::DamagedError;

@@ -217,13 +217,13 @@ pub(crate) fn check_stores<'a>(store: &StoreOpaque, mut items: impl Iterator<Ite
     Ok(())
 }
 
-/// Code that imports a 32-bit memory checks no bounds that the address space
+/// Code that imports a memory checks no bounds that the address space
 /// around the memory checks already, so that must be as large as it expects.
 fn check_address_space(store: &StoreOpaque, memory: &crate::Memory, reservation: u64, guard: u64) -> Result<()> {
     let memory = memory.0.get(store);
     let plan = memory.plan();
     let enough = plan.reserved as u64 >= reservation && plan.span() as u64 >= reservation.saturating_add(guard);
-    if enough || memory.ty().is_64() {
+    if enough {
         return Ok(());
     }
     Err(Error::msg(format!(

@@ -39,8 +39,9 @@ impl Memory {
         if ty.minimum() > ty.maximum_or_limit() {
             return Err(Error::msg(format!("no memory can have the type {ty}")));
         }
-        let plan = MemoryPlan::new(ty.minimum() * ty.page_size(), RESERVATION, GUARD, sys::page_size())
-            .ok_or_else(|| Error::msg("a memory of this size does not fit into the address space"))?;
+        let wide = opaque.engine.config().memory64_reservation;
+        let plan = MemoryPlan::of(&ty, [RESERVATION, GUARD, wide], sys::page_size())
+            .ok_or_else(|| Error::msg(format!("a {ty} does not fit into the address space")))?;
         let memory = opaque.state.new_memory(ty, plan);
         Ok(Memory(memory.map_err(|e| Error::new(e).context(AllocationError::new("a memory")))?))
     }
@@ -96,6 +97,11 @@ impl Memory {
     /// Bytes in a page.
     pub fn page_size(&self, store: impl AsContext) -> u64 {
         self.0.get(&store.as_context().0.opaque).ty().page_size()
+    }
+
+    /// Base-2 logarithm of the bytes in a page.
+    pub fn page_size_log2(&self, store: impl AsContext) -> u8 {
+        self.0.get(&store.as_context().0.opaque).ty().page_size_log2()
     }
 
     /// Copies bytes from `offset` on into `buffer`.

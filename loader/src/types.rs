@@ -1,6 +1,10 @@
 //! Types of everything that modules import and export, and what it means for
 //! one to be provided where another is expected.
 
+mod builder;
+
+pub use builder::MemoryTypeBuilder;
+
 use std::fmt;
 use wasmc_artifacts::abi::WASM_PAGE_SIZE;
 pub use wasmc_artifacts::abi::{FuncType, HeapType, RefType, ValType};
@@ -174,10 +178,21 @@ impl MemoryType {
         self.page_shift
     }
 
-    /// The largest number of pages that indices can address, or fewer.
+    /// The largest number of pages that indices can address; one less if that
+    /// number cannot be told.
+    fn limit(&self) -> u64 {
+        let (bits, most) = if self.memory64 { (64, u64::MAX) } else { (32, u32::MAX.into()) };
+        u64::try_from((1u128 << bits) >> self.page_shift).unwrap_or(u64::MAX).min(most)
+    }
+
+    /// The largest number of pages that the memory can have.
     pub(crate) fn maximum_or_limit(&self) -> u64 {
-        let limit = if self.memory64 { u64::MAX >> self.page_shift } else { (1 << 32) >> self.page_shift };
-        self.maximum.unwrap_or(u64::MAX).min(limit)
+        self.maximum.unwrap_or(u64::MAX).min(self.limit())
+    }
+
+    /// A number of pages in bytes, if it is a number.
+    pub(crate) fn bytes(&self, pages: u64) -> Option<u64> {
+        pages.checked_mul(self.page_size())
     }
 
     pub(crate) fn of_row(row: &format::Memory) -> MemoryType {

@@ -284,9 +284,15 @@ fn proposals_that_became_version_2_pass() {
 
 #[test]
 fn memories_and_tables_of_version_3_pass() {
-    for proposal in [Proposal::BulkMemoryOperations, Proposal::Memory64, Proposal::MultiMemory] {
+    for proposal in [Proposal::BulkMemoryOperations, Proposal::MultiMemory] {
         Group::proposal(proposal).features(VERSION_3).with_every_strategy(200, 9).passes();
     }
+}
+
+/// The proposal's tests refuse what other parts of version 3 allow.
+#[test]
+fn wide_memories_pass() {
+    Group::proposal(Proposal::Memory64).features(VERSION_2).features("memory64").with_every_strategy(200, 1).passes();
 }
 
 #[test]
@@ -325,7 +331,11 @@ fn wide_arithmetic_passes() {
 
 #[test]
 fn custom_page_sizes_pass() {
-    Group::proposal(Proposal::CustomPageSizes).features(VERSION_3).features("custom-page-sizes").passes();
+    Group::proposal(Proposal::CustomPageSizes)
+        .features(VERSION_3)
+        .features("custom-page-sizes")
+        .with_every_strategy(100, 9)
+        .passes();
 }
 
 #[test]

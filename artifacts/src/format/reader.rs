@@ -200,12 +200,9 @@ impl<'a> Artifact<'a> {
 
     fn check_entities(&self) -> Result<(), FormatError> {
         for m in self.tables.memories.iter() {
-            check(
-                m.page_shift <= 16 && m.minimum.checked_shl(u32::from(m.page_shift)).is_some(),
-                "a memory has an impossible page size",
-            )?;
+            check(m.page_shift <= 16, "a memory has an impossible page size")?;
             check(m.minimum <= m.maximum, "a memory's minimum is larger than its maximum")?;
-            check(m.minimum <= u64::MAX >> m.page_shift, "a memory is larger than the address space")?;
+            check(u128::from(m.minimum) << m.page_shift <= 1 << 64, "a memory is larger than indices can address")?;
         }
         for (i, t) in self.tables.tables.iter().enumerate() {
             check(t.element.ty().is_some_and(ValType::is_ref), "a table's elements are not references")?;
@@ -286,11 +283,12 @@ impl<'a> Artifact<'a> {
         working_set::check_table(ranges, |memory| self.initial_length(memory)).map_err(FormatError::corrupt)
     }
 
-    /// The initial size in bytes of a defined memory, imported ones not counted.
+    /// The initial size in bytes of a defined memory, imported ones not counted;
+    /// `u64::MAX` if that is not a number.
     pub fn initial_length(&self, memory: u32) -> Option<u64> {
         let imports = self.header.context.memory_imports as usize;
         let memory = self.tables.memories.get(imports.checked_add(memory as usize)?)?;
-        Some(memory.minimum << memory.page_shift)
+        Some(u64::try_from(u128::from(memory.minimum) << memory.page_shift).unwrap_or(u64::MAX))
     }
 
     /// Checks everything else: rows that grow with the code, and the content

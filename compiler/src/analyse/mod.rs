@@ -5,10 +5,12 @@
 //! that notes what they use, in parallel.
 
 mod images;
+mod memories;
 mod segments;
 mod usage;
 
 pub use images::MemoryImage;
+pub use memories::MemoryFact;
 pub use segments::SegmentRows;
 
 use crate::error::Error;
@@ -91,8 +93,8 @@ pub struct ModuleFacts {
     pub frame_values: Vec<u32>,
     /// The proposals that the module uses.
     pub features: Features,
-    /// The length in bytes of each memory, if it is constant.
-    fixed_lengths: Vec<Option<u64>>,
+    /// What is known about the size of each memory.
+    pub memories: Vec<MemoryFact>,
 }
 
 /// Validates all function bodies and finds the facts.
@@ -123,7 +125,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         uses_heap: !module.tags.is_empty(),
         run_time_types: run_time_types(module, entry_types.union(&host_types)),
         host_types,
-        fixed_lengths: fixed_lengths(module),
+        memories: memories::facts(module, options),
         tables,
         table_init,
         globals,
@@ -136,13 +138,6 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         features: module.uses.features(),
         frame_values: usage.frame_values,
     })
-}
-
-impl ModuleFacts {
-    /// The length of a memory in bytes, if it is always the same.
-    pub fn fixed_memory_length(&self, memory: u32) -> Option<u64> {
-        self.fixed_lengths[memory as usize]
-    }
 }
 
 /// The value of a constant expression, if it is known before instantiation.
@@ -289,16 +284,6 @@ fn run_time_types<'t>(module: &ParsedModule<'_>, called: impl Iterator<Item = &'
         used.extend(module.types.distinct().map(|(index, _)| index));
     }
     used
-}
-
-/// Only a maximum makes a length constant: up to that, a host can give a memory
-/// more pages than its module asks for, even if no code grows it.
-fn fixed_lengths(module: &ParsedModule<'_>) -> Vec<Option<u64>> {
-    let fixed = |memory: &wasmparser::MemoryType| {
-        let constant = memory.maximum == Some(memory.initial);
-        constant.then(|| memory.initial << memory.page_size_log2.unwrap_or(16))
-    };
-    module.memories.iter().map(fixed).collect()
 }
 
 fn counts(

@@ -8,12 +8,9 @@
 
 use super::Translator;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{Endianness, InstBuilder, InstructionData, MemFlagsData, Opcode, Value, types};
 use wasmc_artifacts::abi::{Trap, vm_memory_def, vm_memory_import};
 use wasmparser::{MemArg, MemArgTarget};
-
-/// Address space of a 32-bit index, in bytes.
-const INDEX_SPAN: u64 = 1 << 32;
 
 /// An address to load from or store to: `base + displacement`.
 #[derive(Clone, Copy)]
@@ -31,27 +28,44 @@ fn memory(memarg: &MemArg) -> u32 {
     }
 }
 
+/// How far [`Translator::most`] looks for what a value is made of.
+const MOST_DEPTH: u32 = 4;
+
 impl Translator<'_> {
     /// Pops an index and makes the address of `size` bytes at it.
+    ///
+    /// There are three ways, of which the first that is right is taken. What
+    /// they rely on, of every memory that code can be linked with, defined or
+    /// imported, with indices of 32 bits or of 64: the loader reserves at least
+    /// `memory_reservation` bytes for it, at least as many as its length, keeps
+    /// `memory_guard` bytes after those inaccessible, and an access by code to
+    /// any of these addresses that are not accessible is a trap.
     pub(super) fn access(&mut self, memarg: &MemArg, size: u32) -> Access {
-        let index = self.pop();
-        let index = self.b.ins().uextend(types::I64, index);
         let memory = memory(memarg);
+        let index = self.pop();
+        let index = self.memory_index(memory, index);
         let base = self.memory_base(memory);
         let end = memarg.offset.saturating_add(u64::from(size));
-        // Unchecked: the index is below 2^32 (it was zero-extended from 32
-        // bits), so the access ends below 2^32 + `end`. The loader reserves
-        // `memory_reservation` bytes for every 32-bit memory and keeps
-        // `memory_guard` bytes after them inaccessible; with a reservation of
-        // 2^32 or more and `end` within the guard, every such address is the
-        // memory's, accessible below its length and faulting above it.
         let tunables = &self.env.options.tunables;
-        let unchecked = tunables.memory_reservation >= INDEX_SPAN && end <= tunables.memory_guard;
+        let whole_pages = self.env.facts.memories[memory as usize].whole_pages;
         let flags = MemFlagsData::new().with_endianness(Endianness::Little).with_alias_region(Some(self.regions.heap));
-        if !unchecked {
+        // Both ways below need these two: without slack after the memory's
+        // length the first byte beyond it is inaccessible, and with `end`
+        // within the guard no access reaches beyond that which begins within
+        // the reservation.
+        if !whole_pages || end > tunables.memory_guard {
             let base = self.checked_address(memory, base, index, memarg.offset, end);
             return Access { base, displacement: 0, flags };
         }
+        // Unchecked: the index is at most `memory_reservation`, so the access
+        // ends at most `memory_guard` bytes later, and every such address is
+        // the memory's: accessible below its length and faulting above it. A
+        // 32-bit index is below 2^32, the default reservation.
+        let index = if self.most(index, MOST_DEPTH) <= tunables.memory_reservation {
+            index
+        } else {
+            self.clamped(memory, index)
+        };
         let base = self.b.ins().iadd(base, index);
         match i32::try_from(memarg.offset) {
             Ok(displacement) => Access { base, displacement, flags },
@@ -63,28 +77,121 @@ impl Translator<'_> {
         }
     }
 
+    /// An operand that addresses `memory`, as an unsigned 64-bit number.
+    pub(super) fn memory_index(&mut self, memory: u32, index: Value) -> Value {
+        if self.env.facts.memories[memory as usize].index64 { index } else { self.wide(index) }
+    }
+
+    /// `index`, or where that is larger, an index at which every access faults
+    /// that ends within the guard.
+    ///
+    /// That index is the memory's length, or the one that it has at most if the
+    /// reservation is at least as large: from its length on nothing is
+    /// accessible, up to the end of the guard, and `most` is not beyond the
+    /// guard's beginning. What is in bounds is left as it is. There is no
+    /// branch that could be mispredicted, and one of these numbers serves for
+    /// all offsets from one index.
+    fn clamped(&mut self, memory: u32, index: Value) -> Value {
+        let most = self.env.facts.memories[memory as usize].most;
+        let limit = if most <= self.env.options.tunables.memory_reservation {
+            self.b.ins().iconst(types::I64, most as i64)
+        } else {
+            self.memory_length(memory)
+        };
+        self.b.ins().umin(index, limit)
+    }
+
+    /// A number that an unsigned 64-bit value never exceeds, found by looking
+    /// at most `depth` instructions back.
+    fn most(&self, value: Value, depth: u32) -> u64 {
+        let dfg = &self.b.func.dfg;
+        let value = dfg.resolve_aliases(value);
+        let Some(inst) = dfg.value_def(value).inst().filter(|_| depth > 0) else { return u64::MAX };
+        let args = dfg.inst_args(inst);
+        let of = |at: usize| self.most(args[at], depth - 1);
+        match (dfg.insts[inst].opcode(), args.len()) {
+            (Opcode::Iconst, _) => match dfg.insts[inst] {
+                InstructionData::UnaryImm { imm, .. } => imm.bits() as u64,
+                _ => u64::MAX,
+            },
+            (Opcode::Uextend, 1) => match dfg.value_type(args[0]).bits() {
+                bits @ ..64 => (1 << bits) - 1,
+                _ => u64::MAX,
+            },
+            (Opcode::Uload8, _) => u8::MAX.into(),
+            (Opcode::Uload16, _) => u16::MAX.into(),
+            (Opcode::Uload32, _) => u32::MAX.into(),
+            (Opcode::Band, 2) => of(0).min(of(1)),
+            // No bit is set above the highest one that either can have.
+            (Opcode::Bor | Opcode::Bxor, 2) => u64::MAX.checked_shr((of(0) | of(1)).leading_zeros()).unwrap_or(0),
+            (Opcode::Iadd, 2) => of(0).checked_add(of(1)).unwrap_or(u64::MAX),
+            (Opcode::Imul, 2) => of(0).checked_mul(of(1)).unwrap_or(u64::MAX),
+            (Opcode::Umin, 2) => of(0).min(of(1)),
+            (Opcode::Select, 3) => of(1).max(of(2)),
+            (Opcode::Ushr, 2) if dfg.value_type(args[1]) == types::I64 => self.most_shifted(args[1], of(0)),
+            _ => u64::MAX,
+        }
+    }
+
+    /// What is left of a number up to `most` that is shifted right by `by`.
+    fn most_shifted(&self, by: Value, most: u64) -> u64 {
+        let dfg = &self.b.func.dfg;
+        match dfg.value_def(dfg.resolve_aliases(by)).inst().map(|inst| dfg.insts[inst]) {
+            Some(InstructionData::UnaryImm { opcode: Opcode::Iconst, imm }) => most >> (imm.bits() & 63),
+            _ => most,
+        }
+    }
+
     /// Traps unless `index + end` is at most the memory's length. The result
     /// is `base + index + offset`, or `base` where a mispredicted branch got
     /// past the check.
     ///
-    /// The sums cannot wrap: `index` is below 2^32, and validation keeps a
-    /// 32-bit memory's offset below 2^32.
+    /// The sums of that address cannot wrap where it is used: they are at most
+    /// `index + end`, which is at most the length there.
     fn checked_address(&mut self, memory: u32, base: Value, index: Value, offset: u64, end: u64) -> Value {
-        let length = self.memory_length(memory);
-        let end = self.b.ins().iadd_imm_u(index, end as i64);
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
+        let outside = self.outside(memory, index, end);
         self.trap_if(outside, Trap::MemoryOutOfBounds);
         let position = self.b.ins().iadd_imm_u(index, offset as i64);
         let address = self.b.ins().iadd(base, position);
         self.b.ins().select_spectre_guard(outside, base, address)
     }
 
-    /// Traps unless the `length` bytes at `index`, both 64-bit values below
-    /// 2^33, lie in the memory; the address of the first one.
+    /// Whether `index + end`, as a sum that does not wrap, is more than the
+    /// memory's length. An `end` of `u64::MAX` stands for all that are no
+    /// smaller; no memory is so long.
+    fn outside(&mut self, memory: u32, index: Value, end: u64) -> Value {
+        let length = self.memory_length(memory);
+        // The sum cannot wrap, as for each 32-bit memory: validation keeps its
+        // offsets below 2^32.
+        if self.most(index, MOST_DEPTH).checked_add(end).is_some() {
+            let end = self.b.ins().iadd_imm_u(index, end as i64);
+            return self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
+        }
+        let end_value = self.b.ins().iconst(types::I64, end as i64);
+        let last = self.b.ins().isub(length, end_value);
+        let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, index, last);
+        // The difference cannot wrap, since the memory is never shorter.
+        if end <= self.env.facts.memories[memory as usize].least {
+            return beyond;
+        }
+        let short = self.b.ins().icmp(IntCC::UnsignedLessThan, length, end_value);
+        self.b.ins().bor(short, beyond)
+    }
+
+    /// Traps unless the `length` bytes at `index` lie in the memory; the
+    /// address of the first one. Both are any 64-bit values.
     pub(super) fn checked_range(&mut self, memory: u32, index: Value, length: Value) -> Value {
-        let end = self.b.ins().iadd(index, length);
         let size = self.memory_length(memory);
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, size);
+        let outside = if self.most(index, 1).checked_add(self.most(length, 1)).is_some() {
+            let end = self.b.ins().iadd(index, length);
+            self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, size)
+        } else {
+            // Where the difference wraps, the length alone is too much.
+            let last = self.b.ins().isub(size, length);
+            let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, index, last);
+            let long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, length, size);
+            self.b.ins().bor(long, beyond)
+        };
         self.trap_if(outside, Trap::MemoryOutOfBounds);
         let base = self.memory_base(memory);
         self.b.ins().iadd(base, index)
@@ -108,7 +215,7 @@ impl Translator<'_> {
 
     /// A memory's length in bytes.
     pub(super) fn memory_length(&mut self, memory: u32) -> Value {
-        if let Some(bytes) = self.env.facts.fixed_memory_length(memory) {
+        if let Some(bytes) = self.env.facts.memories[memory as usize].fixed_length() {
             return self.b.ins().iconst(types::I64, bytes as i64);
         }
         let imported = self.env.module.imported_memories;

@@ -3,7 +3,7 @@
 use super::{Context, Failure, Outcome, Setup, refuse, scribble, spectest, values};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmc_loader::{Engine, Instance, Linker, Module, Store, Val};
+use wasmc_loader::{Engine, IncompatibleError, Instance, Linker, Module, Store, Val};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
 
@@ -107,8 +107,12 @@ impl<'c> Session<'c> {
             WastDirective::Module(mut module) => self.module(&mut module),
             WastDirective::ModuleDefinition(mut module) => {
                 let name = module.name();
-                let loaded = self.load(&encode(&mut module)?).map_err(|stop| stop.to_string())?;
-                self.define(name, loaded);
+                match self.load(&encode(&mut module)?) {
+                    Ok(loaded) => self.define(name, Some(loaded)),
+                    // It is valid, and no machine has the memory for an instance.
+                    Err(Stop::Failed(error)) if is_too_large(&error) => self.define(name, None),
+                    Err(stop) => return Err(stop.to_string()),
+                }
                 Ok(())
             }
             WastDirective::ModuleInstance { instance, module, .. } => self.instance_of(instance, module),
@@ -143,17 +147,18 @@ impl<'c> Session<'c> {
         let name = module.name();
         let wasm = encode(module)?;
         let loaded = self.load(&wasm).map_err(|stop| stop.to_string())?;
-        self.define(name, loaded.clone());
+        self.define(name, Some(loaded.clone()));
         let instance = self.instantiate(&loaded).map_err(|stop| stop.to_string())?;
         self.enter(name, instance);
         Ok(())
     }
 
-    fn define(&mut self, name: Option<Id<'_>>, module: Module) {
+    fn define(&mut self, name: Option<Id<'_>>, module: Option<Module>) {
         if let Some(name) = name {
-            self.definitions.insert(name.name().to_owned(), module.clone());
+            self.definitions.remove(name.name());
+            self.definitions.extend(module.clone().map(|module| (name.name().to_owned(), module)));
         }
-        self.definition = Some(module);
+        self.definition = module;
     }
 
     fn enter(&mut self, name: Option<Id<'_>>, instance: Instance) {
@@ -294,6 +299,11 @@ fn missing(what: &str, name: Option<Id<'_>>) -> String {
         Some(name) => format!("there is no {what} called ${}", name.name()),
         None => format!("there is no {what}"),
     }
+}
+
+/// Whether a module was refused since its memory cannot be addressed.
+fn is_too_large(error: &wasmc_loader::Error) -> bool {
+    matches!(error.downcast_ref(), Some(IncompatibleError::AddressSpace))
 }
 
 fn keyword(directive: &WastDirective<'_>) -> &'static str {

@@ -32,6 +32,8 @@ pub(super) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
     }
     let table = Table::new(&mut *store, TableType::new(ValType::FUNCREF, 10, Some(20)), Ref::Func(None))?;
     linker.define(&mut *store, MODULE, "table", table)?;
+    let table = Table::new(&mut *store, TableType::new64(ValType::FUNCREF, 10, Some(20)), Ref::Func(None))?;
+    linker.define(&mut *store, MODULE, "table64", table)?;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&mut *store, MODULE, "memory", memory)?;
     Ok(())

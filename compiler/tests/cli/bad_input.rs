@@ -40,7 +40,7 @@ fn a_component_is_called_that() {
 
 #[test]
 fn a_proposal_that_is_not_supported_or_off_is_named() {
-    refused("(module (memory i64 1))", &[], &["`memory64`", "does not support"]);
+    refused("(module (memory i64 1))", &["--wasm-features", "-memory64"], &["--wasm-features memory64"]);
     refused("(module (tag))", &[], &["`exceptions`"]);
     refused("(module (func (param v128)))", &["--wasm-features", "-simd,-relaxed-simd"], &["--wasm-features simd"]);
 }

@@ -204,9 +204,8 @@ fn memories(artifact: &Artifact<'_>, config: &Config) -> Result<Box<[MemoryBluep
             let row = rows.get((counts.memory_imports + defined) as usize);
             let ty = MemoryType::of_row(&row.ok_or(Impossible::Corrupt("a memory has no row"))?);
             let ty = resized(ty, config.heap)?;
-            let initial = ty.minimum().checked_mul(ty.page_size()).ok_or(Impossible::AddressSpace)?;
-            let mut plan = MemoryPlan::new(initial, header.memory_reservation, header.memory_guard, page)
-                .ok_or(Impossible::AddressSpace)?;
+            let space = [header.memory_reservation, header.memory_guard, config.wide_memory_reservation()];
+            let mut plan = MemoryPlan::of(&ty, space, page).ok_or(Impossible::AddressSpace)?;
             if let Some(limits) = config.limits() {
                 let most = usize::try_from(limits.memory_pages.saturating_mul(64 << 10)).unwrap_or(usize::MAX);
                 plan.limit = plan.limit.min(most.max(plan.initial));
@@ -229,7 +228,7 @@ fn resized(ty: MemoryType, heap: Option<HeapAllocStrategy>) -> Result<MemoryType
                 return Err(Impossible::Limit(LimitError {
                     limit: "maximum_pages",
                     allowed: maximum.into(),
-                    required: (ty.minimum() * ty.page_size()).div_ceil(64 << 10),
+                    required: ty.bytes(ty.minimum()).unwrap_or(u64::MAX).div_ceil(64 << 10),
                 }));
             }
             ty.with_limits(ty.minimum(), pages(maximum).min(ty.maximum_or_limit()))

@@ -18,6 +18,7 @@ use super::space::AddressSpace;
 use crate::error::Error;
 use crate::strategy::InstanceLimits;
 use crate::sys;
+use crate::types::MemoryType;
 use std::alloc::Layout;
 use std::io;
 use std::ops::Range;
@@ -28,6 +29,9 @@ use wasmc_allocators::{AllocError, Allocator, BlockIndex, HeapAllocator};
 /// Bytes of a pool's slots between context and memory: what modules have by
 /// default. Where a module has more, there is less room for its context.
 pub(super) const POOL_GUARD: usize = 64 << 10;
+
+/// The spare slots of a module take no more address space than this.
+const SPARE_SPACE: usize = 256 << 30;
 
 /// A memory in numbers of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +50,23 @@ impl MemoryPlan {
     /// The plan for a memory of `initial` bytes at first, for code that
     /// expects `reservation` and `guard`; `None` if it cannot be addressed.
     pub(crate) fn new(initial: u64, reservation: u64, guard: u64, page: usize) -> Option<MemoryPlan> {
+        // Pages are counted in 32 bits where a reset keeps account of them.
+        if initial.div_ceil(page as u64) > u64::from(u32::MAX) {
+            return None;
+        }
         let reserved = usize::try_from(reservation.max(initial)).ok()?.checked_next_multiple_of(page)?;
         let guard = usize::try_from(guard).ok()?.checked_next_multiple_of(page)?;
         reserved.checked_add(guard)?;
         Some(MemoryPlan { initial: usize::try_from(initial).ok()?, reserved, guard, limit: reserved })
+    }
+
+    /// The plan for a memory of type `ty`, which is to have `wide` bytes of
+    /// address space to grow in if it has 64-bit indices and no smaller
+    /// maximum; otherwise as [`new`](Self::new).
+    pub(crate) fn of(ty: &MemoryType, [reservation, guard, wide]: [u64; 3], page: usize) -> Option<MemoryPlan> {
+        let most = ty.bytes(ty.maximum_or_limit()).unwrap_or(u64::MAX);
+        let wide = if ty.is_64() { wide.min(most) } else { 0 };
+        Self::new(ty.bytes(ty.minimum())?, reservation.max(wide), guard, page)
     }
 
     /// Bytes that are accessible at first: whole pages.
@@ -305,6 +322,7 @@ impl Slots {
     pub(crate) fn new(blueprint: &Blueprint, limit: usize) -> Option<Slots> {
         let layout = SlotLayout::of_module(blueprint, sys::page_size())?;
         let limit = if sys::can_discard() && !blueprint.memories.is_empty() { limit } else { 0 };
+        let limit = limit.min(SPARE_SPACE / layout.total.max(1));
         Some(Slots { layout, spare: Mutex::default(), limit })
     }
 
@@ -397,6 +415,11 @@ mod tests {
         assert!(MemoryPlan::new(1, u64::MAX - 8192, 8192, 4096).is_none());
         let plan = MemoryPlan::new(5 << 16, 1 << 16, 0, 4096).unwrap();
         assert_eq!((plan.initial, plan.reserved), (5 << 16, 5 << 16));
+        let wide = |maximum| MemoryPlan::of(&MemoryType::new64(1, maximum), [4 << 30, 0, 64 << 30], 4096).unwrap();
+        assert_eq!((wide(None).reserved, wide(None).limit), (64 << 30, 64 << 30));
+        assert_eq!((wide(Some(7)).reserved, wide(Some(1 << 18)).reserved), (4 << 30, 16 << 30));
+        assert!(MemoryPlan::of(&MemoryType::new64(1 << 48, None), [0, 0, 0], 4096).is_none());
+        assert!(MemoryPlan::of(&MemoryType::new64(1 << 29, None), [0, 0, 0], 4096).is_none());
         assert!(SlotLayout::new((0, 0), usize::MAX, spans(), 4096).is_none());
         assert!(SlotLayout::new((0, 0), 16, [usize::MAX - 8192, 16384].into_iter(), 4096).is_none());
     }

@@ -7,13 +7,15 @@ use wasmc_artifacts::abi::{Builtin, Trap};
 
 impl Translator<'_> {
     /// A 32-bit operand as an unsigned 64-bit number.
-    pub(super) fn wide(&mut self, value: Value) -> Value {
+    pub(in crate::translate) fn wide(&mut self, value: Value) -> Value {
         self.b.ins().uextend(types::I64, value)
     }
 
     pub(in crate::translate) fn visit_memory_copy(&mut self, to_memory: u32, from_memory: u32) {
         let (to, from, length) = self.pop3();
-        let (to, from, length) = (self.wide(to), self.wide(from), self.wide(length));
+        // The length is of the narrower index type.
+        let length = if self.type_of(length) == types::I32 { self.wide(length) } else { length };
+        let (to, from) = (self.memory_index(to_memory, to), self.memory_index(from_memory, from));
         let to = self.checked_range(to_memory, to, length);
         let from = self.checked_range(from_memory, from, length);
         self.call_builtin(Builtin::memory_move, &[to, from, length]);
@@ -21,14 +23,14 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_memory_fill(&mut self, memory: u32) {
         let (to, value, length) = self.pop3();
-        let (to, length) = (self.wide(to), self.wide(length));
+        let (to, length) = (self.memory_index(memory, to), self.memory_index(memory, length));
         let to = self.checked_range(memory, to, length);
         self.call_builtin(Builtin::memory_set, &[to, value, length]);
     }
 
     pub(in crate::translate) fn visit_memory_init(&mut self, segment: u32, memory: u32) {
         let (to, from, length) = self.pop3();
-        let to = self.wide(to);
+        let to = self.memory_index(memory, to);
         let (memory, segment) = (self.index(memory), self.index(self.env.facts.data.row(segment)));
         self.call_builtin_or_trap(Builtin::memory_init, &[memory, segment, to, from, length], Trap::MemoryOutOfBounds);
     }

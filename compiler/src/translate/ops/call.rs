@@ -112,6 +112,7 @@ impl Translator<'_> {
         if self.env.facts.tables[table as usize] == TableFact::ReadOnly {
             self.read_only_callee(ty, table, index)
         } else {
+            let index = self.table_index(table, index);
             self.table_callee(ty, table, index)
         }
     }
@@ -120,10 +121,12 @@ impl Translator<'_> {
     /// this module (or the stand-in for an import), so it gets our context.
     fn read_only_callee(&mut self, ty: TypeIndex, table: u32, index: Value) -> Callee {
         let length = self.env.module.tables[table as usize].ty.initial;
-        let length = self.b.ins().iconst(types::I32, i64::from(length as u32));
+        // Read-only tables are small enough for either type of index.
+        let index_type = self.type_of(index);
+        let length = self.b.ins().iconst(index_type, length as i64);
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
         self.trap_if(outside, Trap::UndefinedElement);
-        let index = self.wide(index);
+        let index = self.table_index(table, index);
         let zero = self.b.ins().iconst(types::I64, 0);
         let index = self.b.ins().select_spectre_guard(outside, zero, index);
         let base = self.symbol_address(Symbol::Table(table));

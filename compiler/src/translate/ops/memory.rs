@@ -2,7 +2,7 @@
 
 use crate::translate::Translator;
 use crate::translate::heap::Access;
-use cranelift_codegen::ir::{InstBuilder, types};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use wasmc_artifacts::abi::Builtin;
 use wasmparser::MemArg;
 
@@ -65,16 +65,21 @@ impl Translator<'_> {
         let shift = self.env.module.memories[memory as usize].page_size_log2.unwrap_or(16);
         let bytes = self.memory_length(memory);
         let pages = self.b.ins().ushr_imm_u(bytes, i64::from(shift));
-        let pages = self.b.ins().ireduce(types::I32, pages);
-        self.push(pages);
+        self.push_size(memory, pages);
     }
 
     pub(in crate::translate) fn visit_memory_grow(&mut self, memory: u32) {
         let delta = self.pop();
-        let delta = self.b.ins().uextend(types::I64, delta);
-        let memory = self.index(memory);
-        let old = self.call_builtin_value(Builtin::memory_grow, &[memory, delta]);
-        let old = self.b.ins().ireduce(types::I32, old);
-        self.push(old);
+        let delta = self.memory_index(memory, delta);
+        let index = self.index(memory);
+        let old = self.call_builtin_value(Builtin::memory_grow, &[index, delta]);
+        self.push_size(memory, old);
+    }
+
+    /// Pushes a 64-bit number of pages, or -1, as `memory` counts them.
+    fn push_size(&mut self, memory: u32, pages: Value) {
+        let index64 = self.env.facts.memories[memory as usize].index64;
+        let pages = if index64 { pages } else { self.b.ins().ireduce(types::I32, pages) };
+        self.push(pages);
     }
 }

@@ -11,3 +11,4 @@ mod reference;
 mod simd;
 mod table;
 mod variable;
+mod wide;

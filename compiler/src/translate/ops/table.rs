@@ -43,9 +43,21 @@ impl Translator<'_> {
         }
     }
 
-    /// The address of an element, whose 32-bit index is checked.
+    /// An operand that is an index of `table` or a number of its elements, as
+    /// an unsigned 64-bit number.
+    pub(super) fn table_index(&mut self, table: u32, index: Value) -> Value {
+        if self.env.module.tables[table as usize].ty.table64 { index } else { self.wide(index) }
+    }
+
+    /// Pushes a 64-bit number of elements, or -1, as `table` counts them.
+    fn push_table_size(&mut self, table: u32, length: Value) {
+        let table64 = self.env.module.tables[table as usize].ty.table64;
+        let length = if table64 { length } else { self.b.ins().ireduce(types::I32, length) };
+        self.push(length);
+    }
+
+    /// The address of an element, whose 64-bit index is checked.
     pub(super) fn element_address(&mut self, table: u32, index: Value, trap: Trap) -> Value {
-        let index = self.wide(index);
         let length = self.table_length(table);
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
         self.trap_if(outside, trap);
@@ -63,6 +75,7 @@ impl Translator<'_> {
     }
 
     /// The reference in a funcref element, computed if it has not been yet.
+    /// The index has 64 bits.
     pub(super) fn load_funcref(&mut self, table: u32, index: Value, address: Value) -> Value {
         let flags = self.table_flags();
         let element = self.b.ins().load(types::I64, flags, address, 0);
@@ -73,7 +86,7 @@ impl Translator<'_> {
         self.b.ins().brif(element, done, &[untagged.into()], compute, &[]);
         self.b.seal_block(compute);
         self.b.switch_to_block(compute);
-        let (table, index) = (self.index(table), self.wide(index));
+        let table = self.index(table);
         let computed = self.call_builtin_value(Builtin::table_lazy_init, &[table, index]);
         self.b.ins().jump(done, &[computed.into()]);
         self.b.seal_block(done);
@@ -83,6 +96,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_table_get(&mut self, table: u32) {
         let index = self.pop();
+        let index = self.table_index(table, index);
         let address = self.element_address(table, index, Trap::TableOutOfBounds);
         let value = if self.is_funcref_table(table) {
             self.load_funcref(table, index, address)
@@ -95,6 +109,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_table_set(&mut self, table: u32) {
         let (index, value) = self.pop2();
+        let index = self.table_index(table, index);
         let address = self.element_address(table, index, Trap::TableOutOfBounds);
         let element = if self.is_funcref_table(table) {
             self.b.ins().bor_imm_u(value, FUNCREF_INIT_BIT as i64)
@@ -112,29 +127,30 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_table_size(&mut self, table: u32) {
         let length = self.table_length(table);
-        let length = self.b.ins().ireduce(types::I32, length);
-        self.push(length);
+        self.push_table_size(table, length);
     }
 
     pub(in crate::translate) fn visit_table_grow(&mut self, table: u32) {
         let (value, delta) = self.pop2();
-        let (value, delta) = (self.wide_reference(value), self.wide(delta));
-        let table = self.index(table);
-        let old = self.call_builtin_value(Builtin::table_grow, &[table, delta, value]);
-        let old = self.b.ins().ireduce(types::I32, old);
-        self.push(old);
+        let (value, delta) = (self.wide_reference(value), self.table_index(table, delta));
+        let index = self.index(table);
+        let old = self.call_builtin_value(Builtin::table_grow, &[index, delta, value]);
+        self.push_table_size(table, old);
     }
 
     pub(in crate::translate) fn visit_table_fill(&mut self, table: u32) {
         let (to, value, length) = self.pop3();
-        let (to, value, length) = (self.wide(to), self.wide_reference(value), self.wide(length));
+        let (to, length) = (self.table_index(table, to), self.table_index(table, length));
+        let value = self.wide_reference(value);
         let table = self.index(table);
         self.call_builtin_or_trap(Builtin::table_fill, &[table, to, value, length], Trap::TableOutOfBounds);
     }
 
     pub(in crate::translate) fn visit_table_copy(&mut self, to_table: u32, from_table: u32) {
         let (to, from, length) = self.pop3();
-        let (to, from, length) = (self.wide(to), self.wide(from), self.wide(length));
+        // The length is of the narrower index type.
+        let length = if self.type_of(length) == types::I32 { self.wide(length) } else { length };
+        let (to, from) = (self.table_index(to_table, to), self.table_index(from_table, from));
         let (to_table, from_table) = (self.index(to_table), self.index(from_table));
         self.call_builtin_or_trap(
             Builtin::table_copy,
@@ -145,7 +161,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_table_init(&mut self, segment: u32, table: u32) {
         let (to, from, length) = self.pop3();
-        let to = self.wide(to);
+        let to = self.table_index(table, to);
         let (table, segment) = (self.index(table), self.index(self.env.facts.elems.row(segment)));
         self.call_builtin_or_trap(Builtin::table_init, &[table, segment, to, from, length], Trap::TableOutOfBounds);
     }

@@ -97,12 +97,7 @@ impl Pool {
     ) -> Result<Pool, PoolSizeError> {
         let settings = config.pool;
         let page = sys::page_size();
-        let span = MemoryPlan::new(
-            limits.memory_pages.saturating_mul(64 << 10).max(settings.memory_reservation),
-            0,
-            settings.memory_guard,
-            page,
-        );
+        let span = MemoryPlan::new(0, config.pool_memory_room(limits), settings.memory_guard, page);
         let layout = span.and_then(|plan| SlotLayout::of_pool(limits, plan.span(), page));
         let layout = layout.ok_or(PoolSizeError { slots: limits.count, slot_bytes: u64::MAX, largest: 0 })?;
         let overflow = settings.exhaustion == PoolExhaustion::OnDemand;
@@ -130,8 +125,7 @@ impl Pool {
     /// Checks that instances of a module fit into the slots.
     pub(crate) fn check(&self, config: &Config, blueprint: &Blueprint) -> Result<(), LimitError> {
         let Some(limits) = config.limits() else { return Ok(()) };
-        let reservation = self.settings.memory_reservation.max(limits.memory_pages.saturating_mul(64 << 10));
-        blueprint.check(limits, reservation, self.settings.memory_guard)
+        blueprint.check(limits, config.pool_memory_room(limits), self.settings.memory_guard)
     }
 
     /// Where things are in the slots.
