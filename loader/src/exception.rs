@@ -4,6 +4,7 @@ use crate::module::Module;
 use crate::store::StoreOpaque;
 use crate::tag::Tag;
 use crate::types::TagType;
+use crate::vm::state::StoreState;
 use std::fmt;
 use wasmc_artifacts::format::ExternKind;
 
@@ -31,6 +32,11 @@ impl ThrownException {
             Some((instance.module().clone(), number))
         });
         ThrownException { tag, ty: tag.ty_in(store), origin }
+    }
+
+    /// Whether the exception is the one that waits in a store.
+    pub(crate) fn waits_in(&self, state: &StoreState) -> bool {
+        self.tag.0.store() == state.id() && state.has_pending_exception()
     }
 
     /// The exception's tag.

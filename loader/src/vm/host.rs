@@ -190,8 +190,10 @@ fn fail<O: Copy>(state: &StoreState, cause: Cause) -> O {
     let exit_fp = state.context.exit_fp.get() as usize;
     // An exception that wasm code may still catch; otherwise the backtrace is
     // noted where that is known.
-    let is_exception =
-        matches!(&cause, Cause::Error(error) if error.is::<ThrownException>()) && state.context.exception.get() != 0;
+    let is_exception = match &cause {
+        Cause::Error(error) => error.downcast_ref().is_some_and(|thrown: &ThrownException| thrown.waits_in(state)),
+        _ => false,
+    };
     if !is_exception || exit_fp == 0 {
         state.capture(None, exit_fp);
     }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod entities;
+mod exceptions;
 mod guarded;
 mod linking;
 mod loading;
