@@ -221,7 +221,7 @@ impl Writer<'_> {
                 id: defined.id.0,
                 encoding: w.blob(defined.ty.encode()),
                 supertype: defined.supertype.map_or(NONE, |supertype| rows[&supertype]),
-                descriptor: NONE,
+                descriptor: self.linked.descriptors.get(index).copied().unwrap_or(NONE),
                 exception: self.linked.exceptions.get(index).copied().unwrap_or(NONE),
                 native_entry: stub(Stub::NativeEntry(*index)),
                 array_entry: stub(Stub::ArrayEntry(*index)),

@@ -14,8 +14,10 @@ use crate::types::TypeIndex;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::unwind::UnwindInfo;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use wasmc_artifacts::abi::descriptor::{self, Descriptor, FieldLayout, ObjectKind};
-use wasmc_artifacts::abi::{Arch, Trap};
+use wasmc_artifacts::abi::descriptor::{
+    self, Descriptor, FieldLayout, ObjectKind, array_elements, is_gc_ref, storage_size,
+};
+use wasmc_artifacts::abi::{Arch, CompositeType, Trap};
 use wasmc_artifacts::format::Handler;
 
 /// A read-only table begins at a multiple of this.
@@ -56,6 +58,8 @@ pub struct LinkedImage {
     pub stack_maps: Vec<(u32, Vec<u32>)>,
     /// Offsets in the text and in the wasm, in text order, with `-g`.
     pub source_locs: Vec<(u32, u32)>,
+    /// Where the descriptors of types are, which are read-only data too.
+    pub descriptors: BTreeMap<TypeIndex, u32>,
     stubs: HashMap<Stub, u32>,
 }
 
@@ -82,6 +86,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         exceptions: BTreeMap::new(),
         stack_maps: Vec::new(),
         source_locs: Vec::new(),
+        descriptors: BTreeMap::new(),
         stubs: HashMap::new(),
     };
     let mut symbols = HashMap::new();
@@ -205,6 +210,13 @@ impl LinkedImage {
             self.exceptions.insert(ty, at);
             symbols.insert(Symbol::ExnDescriptor(ty), at);
         }
+        for ty in &env.facts.run_time_types {
+            if let Some(descriptor) = describe(env, *ty) {
+                let at = self.place_descriptor(&descriptor)?;
+                self.descriptors.insert(*ty, at);
+                symbols.insert(Symbol::Descriptor(*ty), at);
+            }
+        }
         Ok(())
     }
 
@@ -215,6 +227,25 @@ impl LinkedImage {
         text_offset(self.text.len())?;
         Ok(at)
     }
+}
+
+/// The descriptor of a type; functions' types that have no sub- and supertypes
+/// need none.
+fn describe(env: &ModuleEnv<'_>, index: TypeIndex) -> Option<Descriptor> {
+    let types = &env.module.types;
+    let defined = types.get(index);
+    let layout = &env.facts.objects.get(index).layout;
+    let (kind, size, refs) = match &defined.ty.composite {
+        CompositeType::Func(_) if defined.ty.is_plain() => return None,
+        CompositeType::Func(_) => (ObjectKind::Func, 0, Vec::new()),
+        CompositeType::Struct(_) => (ObjectKind::Struct, layout.size, layout.refs.clone()),
+        CompositeType::Array(ty) => {
+            let size = storage_size(ty.element.storage);
+            let refs = if is_gc_ref(ty.element.storage) { vec![array_elements(size)] } else { Vec::new() };
+            (ObjectKind::Array, size, refs)
+        }
+    };
+    Some(Descriptor { kind, supers: types.supers(index), size, refs })
 }
 
 /// Fills in one reference. The text begins at a page boundary, so distances

@@ -75,7 +75,7 @@ proposals! { $
     exceptions EXCEPTIONS "exceptions" on;
     legacy_exceptions LEGACY_EXCEPTIONS "legacy-exceptions" off;
     function_references FUNCTION_REFERENCES "function-references" no;
-    gc GC "gc" no;
+    gc GC "gc" on;
     wide_arithmetic WIDE_ARITHMETIC "wide-arithmetic" on;
     custom_page_sizes CUSTOM_PAGE_SIZES "custom-page-sizes" on;
     custom_descriptors CUSTOM_DESCRIPTORS "custom-descriptors" no;
@@ -183,7 +183,7 @@ mod tests {
         assert!(features.wasm().simd());
         features.apply("-simd, relaxed-simd").unwrap();
         assert!(!features.wasm().simd());
-        assert!(features.apply("gc").unwrap_err().to_string().contains("not supported"));
+        assert!(features.apply("stack-switching").unwrap_err().to_string().contains("not supported"));
         assert!(features.apply("smid").unwrap_err().to_string().contains("known are"));
     }
 }

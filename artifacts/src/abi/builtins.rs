@@ -51,6 +51,9 @@ macro_rules! for_each_builtin {
             /// `array.init_data` and `array.new_data`: copies `length` bytes
             /// from a data segment to `to`; 1 if they are not all in it.
             array_init_data(ctx: header, segment: i32, to: ptr, from: i64, length: i64) -> i32;
+            /// Copies `length` elements of a segment to `to`, where those of an
+            /// array are; 1 if they are not all in it.
+            array_init_elem(ctx: header, segment: i32, to: ptr, from: i64, length: i64) -> i32;
             /// Unwinds to the entry stub of the store context `store`, whose
             /// `pending` is set, or to the handler of an exception that a host
             /// function has returned; does not return.

@@ -110,6 +110,10 @@ pub const TABLE_ELEMENT_SIZE: u32 = 8;
 /// Set in a funcref table element whose value has been computed.
 pub const FUNCREF_INIT_BIT: u64 = 1;
 
+/// Bytes at the start of the garbage-collected heap that are never accessible:
+/// compiled code finds out there that a reference is null.
+pub const HEAP_NULL_GUARD: u32 = 64 << 10;
+
 /// Bytes in a page of WebAssembly memory.
 pub const WASM_PAGE_SIZE: u64 = 65_536;
 
@@ -145,7 +149,9 @@ pub fn fingerprint() -> u64 {
         for part in crate::format::ROW_DEFINITIONS {
             hash.update(part);
         }
-        for number in [VM_VAL_SIZE, TABLE_ELEMENT_SIZE, FUNCREF_INIT_BIT as u32, STACK_SLACK, UNCHECKED_FRAME] {
+        for number in
+            [VM_VAL_SIZE, TABLE_ELEMENT_SIZE, FUNCREF_INIT_BIT as u32, STACK_SLACK, UNCHECKED_FRAME, HEAP_NULL_GUARD]
+        {
             hash.update(number.to_le_bytes());
         }
         let digest: [u8; 32] = hash.finalize().into();

@@ -6,20 +6,23 @@
 
 mod images;
 mod memories;
+mod objects;
 mod segments;
 mod usage;
 
 pub use images::MemoryImage;
 pub use memories::MemoryFact;
+pub use objects::{ObjectFacts, is_subtype};
 pub use segments::SegmentRows;
 
 use crate::error::Error;
 use crate::options::Options;
 use crate::parse::{ConstOp, Expr, ImportKind, ParsedModule, TypeIndex};
 use crate::proposals::Features;
+use crate::types::DefinedType;
 use std::collections::BTreeSet;
 use usage::Usage;
-use wasmc_artifacts::abi::{ContextCounts, ContextLayout};
+use wasmc_artifacts::abi::{ContextCounts, ContextLayout, TypeKind};
 use wasmc_artifacts::format::ExternKind;
 
 /// A read-only table has at most this many elements.
@@ -78,8 +81,11 @@ pub struct ModuleFacts {
     /// Types that exist at run time: those above, those of tags, and all if the
     /// module defines others than plain functions' or references name one.
     pub run_time_types: BTreeSet<TypeIndex>,
-    /// Whether code can make objects on the garbage-collected heap.
+    /// Whether instances need the garbage-collected heap: code makes objects or
+    /// exceptions, or looks at those of others.
     pub uses_heap: bool,
+    /// What is known of structs and arrays.
+    pub objects: ObjectFacts,
     /// Initial contents of each defined memory.
     pub images: Vec<MemoryImage>,
     /// Which data segments exist at run time: those that are not part of `images`.
@@ -122,10 +128,11 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let host_types = host_types(module, &usage, &tables);
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
-        uses_heap: !module.tags.is_empty(),
         run_time_types: run_time_types(module, entry_types.union(&host_types)),
         host_types,
         memories: memories::facts(module, options),
+        uses_heap: uses_heap(module, &usage),
+        objects: ObjectFacts::new(module, usage.converts),
         tables,
         table_init,
         globals,
@@ -276,6 +283,11 @@ fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) ->
     let through_tables =
         usage.indirect_calls.iter().filter(|(table, _)| tables[*table as usize] != TableFact::ReadOnly);
     imported.chain(through_tables.map(|(_, ty)| *ty)).collect()
+}
+
+fn uses_heap(module: &ParsedModule<'_>, usage: &Usage) -> bool {
+    let makes = |(_, defined): (_, &DefinedType)| defined.ty.composite.kind() != TypeKind::Func;
+    usage.inspects || !module.tags.is_empty() || module.types.distinct().any(makes)
 }
 
 fn run_time_types<'t>(module: &ParsedModule<'_>, called: impl Iterator<Item = &'t TypeIndex>) -> BTreeSet<TypeIndex> {

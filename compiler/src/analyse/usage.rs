@@ -21,6 +21,10 @@ pub(super) struct Usage {
     pub(super) ref_funcs: BTreeSet<u32>,
     /// Tables and types of `call_indirect`.
     pub(super) indirect_calls: BTreeSet<(u32, TypeIndex)>,
+    /// Whether references to the host's values become others, or others those.
+    pub(super) converts: bool,
+    /// Whether code looks at objects whatever their types.
+    pub(super) inspects: bool,
     /// The values in a frame of each function, in the order of the bodies.
     pub(super) frame_values: Vec<u32>,
     /// The proposals that bodies use.
@@ -58,6 +62,14 @@ impl Usage {
                     self.indirect_calls.insert((table_index, ty));
                 }
             }
+            Operator::RefTestNonNull { .. }
+            | Operator::RefTestNullable { .. }
+            | Operator::RefCastNonNull { .. }
+            | Operator::RefCastNullable { .. }
+            | Operator::BrOnCast { .. }
+            | Operator::BrOnCastFail { .. }
+            | Operator::ArrayLen => self.inspects = true,
+            Operator::AnyConvertExtern | Operator::ExternConvertAny => self.converts = true,
             _ => {}
         }
     }
@@ -68,6 +80,8 @@ impl Usage {
         self.tables_grown.extend(other.tables_grown);
         self.ref_funcs.extend(other.ref_funcs);
         self.indirect_calls.extend(other.indirect_calls);
+        self.converts |= other.converts;
+        self.inspects |= other.inspects;
         self.frame_values.extend(other.frame_values);
         self.uses.union(other.uses);
         self

@@ -45,6 +45,8 @@ pub(super) struct Frame {
     results: usize,
     /// Height of the value stack below the parameters.
     pub(super) height: usize,
+    /// What was known of references when it was opened.
+    pub(super) known: usize,
 }
 
 fn block_args(values: &[Value]) -> Vec<BlockArg> {
@@ -76,7 +78,8 @@ impl Translator<'_> {
     pub(super) fn enter_function(&mut self, ty: &FuncType) {
         let next = self.block_with_params(ty.results());
         let results = ty.results().len();
-        self.frames.push(Frame { kind: Kind::Function, next, next_used: false, params: 0, results, height: 0 });
+        let known = self.known.mark();
+        self.frames.push(Frame { kind: Kind::Function, next, next_used: false, params: 0, results, height: 0, known });
     }
 
     /// Opens a frame; the parameters are on the stack.
@@ -84,14 +87,16 @@ impl Translator<'_> {
         let next = self.block_with_params(ty.results());
         let (params, results) = (ty.params().len(), ty.results().len());
         let height = self.stack.len() - params;
-        self.frames.push(Frame { kind, next, next_used: false, params, results, height });
+        let known = self.known.mark();
+        self.frames.push(Frame { kind, next, next_used: false, params, results, height, known });
     }
 
     /// Opens a frame in unreachable code, of which only the nesting matters.
     pub(super) fn open_dead(&mut self) {
         let next = self.frames[0].next;
         let height = self.stack.len();
-        self.frames.push(Frame { kind: Kind::Dead, next, next_used: false, params: 0, results: 0, height });
+        let known = self.known.mark();
+        self.frames.push(Frame { kind: Kind::Dead, next, next_used: false, params: 0, results: 0, height, known });
     }
 
     /// Everything up to the frame's `end` or `else` cannot be reached.
@@ -148,6 +153,8 @@ impl Translator<'_> {
 
     pub(super) fn visit_else(&mut self) {
         self.leave_to_next();
+        let known = self.top().known;
+        self.known.forget(known);
         let frame = self.top();
         let height = frame.height;
         match std::mem::replace(&mut frame.kind, Kind::Else) {
@@ -203,6 +210,7 @@ impl Translator<'_> {
     /// Takes the innermost frame off, and what it has left on the value stack.
     pub(super) fn pop_frame(&mut self) -> Frame {
         let frame = self.frames.pop().unwrap_or_else(|| unreachable!("validation balances control frames"));
+        self.known.forget(frame.known);
         self.stack.truncate(frame.height);
         frame
     }
@@ -227,7 +235,7 @@ impl Translator<'_> {
     }
 
     /// The target of a branch, how many values it takes; marks it as used.
-    fn branch_target(&mut self, depth: u32) -> (Block, usize) {
+    pub(super) fn branch_target(&mut self, depth: u32) -> (Block, usize) {
         self.frame_target(self.frames.len() - 1 - depth as usize)
     }
 
@@ -251,7 +259,7 @@ impl Translator<'_> {
     }
 
     /// The values that a branch takes, which stay on the stack.
-    fn branch_args(&mut self, count: usize) -> Vec<BlockArg> {
+    pub(super) fn branch_args(&mut self, count: usize) -> Vec<BlockArg> {
         let mut values = self.stack[self.stack.len() - count..].to_vec();
         self.canonical_all(&mut values);
         block_args(&values)

@@ -12,6 +12,7 @@ mod control;
 mod counted;
 mod handlers;
 mod heap;
+mod known;
 mod ops;
 
 pub(crate) use ops::call::{READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL};
@@ -46,6 +47,8 @@ pub enum Symbol {
     Support(u32),
     /// The descriptor of exceptions whose tag has this function type.
     ExnDescriptor(TypeIndex),
+    /// The descriptor of a type.
+    Descriptor(TypeIndex),
 }
 
 impl Symbol {
@@ -57,6 +60,7 @@ impl Symbol {
             Symbol::Table(index) => (2, index),
             Symbol::Support(index) => (3, index),
             Symbol::ExnDescriptor(ty) => (4, ty.0),
+            Symbol::Descriptor(ty) => (5, ty.0),
         };
         UserExternalName { namespace, index }
     }
@@ -69,6 +73,7 @@ impl Symbol {
             2 => Symbol::Table(name.index),
             3 => Symbol::Support(name.index),
             4 => Symbol::ExnDescriptor(TypeIndex(name.index)),
+            5 => Symbol::Descriptor(TypeIndex(name.index)),
             _ => return None,
         })
     }
@@ -135,7 +140,6 @@ struct Regions {
     globals: AliasRegion,
     heap: AliasRegion,
     tables: AliasRegion,
-    objects: AliasRegion,
 }
 
 /// Translates one function body.
@@ -146,11 +150,17 @@ pub struct Translator<'a> {
     stack: Vec<Value>,
     frames: Vec<Frame>,
     reachable: bool,
-    locals: Vec<(Variable, Type)>,
+    locals: Vec<(Variable, ValType)>,
     signatures: HashMap<TypeIndex, SigRef>,
     builtin_signatures: HashMap<wasmc_artifacts::abi::Builtin, SigRef>,
     functions: HashMap<u32, FuncRef>,
     regions: Regions,
+    /// The regions of parts of objects.
+    parts: HashMap<ops::Part, AliasRegion>,
+    /// What is known of references.
+    known: known::Known,
+    /// What was allocated last.
+    room: Option<alloc::Room>,
     makes_calls: bool,
     tail_args: u32,
     /// The function's frame, if frames are counted.
@@ -220,7 +230,6 @@ impl<'a> Translator<'a> {
             globals: region(1, "globals"),
             heap: region(2, "heap"),
             tables: region(3, "tables"),
-            objects: region(4, "objects"),
         };
         let mut b = FunctionBuilder::new(func, context);
         let entry = b.create_block();
@@ -240,6 +249,9 @@ impl<'a> Translator<'a> {
             builtin_signatures: HashMap::new(),
             functions: HashMap::new(),
             regions,
+            parts: HashMap::new(),
+            known: known::Known::default(),
+            room: None,
             makes_calls: false,
             tail_args: 0,
             counted: None,
@@ -250,13 +262,15 @@ impl<'a> Translator<'a> {
         let entry = self.b.current_block().unwrap_or_else(|| unreachable!("the entry block is current"));
         for (i, param) in ty.params().iter().enumerate() {
             let value = self.b.block_params(entry)[i + 1];
+            self.define(value, *param);
             self.declare_local(*param, value);
         }
+        // A null is not a number: the collector is told of it.
         let mut zeros = HashMap::new();
         for group in body.get_locals_reader()? {
             let (count, ty) = group?;
             let ty = self.env.module.types.val_type(ty)?;
-            let zero = *zeros.entry(clif_type(ty)).or_insert_with(|| self.zero(clif_type(ty)));
+            let zero = *zeros.entry((clif_type(ty), ty.is_gc_ref())).or_insert_with(|| self.zero(clif_type(ty)));
             for _ in 0..count {
                 self.declare_local(ty, zero);
             }
@@ -270,7 +284,7 @@ impl<'a> Translator<'a> {
             self.b.declare_var_needs_stack_map(variable);
         }
         self.b.def_var(variable, value);
-        self.locals.push((variable, clif_type(ty)));
+        self.locals.push((variable, ty));
     }
 
     /// The distinct type with index `index` in the module.

@@ -24,6 +24,7 @@ impl Translator<'_> {
         if ty.is_gc_ref() {
             self.b.declare_value_needs_stack_map(value);
         }
+        self.define(value, ty);
     }
 
     /// Pushes a new value of wasm type `ty`.

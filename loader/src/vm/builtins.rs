@@ -78,6 +78,14 @@ unsafe extern "C" fn array_init_data(ctx: *const VMHeader, segment: u32, to: *mu
     0
 }
 
+unsafe extern "C" fn array_init_elem(ctx: *const VMHeader, segment: u32, to: *mut u8, from: u64, length: u64) -> u32 {
+    // SAFETY: called by compiled code.
+    let instance = unsafe { instance(ctx) };
+    // SAFETY: the code has room for `length` elements of the segment's type at
+    // `to`, in an array of its own.
+    status(unsafe { instance.elements_init(segment, to, from, length) })
+}
+
 /// Stores where wasm code called a builtin that looks at its frames.
 ///
 /// # Safety

@@ -140,6 +140,40 @@ impl InstanceData {
         Ok(())
     }
 
+    /// Copies elements of a passive segment to where those of an array are.
+    ///
+    /// # Safety
+    /// At `to` there is room for `count` elements: 8 bytes each for functions,
+    /// 4 for other references.
+    pub(super) unsafe fn elements_init(
+        &self,
+        segment: u32,
+        to: *mut u8,
+        from: u64,
+        count: u64,
+    ) -> Result<(), OutOfBounds> {
+        let artifact = self.module().artifact();
+        let row = artifact.tables().elem_segments.get(segment as usize).ok_or(OutOfBounds)?;
+        let passive = SegmentMode::from_code(row.mode) == Some(SegmentMode::Passive);
+        let length = if passive && self.elem_dropped(segment).get() == 0 { row.count } else { 0 };
+        if from.checked_add(count).is_none_or(|end| end > u64::from(length)) {
+            return Err(OutOfBounds);
+        }
+        let wide = !row.element.ty().is_some_and(ValType::is_gc_ref);
+        for i in 0..count as usize {
+            let value = self.const_expr(row.first + from as u32 + i as u32, 1).map_err(|_| OutOfBounds)?.low;
+            // SAFETY: the caller's; elements are aligned to their size.
+            unsafe {
+                if wide {
+                    to.cast::<u64>().add(i).write(value);
+                } else {
+                    to.cast::<u32>().add(i).write(value as u32);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Copies bytes of a passive data segment to a memory.
     pub(super) fn memory_init(
         &self,

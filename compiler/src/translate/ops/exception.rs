@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::translate::control::Kind;
 use crate::translate::handlers::{Clause, Landing};
 use crate::translate::{Symbol, Translator, clif_type, trap_code};
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
 use wasmc_artifacts::abi::descriptor::{EXCEPTION_TAG, FieldLayout};
 use wasmc_artifacts::abi::{Trap, ValType};
 use wasmparser::{BlockType, Catch, TryTable};
@@ -62,6 +62,8 @@ impl Translator<'_> {
     /// exception, in a block for those that no handler so far has caught.
     fn next_handler(&mut self) -> Option<Value> {
         self.leave_to_next();
+        let known = self.top().known;
+        self.known.forget(known);
         let frame = self.top();
         let height = frame.height;
         let kind = std::mem::replace(&mut frame.kind, Kind::Catch { exception: None, otherwise: None });
@@ -128,8 +130,7 @@ impl Translator<'_> {
     pub(in crate::translate) fn make_exception(&mut self, tag: u32, values: &[Value]) -> Value {
         let layout = FieldLayout::of_exception(self.tag_params(tag));
         let descriptor = self.symbol_address(Symbol::ExnDescriptor(self.env.module.tags[tag as usize]));
-        let size = self.b.ins().iconst(types::I64, i64::from(layout.size));
-        let exception = self.allocate(descriptor, size);
+        let exception = self.allocate_object(descriptor, layout.size);
         let object = self.object_address(exception);
         let identity = self.tag_address(tag);
         let flags = self.object_flags();

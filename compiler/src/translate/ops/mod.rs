@@ -5,6 +5,7 @@ mod bulk;
 pub(crate) mod call;
 mod convert;
 mod exception;
+mod gc;
 mod memory;
 mod numeric;
 mod reference;
@@ -12,3 +13,5 @@ mod simd;
 mod table;
 mod variable;
 mod wide;
+
+pub(super) use gc::Part;

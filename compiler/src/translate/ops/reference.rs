@@ -11,6 +11,7 @@ impl Translator<'_> {
     pub(in crate::translate) fn visit_ref_null(&mut self, ty: HeapType) -> Result<(), Error> {
         let ty = RefType::new(true, self.env.module.types.heap_type(ty)?);
         let null = self.zero(clif_type(ty.into()));
+        self.define(null, ty.into());
         self.push(null);
         Ok(())
     }

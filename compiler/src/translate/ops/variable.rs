@@ -34,8 +34,13 @@ impl Translator<'_> {
     }
 
     pub(in crate::translate) fn visit_local_get(&mut self, local: u32) {
-        let (variable, _) = self.locals[local as usize];
+        let (variable, ty) = self.locals[local as usize];
         let value = self.b.use_var(variable);
+        match ty.as_ref() {
+            // Where it is read it has been set, but not everywhere.
+            Some(ty) if !ty.nullable => self.learn(value, ty),
+            _ => self.define(value, ty),
+        }
         self.push(value);
     }
 
@@ -52,7 +57,7 @@ impl Translator<'_> {
 
     fn set_local(&mut self, local: u32, value: Value) {
         let (variable, ty) = self.locals[local as usize];
-        let value = if ty.is_vector() { self.canonical(value) } else { value };
+        let value = if ty == ValType::V128 { self.canonical(value) } else { value };
         self.b.def_var(variable, value);
     }
 
@@ -64,7 +69,8 @@ impl Translator<'_> {
             GlobalFact::Fixed | GlobalFact::Variable => {
                 let (base, offset) = self.global_cell(global);
                 let mut flags = self.global_flags();
-                if fact == GlobalFact::Fixed {
+                // The collector changes references even there.
+                if fact == GlobalFact::Fixed && !ty.is_gc_ref() {
                     flags = flags.with_readonly().with_can_move();
                 }
                 let value = self.b.ins().load(clif_type(ty), flags, base, offset);
