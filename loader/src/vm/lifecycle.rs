@@ -236,6 +236,10 @@ impl InstanceData {
         let reusable = reusable && unsafe { instance.restore(activity) }.is_ok();
         // What the memory contains now comes from a file that has changed.
         let reusable = reusable && !module.is_damaged();
+        if reusable {
+            // The next store has another heap.
+            instance.drop_references();
+        }
         // SAFETY: below, the instance is given up.
         let idle = unsafe { Idle::new(at, module, instance.resident(), reusable) };
         if let (true, Some(start)) = (reusable, sample) {
@@ -351,7 +355,11 @@ pub(crate) fn restore_all(store: &mut StoreOpaque) -> Result<(), Error> {
         // go to what the host made.
         unsafe { store.state.reset_made() }.map_err(|e| Error::new(e).context("cannot reset what the host made"))?;
         store.externs.clear();
-        store.state.context.exception.set(0);
+        // All of them, before the first one allocates.
+        for instance in store.state.instances() {
+            instance.drop_references();
+        }
+        store.state.empty_heap();
     }
     restore(store, |_| true)
 }

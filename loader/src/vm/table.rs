@@ -169,6 +169,15 @@ impl TableData {
         }
     }
 
+    /// Makes all elements null if the tracer would follow them.
+    pub(super) fn drop_references(&self) {
+        if self.ty.element().is_gc_ref() {
+            for cell in self.elements() {
+                cell.set(0);
+            }
+        }
+    }
+
     /// What the module says about element `index`.
     fn initial(&self, index: u64) -> *const VMFuncRef {
         let (first, count) = self.init;

@@ -133,6 +133,12 @@ impl StoreState {
         unsafe { self.collect(Extent::Full, 0, None) };
     }
 
+    /// Forgets all objects, to which nothing refers any more.
+    pub(super) fn empty_heap(&self) {
+        self.context.exception.set(0);
+        self.heap.borrow_mut().clear(&self.context);
+    }
+
     /// Bytes of all objects.
     pub(crate) fn heap_size(&self) -> usize {
         self.heap.borrow().used(&self.context)

@@ -148,4 +148,20 @@ impl InstanceData {
             }
         }
     }
+
+    /// Makes null of what the instance's own globals and tables refer to, since
+    /// the heap that it is in is emptied or another one's from now on. Globals
+    /// get their first values once more when the instance is initialised.
+    pub(in crate::vm) fn drop_references(&self) {
+        for table in self.tables() {
+            table.drop_references();
+        }
+        let globals = &self.module().blueprint().references;
+        for index in globals {
+            self.global(*index).set(ValRaw::of(0));
+        }
+        if !globals.is_empty() {
+            self.initialised.set(false);
+        }
+    }
 }
