@@ -71,7 +71,7 @@ proposals! { $
     tail_call TAIL_CALL "tail-call" on;
     multi_memory MULTI_MEMORY "multi-memory" on;
     memory64 MEMORY64 "memory64" on;
-    threads THREADS "threads" no;
+    threads THREADS "threads" on;
     exceptions EXCEPTIONS "exceptions" on;
     legacy_exceptions LEGACY_EXCEPTIONS "legacy-exceptions" off;
     function_references FUNCTION_REFERENCES "function-references" no;

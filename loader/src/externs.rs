@@ -2,6 +2,7 @@
 
 use crate::func::Func;
 use crate::memory::Memory;
+use crate::shared_memory::SharedMemory;
 use crate::store::{AsContext, StoreOpaque};
 use crate::table::Table;
 use crate::tag::Tag;
@@ -10,7 +11,7 @@ use crate::vm::global::Global;
 use crate::vm::handle::StoreId;
 
 /// Something that can be imported and exported.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Extern {
     /// A function.
     Func(Func),
@@ -22,6 +23,8 @@ pub enum Extern {
     Memory(Memory),
     /// A tag.
     Tag(Tag),
+    /// A memory that threads share; it belongs to no store.
+    SharedMemory(SharedMemory),
 }
 
 impl Extern {
@@ -50,6 +53,11 @@ impl Extern {
         if let Extern::Tag(tag) = self { Some(tag) } else { None }
     }
 
+    /// The shared memory, if it is one.
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        if let Extern::SharedMemory(memory) = self { Some(memory) } else { None }
+    }
+
     /// The type, of a memory or table with its current size as minimum.
     ///
     /// # Panics
@@ -65,17 +73,20 @@ impl Extern {
             Extern::Table(table) => ExternType::Table(table.ty_in(store)),
             Extern::Memory(memory) => ExternType::Memory(memory.ty_in(store)),
             Extern::Tag(tag) => ExternType::Tag(tag.ty_in(store)),
+            Extern::SharedMemory(memory) => ExternType::Memory(memory.ty()),
         }
     }
 
-    pub(crate) fn store(&self) -> StoreId {
-        match self {
+    /// The store that it belongs to, if it does.
+    pub(crate) fn store(&self) -> Option<StoreId> {
+        Some(match self {
             Extern::Func(func) => func.0.store(),
             Extern::Global(global) => global.store(),
             Extern::Table(table) => table.0.store(),
             Extern::Memory(memory) => memory.0.store(),
             Extern::Tag(tag) => tag.0.store(),
-        }
+            Extern::SharedMemory(_) => return None,
+        })
     }
 }
 
@@ -102,6 +113,11 @@ impl From<Memory> for Extern {
 impl From<Tag> for Extern {
     fn from(tag: Tag) -> Extern {
         Extern::Tag(tag)
+    }
+}
+impl From<SharedMemory> for Extern {
+    fn from(memory: SharedMemory) -> Extern {
+        Extern::SharedMemory(memory)
     }
 }
 
@@ -131,6 +147,11 @@ impl<'instance> Export<'instance> {
     /// The memory, if it is one.
     pub fn into_memory(self) -> Option<Memory> {
         self.value.into_memory()
+    }
+
+    /// The shared memory, if it is one.
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        self.value.into_shared_memory()
     }
 
     /// The table, if it is one.

@@ -6,6 +6,7 @@ use crate::func::{Func, TypedFunc};
 use crate::linking::{self, Item, Items};
 use crate::memory::Memory;
 use crate::module::{Module, ModuleExport};
+use crate::shared_memory::SharedMemory;
 use crate::store::{AsContextMut, StoreContext, StoreContextMut, StoreInner, StoreOpaque};
 use crate::table::Table;
 use crate::tag::Tag;
@@ -38,7 +39,7 @@ impl Instance {
             let given = imports.len();
             return Err(Error::msg(format!("the module has {wanted} imports, and {given} were given")));
         }
-        let items: Vec<Item> = imports.iter().copied().map(Item::Extern).collect();
+        let items: Vec<Item> = imports.iter().cloned().map(Item::Extern).collect();
         linking::check_stores(&inner.opaque, items.iter())?;
         let items = Shared::small(Items::new(items));
         linking::check_bound(&inner.opaque, module, &items)?;
@@ -51,7 +52,9 @@ impl Instance {
     /// content and size of the memories and tables that its module defines,
     /// globals, and dropped segments. Then the start function runs again.
     ///
-    /// Functions, memories and other handles of the instance stay valid. What
+    /// Functions, memories and other handles of the instance stay valid, but a
+    /// shared memory that its module defines is replaced by a new one (see
+    /// [`SharedMemory`]). What
     /// it imports from elsewhere is not reset; [`Store::reset`](crate::Store::reset)
     /// does that too. Works also after a trap or a panic of a host function,
     /// and costs much less than another instance.
@@ -135,9 +138,14 @@ impl Instance {
         func.typed(store.as_context()).map_err(|e| e.context(format!("cannot call the export `{name}`")))
     }
 
-    /// The exported memory `name`, if there is one.
+    /// The exported memory `name`, if there is one that is not shared.
     pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
+    }
+
+    /// The exported shared memory `name`, if there is one.
+    pub fn get_shared_memory(&self, store: impl AsContextMut, name: &str) -> Option<SharedMemory> {
+        self.get_export(store, name)?.into_shared_memory()
     }
 
     /// The exported table `name`, if there is one.
@@ -163,7 +171,10 @@ fn export(store: &StoreOpaque, instance: &InstanceData, row: &format::Export) ->
     Some(match ExternKind::from_code(row.kind)? {
         ExternKind::Func => Extern::Func(Func(instance.handle(state, |i| i.func_ref(index))?)),
         ExternKind::Table => Extern::Table(Table(instance.handle(state, |i| i.table(index))?)),
-        ExternKind::Memory => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
+        ExternKind::Memory => match instance.memory(index)?.shared() {
+            Some(shared) => Extern::SharedMemory(SharedMemory::of(&store.engine, shared.clone())),
+            None => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
+        },
         ExternKind::Global => Extern::Global(Global::of_instance(store, instance, index)?),
         ExternKind::Tag => Extern::Tag(Tag(instance.handle(state, |i| i.tag(index))?)),
     })
@@ -242,6 +253,7 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
             Item::Extern(Extern::Func(func)) => instance.import_func(store, next(&mut funcs), row.index, func.0),
             Item::Extern(Extern::Table(imported)) => instance.import_table(state, next(&mut table), imported.0),
             Item::Extern(Extern::Memory(imported)) => memories.push(imported.0),
+            Item::Extern(Extern::SharedMemory(imported)) => memories.push(state.use_shared(&imported.data)),
             Item::Extern(Extern::Global(imported)) => instance.import_global(state, next(&mut global), imported.cell()),
             Item::Extern(Extern::Tag(imported)) => instance.import_tag(store, next(&mut tag), *imported),
         }

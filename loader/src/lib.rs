@@ -13,7 +13,8 @@
 //! * [`Store`]: owns instances and the host's data; one thread at a time;
 //! * [`Linker`], [`InstancePre`], [`Instance`]: from imports to exports;
 //! * [`Func`], [`TypedFunc`], [`Caller`]: calls in both directions;
-//! * [`Memory`], [`Table`], [`Global`]: the rest of what instances consist of.
+//! * [`Memory`], [`Table`], [`Global`]: the rest of what instances consist of;
+//! * [`SharedMemory`]: what instances on several threads have in common.
 //!
 //! What this crate is not: it does not compile, parse or validate WebAssembly,
 //! and it trusts the machine code that it is given (see [`Module::open`]).
@@ -41,6 +42,7 @@ mod module;
 mod pre;
 mod registry;
 mod resources;
+mod shared_memory;
 mod store;
 mod strategy;
 #[allow(unsafe_code, reason = "system calls and signal handlers")]
@@ -67,6 +69,7 @@ pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport};
 pub use pre::InstancePre;
 pub use resources::{MemoryInitialization, ResourcesRequired};
+pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use strategy::{
     HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, LimitError,
@@ -86,6 +89,7 @@ pub use vm::global::Global;
 pub use vm::host::{IntoFunc, WasmRet};
 pub use vm::instance::AllocationError;
 pub use vm::typed::{WasmParams, WasmResults, WasmTy};
+pub use vm::waiters::WaitResult;
 pub use wasmc_artifacts::abi::Trap;
 pub use wasmc_artifacts::format::PageRange;
 pub use wasmc_artifacts::{FormatError, WorkingSet, WorkingSetError};

@@ -10,6 +10,7 @@ use crate::linking::{self, Item, Provided, UnknownImportError};
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::pre::InstancePre;
+use crate::shared_memory::SharedMemory;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::table::Table;
 use crate::tag::Tag;
@@ -289,6 +290,7 @@ impl<T: 'static> Linker<T> {
                     let null = Ref::null(ty.element());
                     Table::new(&mut store, ty, null)?.into()
                 }
+                ExternType::Memory(ty) if ty.is_shared() => SharedMemory::new(&self.engine, ty)?.into(),
                 ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
                 // Nobody else throws or catches its exceptions.
                 ExternType::Tag(ty) => Tag::new(&mut store, &ty)?.into(),
@@ -302,7 +304,7 @@ impl<T: 'static> Linker<T> {
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
         let (item, _) = self.find(module, name)?;
         Some(match item {
-            Item::Extern(item) => *item,
+            Item::Extern(item) => item.clone(),
             Item::Host(def) => Extern::Func(HostFunc::install(&mut store.as_context_mut().0.opaque, def.clone())),
         })
     }
@@ -337,11 +339,16 @@ impl<T: 'static> Linker<T> {
         module.check_limits()?;
         let items = linking::resolve(module, false, |_, row| {
             let (from, name) = module.artifact().import_name(row);
-            self.find(from, name).cloned()
+            let (item, ty) = self.find(from, name)?.clone();
+            // It may have grown since it was defined.
+            let ty = if let Item::Extern(Extern::SharedMemory(memory)) = &item { memory.ty().into() } else { ty };
+            Some((item, ty))
         });
         // Where names were lost with the file, nothing said of them helps.
         module.intact()?;
-        Ok(InstancePre::new(module, items?))
+        let items = items?;
+        linking::check_shared(module, &items)?;
+        Ok(InstancePre::new(module, items))
     }
 
     /// Finds everything that a module imports, and instantiates it.

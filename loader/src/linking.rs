@@ -1,5 +1,6 @@
 //! From imports to what provides them.
 
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::externs::Extern;
 use crate::module::Module;
@@ -7,6 +8,7 @@ use crate::store::StoreOpaque;
 use crate::types::{ExternType, FuncType};
 use crate::vm::handle::unique_id;
 use crate::vm::host::HostFuncDef;
+use crate::vm::slot::MemoryPlan;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -25,13 +27,15 @@ pub(crate) enum Item {
 pub(crate) struct Items {
     id: u64,
     bound: bool,
+    shared: bool,
     list: Box<[Item]>,
 }
 
 impl Items {
     pub(crate) fn new(list: Vec<Item>) -> Items {
-        let bound = list.iter().any(|item| matches!(item, Item::Extern(_)));
-        Items { id: unique_id().get(), bound, list: list.into() }
+        let bound = list.iter().any(|item| matches!(item, Item::Extern(external) if external.store().is_some()));
+        let shared = list.iter().any(|item| matches!(item, Item::Extern(Extern::SharedMemory(_))));
+        Items { id: unique_id().get(), bound, shared, list: list.into() }
     }
 
     /// A number that no other items and no module of this process have or will
@@ -41,13 +45,13 @@ impl Items {
     }
 
     /// What an instance remembers of the items that its context is filled
-    /// with: their id, unless they belong to a store, or else 0; where there
-    /// are none, all are the same.
+    /// with: their id, unless they belong to a store or each store that uses
+    /// them has to take note, or else 0; where there are none, all are the same.
     pub(crate) fn fill_id(&self) -> u64 {
         if self.is_empty() {
             return u64::MAX;
         }
-        if self.bound { 0 } else { self.id }
+        if self.bound || self.shared { 0 } else { self.id }
     }
 
     /// Whether something in it belongs to a store.
@@ -171,6 +175,8 @@ pub(crate) fn resolve(
         let expected = module.import_type(&row);
         let found = match find(i, &row) {
             Some((item, found)) => {
+                // What no store is needed for is looked at now.
+                let sized = sized || matches!(item, Item::Extern(Extern::SharedMemory(_)));
                 let wanted = if sized { expected.clone() } else { expected.without_minimum() };
                 if found.matches(&wanted) {
                     items.push(item);
@@ -197,10 +203,23 @@ pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -
         };
         Some((item.clone(), ty))
     })?;
-    let header = module.artifact().header();
     for item in items.iter() {
         if let Item::Extern(Extern::Memory(memory)) = item {
-            check_address_space(store, memory, header.memory_reservation, header.memory_guard)?;
+            let memory = memory.0.get(store);
+            check_address_space(module, memory.plan())?;
+        }
+    }
+    check_shared(module, items)
+}
+
+/// Checks shared memories, which belong to no store.
+pub(crate) fn check_shared(module: &Module, items: &Items) -> Result<()> {
+    for item in items.iter() {
+        if let Item::Extern(Extern::SharedMemory(memory)) = item {
+            if !Engine::same(memory.engine(), module.engine()) {
+                return Err(Error::msg("a shared memory is imported that was made with another engine"));
+            }
+            check_address_space(module, memory.data.plan())?;
         }
     }
     Ok(())
@@ -208,7 +227,8 @@ pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -
 
 /// Whether everything is of this store.
 pub(crate) fn check_stores<'a>(store: &StoreOpaque, mut items: impl Iterator<Item = &'a Item>) -> Result<()> {
-    let foreign = |item: &Item| matches!(item, Item::Extern(external) if external.store() != store.id());
+    let foreign =
+        |item: &Item| matches!(item, Item::Extern(external) if external.store().is_some_and(|id| id != store.id()));
     if items.any(foreign) {
         return Err(Error::msg(
             "an import is provided from another store; instances that are linked must live in one store",
@@ -219,9 +239,9 @@ pub(crate) fn check_stores<'a>(store: &StoreOpaque, mut items: impl Iterator<Ite
 
 /// Code that imports a memory checks no bounds that the address space
 /// around the memory checks already, so that must be as large as it expects.
-fn check_address_space(store: &StoreOpaque, memory: &crate::Memory, reservation: u64, guard: u64) -> Result<()> {
-    let memory = memory.0.get(store);
-    let plan = memory.plan();
+fn check_address_space(module: &Module, plan: &MemoryPlan) -> Result<()> {
+    let header = module.artifact().header();
+    let (reservation, guard) = (header.memory_reservation, header.memory_guard);
     let enough = plan.reserved as u64 >= reservation && plan.span() as u64 >= reservation.saturating_add(guard);
     if enough {
         return Ok(());

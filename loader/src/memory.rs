@@ -1,5 +1,6 @@
 //! Memories, as the host uses them.
 
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque};
 use crate::sys;
@@ -15,6 +16,16 @@ use crate::vm::slot::MemoryPlan;
 const RESERVATION: u64 = 4 << 30;
 /// Inaccessible bytes after that; likewise.
 const GUARD: u64 = 1 << 30;
+
+/// The address space for a memory that the host makes.
+pub(crate) fn plan(engine: &Engine, ty: &MemoryType) -> Result<MemoryPlan> {
+    if ty.minimum() > ty.maximum_or_limit() {
+        return Err(Error::msg(format!("no memory can have the type {ty}")));
+    }
+    let wide = engine.config().memory64_reservation;
+    MemoryPlan::of(ty, [RESERVATION, GUARD, wide], sys::page_size())
+        .ok_or_else(|| Error::msg(format!("a {ty} does not fit into the address space")))
+}
 
 /// An access outside of a memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,15 +44,14 @@ impl Memory {
     /// A memory of the host's, filled with zeros.
     ///
     /// # Errors
-    /// If the type is impossible, or there is no address space for it.
+    /// If the type is impossible or that of a shared memory (see
+    /// [`SharedMemory`](crate::SharedMemory)), or there is no address space.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let opaque = &mut store.as_context_mut().0.opaque;
-        if ty.minimum() > ty.maximum_or_limit() {
-            return Err(Error::msg(format!("no memory can have the type {ty}")));
+        if ty.is_shared() {
+            return Err(Error::msg(format!("a {ty} belongs to no store; make it with `SharedMemory::new`")));
         }
-        let wide = opaque.engine.config().memory64_reservation;
-        let plan = MemoryPlan::of(&ty, [RESERVATION, GUARD, wide], sys::page_size())
-            .ok_or_else(|| Error::msg(format!("a {ty} does not fit into the address space")))?;
+        let plan = plan(&opaque.engine, &ty)?;
         let memory = opaque.state.new_memory(ty, plan);
         Ok(Memory(memory.map_err(|e| Error::new(e).context(AllocationError::new("a memory")))?))
     }

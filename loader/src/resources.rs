@@ -78,6 +78,9 @@ impl InstanceLimits {
     }
 }
 
+/// Why shared memories are never views of the artifact.
+const SHARED: &str = "it is shared, and can outlive the instance";
+
 impl Module {
     /// What an instance needs, for choosing [`InstanceLimits`].
     pub fn resources_required(&self) -> ResourcesRequired {
@@ -97,7 +100,7 @@ impl Module {
     pub fn memory_initialization(&self) -> Vec<MemoryInitialization> {
         let copied = self.engine().why_copied();
         let images = self.blueprint().images();
-        let each = images.map(|(extents, bytes)| match (extents, copied) {
+        let each = images.map(|(extents, bytes, shared)| match (extents, copied.or(shared.then_some(SHARED))) {
             (0, _) => MemoryInitialization::Zero,
             (_, None) => MemoryInitialization::CopyOnWrite { extents, bytes: bytes as u64 },
             (_, Some(reason)) => MemoryInitialization::Copied { extents, bytes: bytes as u64, reason },

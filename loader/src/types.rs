@@ -148,6 +148,11 @@ impl MemoryType {
         }
     }
 
+    /// A 32-bit memory that threads share, with limits in pages of 64 KiB.
+    pub fn shared(minimum: u32, maximum: u32) -> MemoryType {
+        MemoryType { shared: true, ..MemoryType::new(minimum, Some(maximum)) }
+    }
+
     /// The least number of pages.
     pub fn minimum(&self) -> u64 {
         self.minimum

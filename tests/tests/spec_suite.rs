@@ -321,7 +321,11 @@ fn garbage_collection_passes() {
 
 #[test]
 fn threads_pass() {
-    Group::proposal(Proposal::Threads).features(VERSION_2).features("threads").with_every_strategy(100, 1).passes();
+    Group::proposal(Proposal::Threads)
+        .features(VERSION_2)
+        .features("threads,-reference-types")
+        .with_every_strategy(100, 1)
+        .passes();
 }
 
 #[test]

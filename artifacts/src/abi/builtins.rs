@@ -28,6 +28,14 @@ macro_rules! for_each_builtin {
             memory_init(ctx: header, memory: i32, segment: i32, to: i64, from: i32, length: i32) -> i32;
             /// `data.drop`.
             data_drop(ctx: header, segment: i32);
+            /// `memory.atomic.notify` at a position in shared memory `memory`,
+            /// which was checked; how many were woken.
+            atomic_notify(ctx: header, memory: i32, position: i64, count: i32) -> i32;
+            /// `memory.atomic.wait32` likewise, for so many nanoseconds or, if
+            /// that is negative, for ever; its result.
+            atomic_wait32(ctx: header, memory: i32, position: i64, expected: i32, timeout: i64) -> i32;
+            /// `memory.atomic.wait64` likewise.
+            atomic_wait64(ctx: header, memory: i32, position: i64, expected: i64, timeout: i64) -> i32;
             /// Grows table `table` by `delta` elements set to `value`; the old
             /// size, or -1.
             table_grow(ctx: header, table: i32, delta: i64, value: i64) -> i64;

@@ -69,10 +69,8 @@ traps! {
     ArtifactLost = 18, "the artifact file was truncated, or could not be read, while it was mapped";
     /// The garbage-collected heap is full of what is still used.
     HeapExhausted = 19, "garbage-collected heap exhausted";
-    /// An atomic access at an address that is not a multiple of its size.
-    UnalignedAtomic = 20, "unaligned atomic";
     /// A wait on a memory that is not shared.
-    AtomicWaitNonSharedMemory = 21, "atomic wait on non-shared memory";
+    AtomicWaitNonSharedMemory = 20, "expected shared memory";
 }
 
 impl std::fmt::Display for Trap {

@@ -65,14 +65,16 @@ macro_rules! for_each_vm_struct {
                 /// As `VMHostFunc::caller`.
                 host_caller: ptr,
             }
-            /// A memory as its owner describes it.
+            /// A memory as its owner describes it. That of a shared memory is
+            /// with the memory, and read and written as an atomic.
             struct VMMemoryDef / vm_memory_def {
                 /// First byte; never moves.
                 base: ptr,
                 /// Current length in bytes.
                 length: word,
             }
-            /// An imported memory.
+            /// An imported memory; and in place of its definition a shared
+            /// memory that the module defines.
             struct VMMemoryImport / vm_memory_import {
                 /// The owner's `VMMemoryDef`.
                 def: ptr,

@@ -21,7 +21,7 @@ pub(super) struct Access {
 }
 
 /// The memory that an instruction accesses.
-fn memory(memarg: &MemArg) -> u32 {
+pub(super) fn accessed(memarg: &MemArg) -> u32 {
     match memarg.target {
         MemArgTarget::Memory(memory) => memory,
         MemArgTarget::Array(_) => unreachable!("validation refuses accesses to arrays while that proposal is off"),
@@ -41,7 +41,7 @@ impl Translator<'_> {
     /// `memory_guard` bytes after those inaccessible, and an access by code to
     /// any of these addresses that are not accessible is a trap.
     pub(super) fn access(&mut self, memarg: &MemArg, size: u32) -> Access {
-        let memory = memory(memarg);
+        let memory = accessed(memarg);
         let index = self.pop();
         let index = self.memory_index(memory, index);
         let base = self.memory_base(memory);
@@ -53,7 +53,7 @@ impl Translator<'_> {
         // length the first byte beyond it is inaccessible, and with `end`
         // within the guard no access reaches beyond that which begins within
         // the reservation.
-        if !whole_pages || end > tunables.memory_guard {
+        if !whole_pages || end > tunables.memory_guard || self.grows_meanwhile(memory) {
             let base = self.checked_address(memory, base, index, memarg.offset, end);
             return Access { base, displacement: 0, flags };
         }
@@ -75,6 +75,15 @@ impl Translator<'_> {
                 Access { base: self.b.ins().iadd(base, offset), displacement: 0, flags }
             }
         }
+    }
+
+    /// Whether other threads can make a memory longer than the reservation of
+    /// which code knows. Then neither its length, which another thread may
+    /// change before the access, nor the most that it can have is an index at
+    /// which every access faults.
+    fn grows_meanwhile(&self, memory: u32) -> bool {
+        let most = self.env.facts.memories[memory as usize].most;
+        self.env.module.memories[memory as usize].shared && most > self.env.options.tunables.memory_reservation
     }
 
     /// An operand that addresses `memory`, as an unsigned 64-bit number.
@@ -197,13 +206,23 @@ impl Translator<'_> {
         self.b.ins().iadd(base, index)
     }
 
+    /// Pops an index, and traps unless the `size` bytes that an instruction
+    /// means lie in the memory; the position of the first one.
+    pub(super) fn checked_position(&mut self, memarg: &MemArg, size: u32) -> Value {
+        let memory = accessed(memarg);
+        let index = self.pop();
+        let index = self.memory_index(memory, index);
+        let outside = self.outside(memory, index, memarg.offset.saturating_add(u64::from(size)));
+        self.trap_if(outside, Trap::MemoryOutOfBounds);
+        self.b.ins().iadd_imm_u(index, memarg.offset as i64)
+    }
+
     /// The address of a memory's first byte.
     pub(super) fn memory_base(&mut self, memory: u32) -> Value {
         let imported = self.env.module.imported_memories;
         let layout = &self.env.facts.layout;
-        if memory < imported {
-            let offset = layout.memory_import(memory) + vm_memory_import::base;
-            self.load_context(offset, self.constant_flags())
+        if let Some(reference) = self.memory_reference(memory) {
+            self.load_context(reference + vm_memory_import::base, self.constant_flags())
         } else if memory == imported {
             // The first memory that the module defines begins at its context.
             self.vmctx
@@ -218,15 +237,40 @@ impl Translator<'_> {
         if let Some(bytes) = self.env.facts.memories[memory as usize].fixed_length() {
             return self.b.ins().iconst(types::I64, bytes as i64);
         }
-        let imported = self.env.module.imported_memories;
-        let layout = &self.env.facts.layout;
-        if memory < imported {
-            let offset = layout.memory_import(memory) + vm_memory_import::def;
-            let def = self.load_context(offset, self.constant_flags());
-            let flags = self.context_flags();
+        let flags = self.context_flags();
+        if let Some(reference) = self.memory_reference(memory) {
+            let def = self.load_context(reference + vm_memory_import::def, self.constant_flags());
             self.b.ins().load(types::I64, flags, def, vm_memory_def::length)
         } else {
-            self.load_context(layout.memory_def(memory - imported) + vm_memory_def::length, self.context_flags())
+            let defined = memory - self.env.module.imported_memories;
+            self.load_context(self.env.facts.layout.memory_def(defined) + vm_memory_def::length, flags)
+        }
+    }
+
+    /// The same, of a shared memory as a fresh look at it: an earlier one may
+    /// serve for a check, since what was in bounds remains so, but not for code
+    /// that waits for a memory to grow.
+    pub(super) fn current_memory_length(&mut self, memory: u32) -> Value {
+        let fixed = self.env.facts.memories[memory as usize].fixed_length().is_some();
+        match self.memory_reference(memory) {
+            Some(reference) if !fixed && self.env.module.memories[memory as usize].shared => {
+                let def = self.load_context(reference + vm_memory_import::def, self.constant_flags());
+                let length = self.b.ins().iadd_imm_s(def, i64::from(vm_memory_def::length));
+                let flags = self.context_flags();
+                self.b.ins().atomic_load(types::I64, flags, length)
+            }
+            _ => self.memory_length(memory),
+        }
+    }
+
+    /// Where the context has a reference to a memory that is elsewhere: one
+    /// that is imported, or shared. Such a memory's length is with the memory,
+    /// because others change it too; its base does not change while code runs.
+    fn memory_reference(&self, memory: u32) -> Option<i32> {
+        let (imported, layout) = (self.env.module.imported_memories, &self.env.facts.layout);
+        match memory.checked_sub(imported) {
+            None => Some(layout.memory_import(memory)),
+            Some(defined) => self.env.module.memories[memory as usize].shared.then(|| layout.memory_def(defined)),
         }
     }
 

@@ -38,6 +38,11 @@ impl Translator<'_> {
         self.stack.pop().unwrap_or_else(|| unreachable!("validation keeps the stack from running empty"))
     }
 
+    /// The value on top.
+    pub(super) fn peek(&self) -> Value {
+        self.stack.last().copied().unwrap_or_else(|| unreachable!("validation keeps the stack from running empty"))
+    }
+
     /// Pops two values, the deeper one first.
     pub(super) fn pop2(&mut self) -> (Value, Value) {
         let second = self.pop();

@@ -20,9 +20,8 @@ mod values;
 
 use crate::options::Options;
 use sha2::{Digest as _, Sha256};
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmc_artifacts::format::Digest;
 use wasmc_loader::{Engine, Module};
 use wast::Wast;
@@ -135,12 +134,12 @@ impl Runner {
 struct Context<'a> {
     runner: &'a Runner,
     script: &'a str,
-    compiled: RefCell<HashMap<Digest, Rc<Result<Compiled, crate::Error>>>>,
+    compiled: Mutex<HashMap<Digest, Arc<Result<Compiled, crate::Error>>>>,
 }
 
 impl<'a> Context<'a> {
     fn new(runner: &'a Runner, script: &'a str) -> Context<'a> {
-        Context { runner, script, compiled: RefCell::default() }
+        Context { runner, script, compiled: Mutex::default() }
     }
 
     /// Runs the script from beginning to end, whatever fails on the way.
@@ -163,14 +162,16 @@ impl<'a> Context<'a> {
     }
 
     /// Compiles a module, or remembers what came of it.
-    fn compile(&self, wasm: &[u8]) -> Rc<Result<Compiled, crate::Error>> {
+    fn compile(&self, wasm: &[u8]) -> Arc<Result<Compiled, crate::Error>> {
         let hash = Sha256::digest(wasm).into();
-        if let Some(known) = self.compiled.borrow().get(&hash) {
+        let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = compiled().get(&hash) {
             return known.clone();
         }
-        let compiled = crate::compile(wasm, &self.runner.options).map(|bytes| Compiled { bytes });
-        let compiled = Rc::new(compiled);
-        self.compiled.borrow_mut().insert(hash, compiled.clone());
-        compiled
+        // Not under the lock: another thread of the script may compile too.
+        let new = crate::compile(wasm, &self.runner.options).map(|bytes| Compiled { bytes });
+        let new = Arc::new(new);
+        compiled().insert(hash, new.clone());
+        new
     }
 }

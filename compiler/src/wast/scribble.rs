@@ -24,6 +24,7 @@ pub(super) fn scribble(store: &mut Store<()>, module: &Module, instance: Instanc
     for name in &names {
         match instance.get_export(&mut *store, name) {
             Some(Extern::Memory(memory)) if own_memories => change_memory(store, memory),
+            Some(Extern::SharedMemory(memory)) if own_memories => drop(memory.grow(1)),
             Some(Extern::Table(table)) if own_tables => change_table(store, table, function)?,
             Some(Extern::Global(global)) if own_globals => change_global(store, global, function)?,
             _ => {}

@@ -3,7 +3,8 @@
 use super::{Context, Failure, Outcome, Setup, refuse, scribble, spectest, values};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmc_loader::{Engine, IncompatibleError, Instance, Linker, Module, Store, Val};
+use std::thread::{Scope, ScopedJoinHandle};
+use wasmc_loader::{Engine, IncompatibleError, Instance, Linker, Module, SharedMemory, Store, Val};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
 
@@ -30,10 +31,14 @@ impl From<wasmc_loader::Error> for Stop {
     }
 }
 
-/// A script's store, instances and modules.
-struct Session<'c> {
-    context: &'c Context<'c>,
-    setup: &'c Setup,
+/// The shared memories that an instance exports.
+type SharedExports = Vec<(String, SharedMemory)>;
+
+/// A script's store, instances and modules; or those of one of its threads.
+struct Session<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    context: &'env Context<'env>,
+    setup: &'env Setup,
     engine: Engine,
     store: Store<()>,
     linker: Linker<()>,
@@ -41,14 +46,36 @@ struct Session<'c> {
     instances: HashMap<String, Instance>,
     definition: Option<Module>,
     definitions: HashMap<String, Module>,
-    threads: HashMap<String, Outcome>,
+    /// What other threads share with this one, by the names of their instances.
+    shared: HashMap<String, SharedExports>,
+    threads: HashMap<String, ScopedJoinHandle<'scope, Outcome>>,
     unsupported: refuse::Unsupported,
 }
 
 /// Runs all directives and adds what became of them to `outcome`.
-pub(super) fn run(context: &Context<'_>, setup: &Setup, directives: Vec<WastDirective<'_>>, outcome: &mut Outcome) {
-    match Session::new(context, setup) {
-        Ok(mut session) => session.run(directives, outcome),
+pub(super) fn run<'env>(
+    context: &'env Context<'env>,
+    setup: &'env Setup,
+    directives: Vec<WastDirective<'env>>,
+    outcome: &mut Outcome,
+) {
+    std::thread::scope(|scope| run_thread(scope, context, setup, HashMap::new(), directives, outcome));
+}
+
+/// Runs the directives of the script, or of one of its threads.
+fn run_thread<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    context: &'env Context<'env>,
+    setup: &'env Setup,
+    shared: HashMap<String, SharedExports>,
+    directives: Vec<WastDirective<'env>>,
+    outcome: &mut Outcome,
+) {
+    match Session::new(scope, context, setup) {
+        Ok(mut session) => {
+            session.shared = shared;
+            session.run(directives, outcome);
+        }
         Err(error) => {
             let message = format!("cannot prepare what scripts use: {error:#}");
             outcome.failures.push(Failure { line: 1, directive: "script", message });
@@ -56,10 +83,15 @@ pub(super) fn run(context: &Context<'_>, setup: &Setup, directives: Vec<WastDire
     }
 }
 
-impl<'c> Session<'c> {
-    fn new(context: &'c Context<'c>, setup: &'c Setup) -> Result<Self, wasmc_loader::Error> {
+impl<'scope, 'env> Session<'scope, 'env> {
+    fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        context: &'env Context<'env>,
+        setup: &'env Setup,
+    ) -> Result<Self, wasmc_loader::Error> {
         let engine = setup.engine.clone();
         let mut session = Session {
+            scope,
             context,
             setup,
             store: Store::new(&engine, ()),
@@ -69,6 +101,7 @@ impl<'c> Session<'c> {
             instances: HashMap::new(),
             definition: None,
             definitions: HashMap::new(),
+            shared: HashMap::new(),
             threads: HashMap::new(),
             unsupported: refuse::Unsupported::new(),
         };
@@ -77,7 +110,7 @@ impl<'c> Session<'c> {
         Ok(session)
     }
 
-    fn run(&mut self, directives: Vec<WastDirective<'_>>, outcome: &mut Outcome) {
+    fn run(&mut self, directives: Vec<WastDirective<'env>>, outcome: &mut Outcome) {
         for directive in directives {
             let (span, name) = (directive.span(), keyword(&directive));
             // A panic is a failure like others; later directives still run.
@@ -96,13 +129,17 @@ impl<'c> Session<'c> {
             }
         }
         outcome.unsupported.append(&mut self.unsupported);
+        // What nobody waits for counts as well.
+        for (_, thread) in self.threads.drain() {
+            join(thread, outcome);
+        }
     }
 
     fn line(&self, span: Span) -> usize {
         span.linecol_in(self.context.script).0 + 1
     }
 
-    fn directive(&mut self, directive: WastDirective<'_>, outcome: &mut Outcome) -> Result<(), String> {
+    fn directive(&mut self, directive: WastDirective<'env>, outcome: &mut Outcome) -> Result<(), String> {
         match directive {
             WastDirective::Module(mut module) => self.module(&mut module),
             WastDirective::ModuleDefinition(mut module) => {
@@ -181,6 +218,14 @@ impl<'c> Session<'c> {
     }
 
     fn register(&mut self, name: &str, module: Option<Id<'_>>) -> Result<(), String> {
+        let shared = module.filter(|id| !self.instances.contains_key(id.name()));
+        if let Some(exports) = shared.and_then(|id| self.shared.get(id.name())) {
+            for (export, memory) in exports {
+                let defined = self.linker.define(&self.store, name, export, memory.clone());
+                defined.map_err(|error| error.to_string())?;
+            }
+            return Ok(());
+        }
         let instance = self.instance(module)?;
         self.linker.instance(&mut self.store, name, instance).map_err(|error| error.to_string())?;
         Ok(())
@@ -265,29 +310,64 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Runs a thread's directives on a store of its own, to the end and before
-    /// the script goes on: what scripts share between threads are memories,
-    /// shared memories are not supported yet, and so no order can be observed.
-    fn thread(&mut self, thread: WastThread<'_>) -> Result<(), String> {
-        if let Some(module) = thread.shared_module {
-            return Err(format!(
-                "cannot share ${} with a thread: shared memories are not supported yet",
-                module.name()
-            ));
+    /// Starts a thread, which has a store of its own and can register an
+    /// instance of this one, as far as that exports shared memories.
+    fn thread(&mut self, thread: WastThread<'env>) -> Result<(), String> {
+        let mut shared = HashMap::new();
+        if let Some(id) = thread.shared_module {
+            let exports = match (self.instances.get(id.name()), self.shared.get(id.name())) {
+                (Some(instance), _) => shared_exports(*instance, &mut self.store),
+                (None, Some(exports)) => exports.clone(),
+                (None, None) => return Err(missing("instance", Some(id))),
+            };
+            if exports.is_empty() {
+                return Err(format!("${} cannot be shared with a thread: it exports no shared memory", id.name()));
+            }
+            shared.insert(id.name().to_owned(), exports);
         }
-        let mut outcome = Outcome::default();
-        run(self.context, self.setup, thread.directives, &mut outcome);
-        self.threads.insert(thread.name.name().to_owned(), outcome);
-        Ok(())
+        let (scope, context, setup, directives) = (self.scope, self.context, self.setup, thread.directives);
+        let run = move || {
+            let mut outcome = Outcome::default();
+            run_thread(scope, context, setup, shared, directives, &mut outcome);
+            outcome
+        };
+        let started = std::thread::Builder::new().spawn_scoped(scope, run).map_err(|error| error.to_string())?;
+        match self.threads.insert(thread.name.name().to_owned(), started) {
+            None => Ok(()),
+            Some(_) => Err(format!("there is a thread called ${} already", thread.name.name())),
+        }
     }
 
     fn wait(&mut self, thread: Id<'_>, outcome: &mut Outcome) -> Result<(), String> {
-        let done = self.threads.remove(thread.name()).ok_or_else(|| missing("thread", Some(thread)))?;
-        outcome.passed += done.passed;
-        outcome.failures.extend(done.failures);
-        outcome.unsupported.extend(done.unsupported);
+        let started = self.threads.remove(thread.name()).ok_or_else(|| missing("thread", Some(thread)))?;
+        join(started, outcome);
         Ok(())
     }
+}
+
+/// Waits for a thread, and adds what became of its directives.
+fn join(thread: ScopedJoinHandle<'_, Outcome>, outcome: &mut Outcome) {
+    match thread.join() {
+        Ok(done) => {
+            outcome.passed += done.passed;
+            outcome.failures.extend(done.failures);
+            outcome.unsupported.extend(done.unsupported);
+        }
+        Err(_) => {
+            let message = "the thread panicked".to_owned();
+            outcome.failures.push(Failure { line: 1, directive: "thread", message });
+        }
+    }
+}
+
+fn shared_exports(instance: Instance, store: &mut Store<()>) -> SharedExports {
+    let exports = instance.exports(store);
+    exports
+        .filter_map(|export| {
+            let name = export.name().to_owned();
+            Some((name, export.into_shared_memory()?))
+        })
+        .collect()
 }
 
 fn encode(module: &mut QuoteWat<'_>) -> Result<Vec<u8>, String> {

@@ -1,7 +1,8 @@
 //! The module `spectest`, which scripts may import from.
 
 use wasmc_loader::{
-    Error, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, Store, Table, TableType, Val, ValType,
+    Error, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, SharedMemory, Store, Table, TableType, Val,
+    ValType,
 };
 
 const MODULE: &str = "spectest";
@@ -36,5 +37,7 @@ pub(super) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
     linker.define(&mut *store, MODULE, "table64", table)?;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&mut *store, MODULE, "memory", memory)?;
+    let memory = SharedMemory::new(linker.engine(), MemoryType::shared(1, 2))?;
+    linker.define(store, MODULE, "shared_memory", memory)?;
     Ok(())
 }

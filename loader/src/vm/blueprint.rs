@@ -73,6 +73,8 @@ pub(crate) struct Blueprint {
     /// The flags of dropped segments.
     pub(super) dropped: Range<i32>,
     pub(super) memories: Box<[MemoryBlueprint]>,
+    /// Whether some of them are shared, and so not in the slot.
+    shares: bool,
     pub(super) tables: Box<[TableBlueprint]>,
     /// Whether segments are copied when an instance is made.
     pub(super) active_segments: bool,
@@ -96,7 +98,8 @@ impl Blueprint {
         let memories = memories(artifact, config)?;
         let tables = tables(artifact)?;
         let globals = globals(layout);
-        let counts = (memories.len(), tables.len(), globals.len() / size_of::<ValRaw>());
+        let shared = memories.iter().filter(|memory| memory.ty.is_shared()).count();
+        let counts = (memories.len() - shared, tables.len(), globals.len() / size_of::<ValRaw>());
         let records = records(counts).ok_or(Impossible::AddressSpace)?;
         let rows = artifact.tables();
         let active = SegmentMode::Active as u8;
@@ -108,10 +111,34 @@ impl Blueprint {
             references: references(artifact),
             dropped: dropped(layout),
             memories,
+            shares: shared > 0,
             tables,
             active_segments: rows.elem_segments.iter().any(|row| row.mode == active)
                 || rows.data_segments.iter().any(|row| row.mode == active),
         })
+    }
+
+    /// The memories that are in the slot, with their numbers among those that
+    /// the module defines; that is all but shared ones.
+    pub(super) fn slot_memories(&self) -> impl Iterator<Item = (u32, &MemoryBlueprint)> {
+        (0..).zip(&self.memories).filter(|(_, memory)| !memory.ty.is_shared())
+    }
+
+    /// The others, in their order.
+    pub(super) fn shared_memories(&self) -> impl Iterator<Item = (u32, &MemoryBlueprint)> {
+        (0..).zip(&self.memories).filter(|(_, memory)| memory.ty.is_shared())
+    }
+
+    /// The place of a memory that the module defines, among those that are in
+    /// the slot, or else among those that are shared.
+    pub(super) fn memory_place(&self, defined: u32) -> Result<usize, usize> {
+        let defined = defined as usize;
+        if !self.shares {
+            return Ok(defined);
+        }
+        let shared = |memory: &&MemoryBlueprint| memory.ty.is_shared();
+        let before = self.memories.iter().take(defined).filter(shared).count();
+        if self.memories.get(defined).as_ref().is_some_and(shared) { Err(before) } else { Ok(defined - before) }
     }
 
     /// Bytes for the elements of tables that can grow, of which a pool has room
@@ -132,9 +159,12 @@ impl Blueprint {
         self.head() + self.guard.saturating_sub(POOL_GUARD)
     }
 
-    /// The memories' extents and bytes that are not zeros at first.
-    pub(crate) fn images(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.memories.iter().map(|memory| (memory.image.extents().len(), memory.image.bytes()))
+    /// The memories' extents and bytes that are not zeros at first, and
+    /// whether they are shared.
+    pub(crate) fn images(&self) -> impl Iterator<Item = (usize, usize, bool)> {
+        let image =
+            |memory: &MemoryBlueprint| (memory.image.extents().len(), memory.image.bytes(), memory.ty.is_shared());
+        self.memories.iter().map(image)
     }
 
     /// The memories' initial sizes in bytes.

@@ -103,13 +103,13 @@ impl Builder<'_> {
     /// # Safety
     /// As for [`build`]; the head of the slot is accessible.
     unsafe fn memories(&self) -> Result<NonNull<[MemoryData]>, Error> {
-        let memories = &self.blueprint().memories;
-        let first = self.place::<MemoryData>(memories.len())?;
+        let count = self.blueprint().slot_memories().count();
+        let first = self.place::<MemoryData>(count)?;
         let source = self.placement.view.then_some(Source { file: self.module.file(), bytes: self.module.bytes() });
-        for (index, memory) in memories.iter().enumerate() {
+        for (index, (defined, memory)) in self.blueprint().slot_memories().enumerate() {
             let base = self.slot.memory(self.layout, index);
             let base = base.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-            let offset = self.module.artifact().layout().memory_def(index as u32);
+            let offset = self.module.artifact().layout().memory_def(defined);
             // SAFETY: the definition is in the context, the memory in the
             // slot; a record that was written needs no drop if a later one
             // fails.
@@ -121,7 +121,7 @@ impl Builder<'_> {
                 first.add(index).write(MemoryData::new(def, base, memory.ty.clone(), memory.plan, None));
             }
         }
-        Ok(NonNull::slice_from_raw_parts(first, memories.len()))
+        Ok(NonNull::slice_from_raw_parts(first, count))
     }
 
     /// Writes the records of the tables.
@@ -181,8 +181,8 @@ impl Builder<'_> {
     unsafe fn watches(&self, memories: NonNull<[MemoryData]>) -> Vec<sys::Watch> {
         let mut watches = Vec::new();
         // SAFETY: the caller's.
-        let memories = unsafe { memories.as_ref() }.iter().zip(&self.blueprint().memories);
-        for (memory, blueprint) in memories.filter(|_| self.placement.view) {
+        let memories = unsafe { memories.as_ref() }.iter().zip(self.blueprint().slot_memories());
+        for (memory, (_, blueprint)) in memories.filter(|_| self.placement.view) {
             let extents = blueprint.image.extents();
             if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
                 let base = memory.base() as usize;
@@ -207,6 +207,7 @@ impl Builder<'_> {
             tables: parts.tables,
             snapshot: parts.snapshot,
             imported_memories: OnceCell::new(),
+            shared_memories: OnceCell::new(),
             imports: UnsafeCell::new(None),
             filled: Cell::new(0),
             store: Cell::new(ptr::null_mut()),

@@ -3,8 +3,11 @@
 //! not compile.
 
 use super::instance::InstanceData;
+use super::memory::MemoryData;
 use super::structs::VMHeader;
 use super::unwind::{raise, throw};
+use super::waiters::WaitResult;
+use std::time::Duration;
 use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_header, vm_store_context};
 use wasmc_artifacts::for_each_builtin;
 use wasmc_artifacts::format::SegmentMode;
@@ -128,6 +131,45 @@ unsafe extern "C" fn gc_alloc(ctx: *const VMHeader, descriptor: *mut u8, size: u
 unsafe extern "C" fn data_drop(ctx: *const VMHeader, segment: u32) {
     // SAFETY: called by compiled code.
     unsafe { instance(ctx) }.data_dropped(segment).set(1);
+}
+
+unsafe extern "C" fn atomic_notify(ctx: *const VMHeader, memory: u32, position: u64, count: u32) -> u32 {
+    // SAFETY: called by compiled code.
+    let memory = unsafe { instance(ctx) }.memory(memory);
+    memory.and_then(MemoryData::shared).map_or(0, |shared| shared.notify(position, count))
+}
+
+/// A timeout as compiled code gives it.
+fn timeout(nanoseconds: u64) -> Option<Duration> {
+    u64::try_from(nanoseconds.cast_signed()).ok().map(Duration::from_nanos)
+}
+
+unsafe extern "C" fn atomic_wait32(
+    ctx: *const VMHeader,
+    memory: u32,
+    position: u64,
+    expected: u32,
+    nanoseconds: u64,
+) -> u32 {
+    // SAFETY: called by compiled code.
+    let memory = unsafe { instance(ctx) }.memory(memory);
+    let shared = memory.and_then(MemoryData::shared);
+    debug_assert!(shared.is_some(), "compiled code waits on shared memories only");
+    shared.map_or(WaitResult::Mismatch, |shared| shared.wait32(position, expected, timeout(nanoseconds))) as u32
+}
+
+unsafe extern "C" fn atomic_wait64(
+    ctx: *const VMHeader,
+    memory: u32,
+    position: u64,
+    expected: u64,
+    nanoseconds: u64,
+) -> u32 {
+    // SAFETY: called by compiled code.
+    let memory = unsafe { instance(ctx) }.memory(memory);
+    let shared = memory.and_then(MemoryData::shared);
+    debug_assert!(shared.is_some(), "compiled code waits on shared memories only");
+    shared.map_or(WaitResult::Mismatch, |shared| shared.wait64(position, expected, timeout(nanoseconds))) as u32
 }
 
 unsafe extern "C" fn table_grow(ctx: *const VMHeader, table: u32, delta: u64, value: u64) -> u64 {

@@ -39,7 +39,8 @@ pub(crate) struct Placement {
     pub(crate) view: bool,
 }
 
-/// An instance. Its memories and tables are those that its module defines.
+/// An instance. Its memories and tables are those that its module defines,
+/// but for shared memories.
 pub(crate) struct InstanceData {
     pub(super) vmctx: NonNull<u8>,
     pub(super) index: Cell<usize>,
@@ -52,6 +53,9 @@ pub(crate) struct InstanceData {
     pub(super) snapshot: NonNull<ValRaw>,
     /// The memories that the module imports.
     pub(super) imported_memories: OnceCell<Box<[Stored<MemoryData>]>>,
+    /// The shared memories that the module defines, while a store has the
+    /// instance; they are kept in the store's arena.
+    pub(super) shared_memories: OnceCell<Box<[Stored<MemoryData>]>>,
     /// What the module imports, while a store has the instance.
     pub(super) imports: UnsafeCell<Option<Lease<Shared<Items>>>>,
     /// The id of the imports that the context is filled with; 0 if it is not,
@@ -107,6 +111,13 @@ impl InstanceData {
         elem_dropped[elem_segments]: Cell<u8>;
     }
 
+    /// What stands in the context in place of a shared memory's definition.
+    pub(super) fn shared_reference(&self, defined: u32) -> &VMMemoryImport {
+        // SAFETY: as for the other fields, which check the number; this has
+        // the size of a definition, and zeros are one.
+        unsafe { self.vmctx.byte_offset(self.layout().memory_def(defined) as isize).cast::<VMMemoryImport>().as_ref() }
+    }
+
     /// The fixed part of the context.
     pub(crate) fn header(&self) -> &VMHeader {
         // SAFETY: as for the other fields.
@@ -151,7 +162,7 @@ impl InstanceData {
         self.vmctx.as_ptr()
     }
 
-    /// The memories that the module defines.
+    /// The memories that the module defines and that are not shared.
     pub(crate) fn memories(&self) -> &[MemoryData] {
         // SAFETY: records of this instance, made in `build` and dropped with it.
         unsafe { self.memories.as_ref() }
@@ -166,7 +177,14 @@ impl InstanceData {
     /// A memory of the module's index space.
     pub(crate) fn memory(&self, index: u32) -> Option<&MemoryData> {
         match index.checked_sub(self.counts().memory_imports) {
-            Some(defined) => self.memories().get(defined as usize),
+            Some(defined) => match self.module().blueprint().memory_place(defined) {
+                Ok(place) => self.memories().get(place),
+                Err(place) => {
+                    let shared = self.shared_memories.get()?.get(place)?;
+                    // SAFETY: the store keeps it, which has the instance.
+                    Some(unsafe { shared.assume().as_ref() })
+                }
+            },
             None => {
                 let imported = self.imported_memories.get()?.get(index as usize)?;
                 // SAFETY: `import_memory` checked that it is the same store's.
@@ -304,10 +322,8 @@ impl InstanceData {
     pub(crate) fn import_memories(&self, state: &StoreState, memories: Box<[Stored<MemoryData>]>) {
         for (index, memory) in (0..).zip(&memories) {
             // SAFETY: the memory lives in the same store as this instance.
-            let def = unsafe { memory.address_in(state).as_ref() }.def();
-            let import = self.memory_import(index);
-            import.def.set(ptr::from_ref(def).cast_mut().cast());
-            import.base.set(def.base.get());
+            let memory = unsafe { memory.address_in(state).as_ref() };
+            self.memory_import(index).name(memory.def());
         }
         let _ = self.imported_memories.set(memories);
     }

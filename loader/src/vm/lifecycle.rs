@@ -11,7 +11,15 @@
 //! When its store is dropped, an instance in a pool is reset and *retired*: its
 //! slot waits for the next store that wants an instance of the same module,
 //! which *revives* it. Nothing but pointers to the store has to be set then.
+//!
+//! Shared memories are an exception to all of this, because others may use
+//! them at any time: an instance that defines one gets another one when it is
+//! revived or reset, and the old one ends when nobody uses it any more. Within
+//! the store, those who import it get the new one with it; hosts and other
+//! stores stay with the old one. An instance that imports one from elsewhere
+//! leaves it as it is.
 
+use super::blueprint::MemoryBlueprint;
 use super::build::build;
 use super::builtins::BUILTINS;
 use super::image::Source;
@@ -19,6 +27,7 @@ use super::instance::{AllocationError, InstanceData, Placement};
 use super::memory::MemoryData;
 use super::pool::{Idle, Taken};
 use super::reset::{Activity, Policy, Reset};
+use super::shared_memory::SharedData;
 use super::slot::{Origin, Slot};
 use super::state::StoreState;
 use crate::error::Error;
@@ -31,7 +40,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use wasmc_artifacts::format::PageRange;
 
 /// One in so many resets is measured.
@@ -83,7 +92,62 @@ impl InstanceData {
             let base = state.enter_heap().map_err(|e| failed("the garbage-collected heap")(e.into()))?;
             header.heap.set(base.as_ptr());
         }
+        instance.define_shared(state).map_err(|e| failed("a shared memory")(e.into()))?;
         Ok(instance)
+    }
+
+    /// Makes the shared memories that the module defines.
+    fn define_shared(&self, state: &StoreState) -> io::Result<()> {
+        let mut records = Vec::new();
+        for (defined, blueprint) in self.module().blueprint().shared_memories() {
+            let record = state.keep_shared(Arc::new(self.new_shared(blueprint)?));
+            // SAFETY: the store has just taken it in.
+            self.shared_reference(defined).name(unsafe { record.assume().as_ref() }.def());
+            records.push(record);
+        }
+        if !records.is_empty() {
+            let _ = self.shared_memories.set(records.into());
+        }
+        Ok(())
+    }
+
+    /// A shared memory as the module wants it at first. Never a view of the
+    /// artifact's file: that is watched for as long as there is the instance.
+    fn new_shared(&self, blueprint: &MemoryBlueprint) -> io::Result<SharedData> {
+        SharedData::filled(blueprint.ty.clone(), blueprint.plan, &blueprint.image, self.module().bytes())
+    }
+
+    /// Replaces the shared memories that the module defines with new ones, for
+    /// all instances of the store that use them.
+    ///
+    /// # Safety
+    /// No code of the store runs.
+    unsafe fn renew_shared(&self, state: &StoreState) -> io::Result<()> {
+        let records = self.shared_memories.get().map_or(&[][..], |records| records);
+        for ((defined, blueprint), record) in self.module().blueprint().shared_memories().zip(records) {
+            let record = record.assume();
+            // SAFETY: the record is this store's, and the caller answers for
+            // its code; below, all contexts get to know the new definition.
+            let memory = unsafe { record.as_ref() };
+            let new = Arc::new(self.new_shared(blueprint)?);
+            // SAFETY: as above.
+            unsafe { memory.share(new) };
+            self.shared_reference(defined).name(memory.def());
+            for instance in state.instances() {
+                instance.update_imports_of(record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note that an imported memory has another definition now.
+    fn update_imports_of(&self, record: NonNull<MemoryData>) {
+        for (index, imported) in (0..).zip(self.imported_memories.get().map_or(&[][..], |memories| memories)) {
+            if imported.assume() == record {
+                // SAFETY: the caller's record is one of this store's.
+                self.memory_import(index).name(unsafe { record.as_ref() }.def());
+            }
+        }
     }
 
     /// Takes a retired instance up again.
@@ -109,7 +173,7 @@ impl InstanceData {
         let working_set = module.working_set().read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(working_set) = working_set else { return };
         let page = sys::page_size();
-        for (index, memory) in (0..).zip(self.resets(module)) {
+        for ((index, _), memory) in module.blueprint().slot_memories().zip(self.resets(module)) {
             for range in working_set.ranges().iter().filter(|range| range.memory == index) {
                 let start = range.first as usize * PageRange::PAGE_SIZE as usize;
                 let end = start + range.pages as usize * PageRange::PAGE_SIZE as usize;
@@ -119,25 +183,25 @@ impl InstanceData {
         }
     }
 
-    /// The pages of memories that were written since these were as at first;
+    /// The pages of memories in the slot that were written since these were as at first;
     /// `None` if the system does not tell.
     pub(crate) fn written_pages(&self) -> Option<Vec<(u32, Range<usize>)>> {
         const MOST: usize = 1 << 16;
         let mut pages = Vec::new();
         let mut ranges = vec![0..0; MOST];
-        for (index, memory) in (0..).zip(self.memories()) {
+        for ((index, _), memory) in self.module().blueprint().slot_memories().zip(self.memories()) {
             let count = sys::written(memory.base(), memory.initial(), &mut ranges)?;
             pages.extend(ranges[..count].iter().map(|range| (index, range.clone())));
         }
         Some(pages)
     }
 
-    /// The memories, ready to be reset.
+    /// The memories in the slot, ready to be reset.
     pub(super) fn resets<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Reset<'a>> {
         let keep = module.engine().config().pool.memory_keep_resident;
         let policy = Policy { keep, view: self.placement.view };
         let source = Source { file: module.file(), bytes: module.bytes() };
-        self.memories().iter().zip(&module.blueprint().memories).map(move |(memory, blueprint)| Reset {
+        self.memories().iter().zip(module.blueprint().slot_memories()).map(move |(memory, (_, blueprint))| Reset {
             memory,
             image: &blueprint.image,
             source,
@@ -249,6 +313,7 @@ impl InstanceData {
         unsafe {
             let instance = &mut *at.as_ptr();
             instance.imported_memories.take();
+            instance.shared_memories.take();
             *instance.imports.get_mut() = None;
             let lease = ManuallyDrop::take(&mut instance.module);
             pool.put(idle);
@@ -335,7 +400,8 @@ pub(crate) fn restore(store: &mut StoreOpaque, which: impl Fn(&InstanceData) -> 
         instance.module().intact()?;
         // SAFETY: no code runs, and the store is borrowed exclusively, so that
         // no slices of its memories exist.
-        unsafe { instance.reset(&activity) }.map_err(|e| Error::new(e).context("cannot reset an instance"))?;
+        unsafe { instance.reset(&activity).and_then(|()| instance.renew_shared(&store.state)) }
+            .map_err(|e| Error::new(e).context("cannot reset an instance"))?;
         instance.module().intact()?;
         instance.initialise()?;
     }

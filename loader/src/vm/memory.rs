@@ -1,20 +1,30 @@
-//! Linear memories as the loader knows them.
+//! Linear memories as a store knows them.
+//!
+//! Of a [shared memory](super::shared_memory) a store has such a record too,
+//! which names it. It is in no slot, has no guard, and is not reset: an
+//! instance that defines it gets another one.
 
 use super::handle::Stored;
 use super::reset::Residue;
+use super::shared_memory::{self, SharedData};
 use super::slot::MemoryPlan;
 use super::structs::VMMemoryDef;
 use crate::store::{StoreInner, StoreOpaque};
 use crate::sys::{self, Region};
 use crate::types::MemoryType;
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell};
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A memory: of an instance, or made by the host.
 pub(crate) struct MemoryData {
-    /// What compiled code reads; in the owner's context or the store's arena.
-    def: NonNull<VMMemoryDef>,
+    /// What compiled code reads; in the owner's context or the store's arena,
+    /// or of `shared`.
+    def: Cell<NonNull<VMMemoryDef>>,
+    /// The shared memory that this is.
+    shared: RefCell<Option<Arc<SharedData>>>,
     ty: MemoryType,
     plan: MemoryPlan,
     /// Bytes from the base on that can be accessed; whole pages.
@@ -45,7 +55,8 @@ impl MemoryData {
         shared.base.set(base.as_ptr());
         shared.length.set(plan.initial as u64);
         MemoryData {
-            def,
+            def: Cell::new(def),
+            shared: RefCell::new(None),
             ty,
             plan,
             accessible: Cell::new(plan.accessible()),
@@ -53,6 +64,39 @@ impl MemoryData {
             residue: Residue::default(),
             _region: region,
         }
+    }
+
+    /// A record of a shared memory.
+    pub(super) fn sharing(shared: Arc<SharedData>) -> MemoryData {
+        MemoryData {
+            def: Cell::new(shared.definition()),
+            ty: shared.ty().clone(),
+            plan: *shared.plan(),
+            accessible: Cell::new(0),
+            next: Cell::new(ptr::null()),
+            residue: Residue::default(),
+            _region: None,
+            shared: RefCell::new(Some(shared)),
+        }
+    }
+
+    /// Makes the record one of another shared memory of the same type.
+    ///
+    /// # Safety
+    /// No code of the store runs before all contexts know the new definition.
+    pub(super) unsafe fn share(&self, shared: Arc<SharedData>) {
+        self.def.set(shared.definition());
+        self.shared.replace(Some(shared));
+    }
+
+    /// The shared memory that this is, if it is one.
+    pub(crate) fn shared(&self) -> Option<Ref<'_, Arc<SharedData>>> {
+        Ref::filter_map(self.shared.borrow(), Option::as_ref).ok()
+    }
+
+    /// Whether this is a certain shared memory.
+    pub(super) fn shares(&self, shared: &SharedData) -> bool {
+        self.shared().is_some_and(|own| shared_memory::same(&own, shared))
     }
 
     /// A memory in address space of its own.
@@ -70,8 +114,9 @@ impl MemoryData {
 
     /// What compiled code reads.
     pub(crate) fn def(&self) -> &VMMemoryDef {
-        // SAFETY: valid as long as `self`, says `new`.
-        unsafe { self.def.as_ref() }
+        // SAFETY: valid as long as `self`, says `new`, or as the shared memory
+        // that it is of, which lives as long as its record.
+        unsafe { self.def.get().as_ref() }
     }
 
     /// The type, with the minimum that the memory was made with.
@@ -129,7 +174,9 @@ impl MemoryData {
 
     /// Length in bytes.
     pub(crate) fn length(&self) -> usize {
-        self.def().length.get() as usize
+        // SAFETY: the definition is valid. That of a shared memory is written
+        // on other threads, always as an atomic; others are this store's.
+        unsafe { AtomicU64::from_ptr(self.def().length.as_ptr()) }.load(Ordering::Acquire) as usize
     }
 
     /// Bytes that can be accessed.
@@ -187,6 +234,9 @@ impl MemoryData {
     /// Grows by `delta` pages; the old size in pages, or `None` if the memory
     /// cannot become that large.
     pub(crate) fn grow(&self, delta: u64) -> Option<u64> {
+        if let Some(shared) = self.shared() {
+            return shared.grow(delta);
+        }
         let shift = u32::from(self.ty.page_size_log2());
         let old = self.def().length.get() >> shift;
         let new = old.checked_add(delta)?;

@@ -17,6 +17,7 @@
 //! * [`slot`], [`space`], [`pool`]: where instances live;
 //! * [`instance`], [`memory`], [`table`], [`global`], [`tag`]: what they are made of;
 //!   [`lifecycle`], [`build`], [`init`]: how they come to be, and end;
+//! * [`shared_memory`], [`waiters`]: memories that stores share;
 //! * [`reset`], [`quiet`], [`guard`]: how memories get their first content back;
 //! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
 //!   sees it, entering and leaving that code; [`shell`]: what is left of it for the next;
@@ -53,6 +54,7 @@ pub(crate) mod pool;
 mod quiet;
 mod reset;
 pub(crate) mod shared;
+pub(crate) mod shared_memory;
 mod shell;
 pub(crate) mod slot;
 mod space;
@@ -63,3 +65,4 @@ pub(crate) mod tag;
 pub(crate) mod traps;
 pub(crate) mod typed;
 mod unwind;
+pub(crate) mod waiters;

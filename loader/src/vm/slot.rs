@@ -99,7 +99,7 @@ impl SlotLayout {
     /// The layout for one module; `None` if it cannot be addressed.
     fn of_module(blueprint: &Blueprint, page: usize) -> Option<SlotLayout> {
         let head = blueprint.head().checked_add(blueprint.guard)?;
-        Self::new((0, 0), head, blueprint.memories.iter().map(|memory| memory.plan.span()), page)
+        Self::new((0, 0), head, blueprint.slot_memories().map(|(_, memory)| memory.plan.span()), page)
     }
 
     /// The layout for every module within limits; `None` if it cannot be
@@ -321,7 +321,7 @@ impl Slots {
     /// one cannot be addressed.
     pub(crate) fn new(blueprint: &Blueprint, limit: usize) -> Option<Slots> {
         let layout = SlotLayout::of_module(blueprint, sys::page_size())?;
-        let limit = if sys::can_discard() && !blueprint.memories.is_empty() { limit } else { 0 };
+        let limit = if sys::can_discard() && blueprint.slot_memories().next().is_some() { limit } else { 0 };
         let limit = limit.min(SPARE_SPACE / layout.total.max(1));
         Some(Slots { layout, spare: Mutex::default(), limit })
     }
@@ -346,7 +346,7 @@ impl Slots {
         {
             return Ok((slot, true));
         }
-        if blueprint.memories.is_empty() {
+        if blueprint.slot_memories().next().is_none() {
             return Ok((Slot::on_heap(blueprint)?, false));
         }
         let start = AddressSpace.allocate(self.layout.block()?)?.cast();

@@ -8,6 +8,7 @@ use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
 use super::memory::MemoryData;
 use super::quiet::Beginning;
+use super::shared_memory::SharedData;
 use super::shell;
 use super::slot::MemoryPlan;
 use super::structs::{VMMemoryDef, VMStoreContext, VMTableDef, ValRaw};
@@ -19,6 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use wasmc_artifacts::abi::Trap;
 
@@ -253,29 +255,24 @@ impl StoreState {
     /// Whether a fault at `address` can only have been meant for a memory of
     /// this store.
     pub(super) fn is_memory(&self, address: usize) -> bool {
+        self.memory_list().any(|memory| memory.spans(address))
+    }
+
+    /// All memories that code of this store can use.
+    fn memory_list(&self) -> impl Iterator<Item = &MemoryData> {
         let mut at = self.memories.load(Ordering::Acquire).cast_const();
-        // SAFETY: the list holds memories of this store.
-        while let Some(memory) = unsafe { at.as_ref() } {
-            if memory.spans(address) {
-                return true;
-            }
+        std::iter::from_fn(move || {
+            // SAFETY: the list holds memories of this store.
+            let memory = unsafe { at.as_ref() }?;
             at = memory.next.get();
-        }
-        false
+            Some(memory)
+        })
     }
 
     /// Makes the memory writable again that was written to at `address` in
     /// spite of its guard, if there is one.
     pub(super) fn take_guard_off(&self, address: usize) -> bool {
-        let mut at = self.memories.load(Ordering::Acquire).cast_const();
-        // SAFETY: the list holds memories of this store.
-        while let Some(memory) = unsafe { at.as_ref() } {
-            if memory.is_guarded_at(address) {
-                return memory.violate_guard();
-            }
-            at = memory.next.get();
-        }
-        false
+        self.memory_list().find(|memory| memory.is_guarded_at(address)).is_some_and(MemoryData::violate_guard)
     }
 
     /// Keeps a value for as long as the store lives.
@@ -305,6 +302,24 @@ impl StoreState {
         self.made.borrow_mut().push(Made::Memory(at));
         // SAFETY: the arena is dropped with the store.
         Ok(unsafe { Stored::new(self.id, at) })
+    }
+
+    /// A record of a shared memory, for code of this store to use it; the same
+    /// one each time.
+    pub(crate) fn use_shared(&self, shared: &Arc<SharedData>) -> Stored<MemoryData> {
+        if let Some(known) = self.memory_list().find(|memory| memory.shares(shared)) {
+            // SAFETY: in a list of this store's memories.
+            return unsafe { self.handle(known) };
+        }
+        self.keep_shared(shared.clone())
+    }
+
+    /// A record of a shared memory that is new.
+    pub(super) fn keep_shared(&self, shared: Arc<SharedData>) -> Stored<MemoryData> {
+        let record = self.keep(MemoryData::sharing(shared));
+        // SAFETY: just taken in, never freed before the store.
+        self.publish(unsafe { record.assume().as_ref() });
+        record
     }
 
     /// Makes a table that belongs to no instance, all elements `value`; `None`

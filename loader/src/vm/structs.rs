@@ -55,6 +55,17 @@ impl VMFuncImport {
     }
 }
 
+// A context has the second in place of the first where a memory is shared.
+const _: () = assert!(size_of::<VMMemoryDef>() == size_of::<VMMemoryImport>());
+
+impl VMMemoryImport {
+    /// Names the memory with this definition.
+    pub(crate) fn name(&self, def: &VMMemoryDef) {
+        self.def.set(std::ptr::from_ref(def).cast_mut().cast());
+        self.base.set(def.base.get());
+    }
+}
+
 impl VMFuncRef {
     /// Takes over all fields of another function value.
     pub(crate) fn assign(&self, other: &VMFuncRef) {

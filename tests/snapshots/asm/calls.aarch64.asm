@@ -137,7 +137,7 @@ block2:
   movn x0, #31
   movk x0, x0, #65534, LSL #16
   ldr x0, [x1, x0]
-  ldr x4, [x0, #80]
+  ldr x4, [x0, #104]
   movn x3, #47
   movk x3, x3, #65534, LSL #16
   add x0, x1, x3

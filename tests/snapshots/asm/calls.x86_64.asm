@@ -131,7 +131,7 @@ block4:
   retq
 block2:
   movq -0x10020(%rdi), %rax
-  movq 0x50(%rax), %rax
+  movq 0x68(%rax), %rax
   leaq -0x10030(%rdi), %rdi
   movl $0x1, %esi
   call    *%rax

@@ -156,7 +156,7 @@ block1:
   ret
 block2:
   ldr x13, [x0, #40]
-  ldr x13, [x13, #120]
+  ldr x13, [x13, #144]
   blr x13
   udf #0xc11f
 
@@ -187,7 +187,7 @@ block1:
   ret
 block2:
   ldr x1, [x0, #40]
-  ldr x1, [x1, #120]
+  ldr x1, [x1, #144]
   blr x1
   udf #0xc11f
 

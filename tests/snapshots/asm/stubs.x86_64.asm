@@ -133,7 +133,7 @@ block1:
   retq
 block2:
   movq 0x28(%rdi), %rax
-  movq 0x78(%rax), %rax
+  movq 0x90(%rax), %rax
   call    *%rax
   ud2
 
@@ -166,7 +166,7 @@ block1:
   retq
 block2:
   movq 0x28(%rdi), %rax
-  movq 0x78(%rax), %rax
+  movq 0x90(%rax), %rax
   call    *%rax
   ud2
 

@@ -63,7 +63,7 @@ stores! {
 impl Translator<'_> {
     pub(in crate::translate) fn visit_memory_size(&mut self, memory: u32) {
         let shift = self.env.module.memories[memory as usize].page_size_log2.unwrap_or(16);
-        let bytes = self.memory_length(memory);
+        let bytes = self.current_memory_length(memory);
         let pages = self.b.ins().ushr_imm_u(bytes, i64::from(shift));
         self.push_size(memory, pages);
     }

@@ -1,6 +1,7 @@
 //! The operators, a file for each family. Every method has the name of
 //! wasmparser's visitor method and works on the translator's value stack.
 
+mod atomic;
 mod bulk;
 pub(crate) mod call;
 mod convert;

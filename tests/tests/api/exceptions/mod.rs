@@ -210,7 +210,7 @@ fn exceptions_cross_modules_by_the_identity_of_their_tags() {
                     (try_table (catch $again $caught) (throw $e (local.get 0)))
                     unreachable)))"#,
     );
-    let catcher = Instance::new(&mut store, &catcher, &[imports[0], imports[0], f]).unwrap();
+    let catcher = Instance::new(&mut store, &catcher, &[imports[0].clone(), imports[0].clone(), f]).unwrap();
     let catch = catcher.get_typed_func::<(i32, i32), i32>(&mut store, "catch").unwrap();
     assert_eq!(catch.call(&mut store, (0, 41)).unwrap(), 42);
     let thrown = assert_thrown(catch.call(&mut store, (1, 41)));
