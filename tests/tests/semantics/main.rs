@@ -3,6 +3,7 @@
 mod features;
 mod nans;
 mod stack;
+mod tail_calls;
 
 use wasmc::Options;
 use wasmc_loader::{Engine, Module};
