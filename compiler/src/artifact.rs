@@ -313,6 +313,8 @@ impl Writer<'_> {
                     init_count += 1;
                 }
             }
+            let fill = table.init.as_ref().filter(|_| facts.table_fills[i]);
+            let (fill, fill_count) = fill.map_or((0, 0), |init| const_expr(w, init));
             w.tables(Table {
                 minimum: table.ty.initial,
                 maximum: table.ty.maximum.unwrap_or(u64::MAX),
@@ -322,6 +324,8 @@ impl Writer<'_> {
                 first_element,
                 init,
                 init_count,
+                fill,
+                fill_count,
             });
         }
     }

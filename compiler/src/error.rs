@@ -118,6 +118,7 @@ impl Error {
             "multiple memories" => Some(wasmparser::WasmFeatures::MULTI_MEMORY),
             "multiple tables" => Some(wasmparser::WasmFeatures::REFERENCE_TYPES),
             "gc proposal must be enabled to use subtypes" => Some(wasmparser::WasmFeatures::GC),
+            message if message.ends_with("because the GC proposal is disabled") => Some(wasmparser::WasmFeatures::GC),
             _ => None,
         });
         match missing.and_then(crate::proposals::by_feature) {

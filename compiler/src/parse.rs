@@ -89,6 +89,8 @@ pub struct ParsedTable {
     pub ty: TableType,
     /// Type of the elements.
     pub element: ValType,
+    /// What the elements are before segments are copied; `None` is null.
+    pub init: Option<Expr>,
 }
 
 /// How a segment is used: `Some` is an active one, with memory or table and offset.
@@ -233,12 +235,11 @@ impl<'a> ParsedModule<'a> {
             Payload::TableSection(reader) => {
                 for table in reader {
                     let table = table?;
-                    match table.init {
-                        TableInit::RefNull => self.add_table(table.ty)?,
-                        TableInit::Expr(_) => {
-                            return Err(Error::Options("tables with an initial value are not supported yet".into()));
-                        }
-                    }
+                    let init = match &table.init {
+                        TableInit::RefNull => None,
+                        TableInit::Expr(init) => Some(const_expr(init)?),
+                    };
+                    self.add_table(table.ty, init)?;
                 }
             }
             Payload::MemorySection(reader) => {
@@ -315,7 +316,7 @@ impl<'a> ParsedModule<'a> {
                 ImportKind::Func(ty)
             }
             TypeRef::Table(ty) => {
-                self.add_table(ty)?;
+                self.add_table(ty, None)?;
                 self.imported_tables += 1;
                 ImportKind::Table(self.imported_tables - 1)
             }
@@ -352,9 +353,9 @@ impl<'a> ParsedModule<'a> {
         Ok(())
     }
 
-    fn add_table(&mut self, ty: TableType) -> Result<(), Error> {
+    fn add_table(&mut self, ty: TableType, init: Option<Expr>) -> Result<(), Error> {
         let element = ValType::Ref(self.types.ref_type(ty.element_type)?);
-        self.tables.push(ParsedTable { ty, element });
+        self.tables.push(ParsedTable { ty, element, init });
         Ok(())
     }
 

@@ -74,7 +74,7 @@ proposals! { $
     threads THREADS "threads" on;
     exceptions EXCEPTIONS "exceptions" on;
     legacy_exceptions LEGACY_EXCEPTIONS "legacy-exceptions" off;
-    function_references FUNCTION_REFERENCES "function-references" no;
+    function_references FUNCTION_REFERENCES "function-references" on;
     gc GC "gc" on;
     wide_arithmetic WIDE_ARITHMETIC "wide-arithmetic" on;
     custom_page_sizes CUSTOM_PAGE_SIZES "custom-page-sizes" on;

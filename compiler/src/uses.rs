@@ -13,11 +13,15 @@ use wasmparser::*;
 pub(crate) struct Uses {
     features: WasmFeatures,
     imported_globals: u32,
+    /// Types in the groups so far.
+    types: u32,
+    /// Whether the types of a group are being looked at.
+    in_group: bool,
 }
 
 impl Default for Uses {
     fn default() -> Self {
-        Uses { features: WasmFeatures::empty(), imported_globals: 0 }
+        Uses { features: WasmFeatures::empty(), imported_globals: 0, types: 0, in_group: false }
     }
 }
 
@@ -103,6 +107,13 @@ impl Uses {
 
     fn rec_group(&mut self, group: &RecGroup) {
         self.add(WasmFeatures::GC, group.is_explicit_rec_group());
+        self.in_group = true;
+        self.composites(group);
+        self.in_group = false;
+        self.types += group.types().len() as u32;
+    }
+
+    fn composites(&mut self, group: &RecGroup) {
         for ty in group.types() {
             let composite = &ty.composite_type;
             self.add(WasmFeatures::GC, !ty.is_final || !ty.supertype_idxs.is_empty());
@@ -216,7 +227,12 @@ impl Uses {
     fn heap(&mut self, ty: HeapType) {
         use AbstractHeapType as A;
         match ty {
-            HeapType::Concrete(_) => self.add(WasmFeatures::FUNCTION_REFERENCES, true),
+            HeapType::Concrete(index) => {
+                self.add(WasmFeatures::FUNCTION_REFERENCES, true);
+                // A type that refers to itself.
+                let own = self.in_group && matches!(index, UnpackedIndex::Module(index) if index >= self.types);
+                self.add(WasmFeatures::GC, own);
+            }
             HeapType::Exact(_) => self.add(WasmFeatures::CUSTOM_DESCRIPTORS, true),
             HeapType::Abstract { shared, ty } => {
                 self.add(WasmFeatures::SHARED_EVERYTHING_THREADS, shared);

@@ -213,6 +213,8 @@ impl<'a> Artifact<'a> {
                 "a table's initial elements do not exist",
             )?;
             check(u64::from(t.init_count) <= t.minimum, "a table has more initial elements than elements")?;
+            let filled = t.fill_count == 0 || self.const_expr(t.fill, t.fill_count).is_some();
+            check(filled, "a table's initial value does not exist")?;
             if kind == TableKind::Context && i >= self.header.context.table_imports as usize {
                 let end = u64::from(t.first_element).checked_add(t.minimum);
                 check(

@@ -222,6 +222,11 @@ row! {
         pub init: u32,
         /// How many of its elements have a row there; the others are null.
         pub init_count: u32,
+        /// First operation of the value that all elements have before segments
+        /// are copied, if it is not null.
+        pub fill: u32,
+        /// Number of operations; 0 for null.
+        pub fill_count: u32,
     }
 }
 

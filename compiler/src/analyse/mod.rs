@@ -8,6 +8,7 @@ mod images;
 mod memories;
 mod objects;
 mod segments;
+mod tables;
 mod usage;
 
 pub use images::MemoryImage;
@@ -24,12 +25,6 @@ use std::collections::BTreeSet;
 use usage::Usage;
 use wasmc_artifacts::abi::{ContextCounts, ContextLayout, TypeKind};
 use wasmc_artifacts::format::ExternKind;
-
-/// A read-only table has at most this many elements.
-const READ_ONLY_ELEMENTS: u64 = 1 << 24;
-
-/// All tables in the context together have at most this many elements.
-const CONTEXT_ELEMENTS: u64 = 1 << 17;
 
 /// Where a table is, as the code that uses it must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +63,9 @@ pub struct ModuleFacts {
     /// The initial elements of each table that are known now: functions, or
     /// `None` for null.
     pub table_init: Vec<Vec<Option<u32>>>,
+    /// Whether the loader gives all elements of a table an initial value, before
+    /// it copies segments.
+    pub table_fills: Vec<bool>,
     /// What each global is.
     pub globals: Vec<GlobalFact>,
     /// Defined functions that can be values at run time, sorted.
@@ -112,8 +110,9 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     module.uses.union(usage.uses);
     let module = &*module;
     let globals = global_facts(module, &usage);
-    let (table_init, static_elems) = table_init(module, &globals);
-    let tables = table_facts(module, &usage, &static_elems);
+    let table_fills = tables::fills(module);
+    let (table_init, static_elems) = tables::initial(module, &table_fills, |offset| evaluate(offset, &globals));
+    let tables = tables::facts(module, &usage, &table_init, &table_fills, &static_elems);
     let (images, static_data) = images::build(module, options, |expr| evaluate(expr, &globals))?;
     let func_refs = func_refs(module, &usage, &tables, &static_elems);
     let declared = module.elems.iter().map(|elem| elem.declared);
@@ -135,6 +134,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         objects: ObjectFacts::new(module, usage.converts),
         tables,
         table_init,
+        table_fills,
         globals,
         func_refs,
         thunks: thunks.into_iter().collect(),
@@ -184,82 +184,14 @@ fn global_facts(module: &ParsedModule<'_>, usage: &Usage) -> Vec<GlobalFact> {
     facts
 }
 
-/// The elements that active segments give to defined funcref tables, as far as
-/// they are known, and which segments that covers. A segment that is not known
-/// ends this for its table, since later ones overwrite it.
-fn table_init(module: &ParsedModule<'_>, globals: &[GlobalFact]) -> (Vec<Vec<Option<u32>>>, Vec<bool>) {
-    let mut init = vec![Vec::new(); module.tables.len()];
-    let mut open: Vec<bool> = module
-        .tables
-        .iter()
-        .enumerate()
-        .map(|(i, table)| i >= module.imported_tables as usize && table.element.is_func_ref())
-        .collect();
-    let mut covered = vec![false; module.elems.len()];
-    for (elem, covered) in module.elems.iter().zip(&mut covered) {
-        let Some((table, offset)) = &elem.active else { continue };
-        let table = *table as usize;
-        let known = || {
-            let start = evaluate(offset, globals)? as u64;
-            let end = start.checked_add(elem.items.len() as u64)?;
-            let functions = elem.items.iter().map(|item| match item {
-                ConstOp::RefFunc(function) => Some(Some(*function)),
-                ConstOp::RefNull => Some(None),
-                _ => None,
-            });
-            let functions = functions.collect::<Option<Vec<_>>>()?;
-            let fits = end <= module.tables[table].ty.initial && end <= READ_ONLY_ELEMENTS;
-            fits.then_some((start as usize, functions))
-        };
-        match known().filter(|_| open[table]) {
-            Some((start, functions)) => {
-                let elements: &mut Vec<Option<u32>> = &mut init[table];
-                elements.resize(elements.len().max(start + functions.len()), None);
-                elements[start..start + functions.len()].copy_from_slice(&functions);
-                *covered = true;
-            }
-            None => open[table] = false,
-        }
-    }
-    (init, covered)
-}
-
-fn table_facts(module: &ParsedModule<'_>, usage: &Usage, static_elems: &[bool]) -> Vec<TableFact> {
-    let mut in_context = 0;
-    let mut facts = Vec::with_capacity(module.tables.len());
-    for (i, table) in module.tables.iter().enumerate() {
-        let size = table.ty.initial;
-        let complete = module
-            .elems
-            .iter()
-            .zip(static_elems)
-            .all(|(elem, known)| *known || elem.active.as_ref().is_none_or(|(table, _)| *table as usize != i));
-        let private = !module.is_exported(ExternKind::Table, i) && !usage.tables_grown.contains(&(i as u32));
-        facts.push(if i < module.imported_tables as usize {
-            TableFact::Imported
-        } else if private
-            && complete
-            && !usage.tables_accessed.contains(&(i as u32))
-            && table.element.is_func_ref()
-            && size <= READ_ONLY_ELEMENTS
-        {
-            TableFact::ReadOnly
-        } else if private && size <= CONTEXT_ELEMENTS - in_context {
-            in_context += size;
-            TableFact::Context { first: (in_context - size) as u32 }
-        } else {
-            TableFact::Allocated
-        });
-    }
-    facts
-}
-
 /// Defined functions that code or the host can get hold of as values.
 fn func_refs(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact], static_elems: &[bool]) -> Vec<u32> {
     let mut functions: BTreeSet<u32> = usage.ref_funcs.iter().copied().collect();
     functions.extend(module.exports.iter().filter(|e| e.kind == ExternKind::Func).map(|e| e.index));
     functions.extend(module.start);
     let mut exprs: Vec<&[ConstOp]> = module.globals.iter().filter_map(|g| g.init.as_deref()).collect();
+    let in_context = module.tables.iter().zip(tables).filter(|(_, fact)| **fact != TableFact::ReadOnly);
+    exprs.extend(in_context.filter_map(|(table, _)| table.init.as_deref()));
     for (elem, known) in module.elems.iter().zip(static_elems) {
         let read_only = |table: &u32| tables[*table as usize] == TableFact::ReadOnly;
         let in_code_only = *known && elem.active.as_ref().is_some_and(|(table, _)| read_only(table));
@@ -282,7 +214,15 @@ fn host_types(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact]) ->
     });
     let through_tables =
         usage.indirect_calls.iter().filter(|(table, _)| tables[*table as usize] != TableFact::ReadOnly);
-    imported.chain(through_tables.map(|(_, ty)| *ty)).collect()
+    let mut types: BTreeSet<TypeIndex> =
+        imported.chain(through_tables.map(|(_, ty)| *ty)).chain(usage.reference_calls.iter().copied()).collect();
+    // What is called as a function of an open type can be one of a subtype.
+    for (index, defined) in module.types.distinct() {
+        if defined.supertype.is_some_and(|supertype| types.contains(&supertype)) {
+            types.insert(index);
+        }
+    }
+    types
 }
 
 fn uses_heap(module: &ParsedModule<'_>, usage: &Usage) -> bool {

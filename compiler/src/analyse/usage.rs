@@ -25,6 +25,8 @@ pub(super) struct Usage {
     pub(super) converts: bool,
     /// Whether code looks at objects whatever their types.
     pub(super) inspects: bool,
+    /// Types of `call_ref`.
+    pub(super) reference_calls: BTreeSet<TypeIndex>,
     /// The values in a frame of each function, in the order of the bodies.
     pub(super) frame_values: Vec<u32>,
     /// The proposals that bodies use.
@@ -70,6 +72,9 @@ impl Usage {
             | Operator::BrOnCastFail { .. }
             | Operator::ArrayLen => self.inspects = true,
             Operator::AnyConvertExtern | Operator::ExternConvertAny => self.converts = true,
+            Operator::CallRef { type_index } | Operator::ReturnCallRef { type_index } => {
+                self.reference_calls.extend(types.index(type_index));
+            }
             _ => {}
         }
     }
@@ -82,6 +87,7 @@ impl Usage {
         self.indirect_calls.extend(other.indirect_calls);
         self.converts |= other.converts;
         self.inspects |= other.inspects;
+        self.reference_calls.extend(other.reference_calls);
         self.frame_values.extend(other.frame_values);
         self.uses.union(other.uses);
         self

@@ -274,6 +274,11 @@ impl Translator<'_> {
 
     pub(super) fn visit_br_if(&mut self, depth: u32) {
         let condition = self.pop();
+        self.branch_if(condition, depth);
+    }
+
+    /// Branches if `condition` is not 0.
+    pub(super) fn branch_if(&mut self, condition: Value, depth: u32) {
         let (target, count) = self.branch_target(depth);
         let args = self.branch_args(count);
         let fall_through = self.b.create_block();

@@ -76,7 +76,7 @@ pub(crate) struct Blueprint {
     /// Whether some of them are shared, and so not in the slot.
     shares: bool,
     pub(super) tables: Box<[TableBlueprint]>,
-    /// Whether segments are copied when an instance is made.
+    /// Whether tables are filled or segments copied when an instance is made.
     pub(super) active_segments: bool,
 }
 
@@ -113,7 +113,8 @@ impl Blueprint {
             memories,
             shares: shared > 0,
             tables,
-            active_segments: rows.elem_segments.iter().any(|row| row.mode == active)
+            active_segments: rows.tables.iter().any(|row| row.fill_count != 0)
+                || rows.elem_segments.iter().any(|row| row.mode == active)
                 || rows.data_segments.iter().any(|row| row.mode == active),
         })
     }

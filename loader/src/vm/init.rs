@@ -6,7 +6,6 @@ use super::state::StoreState;
 use super::structs::{VMFuncRef, ValRaw};
 use super::table::OutOfBounds;
 use crate::error::Error;
-use crate::types::ValType;
 use wasmc_artifacts::FormatError;
 use wasmc_artifacts::abi::Trap;
 use wasmc_artifacts::format::{ConstOp, ConstOpKind, SegmentMode};
@@ -92,6 +91,12 @@ impl InstanceData {
     fn initialise_segments(&self) -> Result<(), InitError> {
         let artifact = self.module().artifact();
         let tables = artifact.tables();
+        for (table, row) in (0..).zip(tables.tables.iter()).filter(|(_, row)| row.fill_count != 0) {
+            let value = self.const_expr(row.fill, row.fill_count)?;
+            let table = self.table(table).ok_or(InitError::Corrupt("an imported table has an initial value"))?;
+            let filled = table.fill(0, table.element_of(value), table.length());
+            filled.map_err(|OutOfBounds| InitError::Corrupt("a table has no room for its elements"))?;
+        }
         for (segment, row) in (0..).zip(tables.elem_segments.iter()) {
             if SegmentMode::from_code(row.mode) == Some(SegmentMode::Active) {
                 let to = self.const_expr(row.offset, row.offset_count)?.low;
@@ -133,9 +138,7 @@ impl InstanceData {
         }
         for i in 0..count {
             let value = self.const_expr(row.first + from + i, 1).map_err(|_| OutOfBounds)?;
-            let external = row.element.ty().is_some_and(ValType::is_gc_ref);
-            let value = if external { value.low & u64::from(u32::MAX) } else { value.low };
-            table.set(to + u64::from(i), value)?;
+            table.set(to + u64::from(i), table.element_of(value))?;
         }
         Ok(())
     }

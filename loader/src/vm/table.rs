@@ -145,7 +145,12 @@ impl TableData {
     }
 
     fn tag(&self) -> u64 {
-        if self.ty.element() == ValType::FUNCREF { FUNCREF_INIT_BIT } else { 0 }
+        if self.ty.element().is_func_ref() { FUNCREF_INIT_BIT } else { 0 }
+    }
+
+    /// The element that a value of the table's element type is.
+    pub(super) fn element_of(&self, value: ValRaw) -> u64 {
+        if self.ty.element().is_func_ref() { value.low } else { value.low & u64::from(u32::MAX) }
     }
 
     /// The reference at `index`: the address of a `VMFuncRef` or a handle.

@@ -69,23 +69,25 @@ block0:
   mov w4, w3
   subs wzr, w3, #4
   csel x1, x1, x4, hs
-  lsl x3, x1, #3
-  add x1, x0, x1, LSL 3
-  ldr w3, [x0, x3]
-  cbz w3, label2 ; b label1
-block2:
-  ldrsw x1, [x1, #4]
+  lsl x4, x1, #3
+  add x3, x0, x1, LSL 3
+  ldr w1, [x0, x4]
+  cbz w1, label3 ; b label1
+block1:
+  b label2
+block3:
+  ldrsw x1, [x3, #4]
   add x0, x0, x1
   movz w3, #1
   movz w4, #2
   blr x0
-  b label3
-block3:
+  b label4
+block4:
   ldp fp, lr, [sp], #16
   ret
-block1:
+block2:
   movn w0, #0
-  subs wzr, w3, w0
+  subs wzr, w1, w0
   b.eq #trap=user6
   udf #0xc11f
 
@@ -116,7 +118,6 @@ block0:
 block1:
   b label3
 block3:
-  cbz x0, #trap=user6
   ldr x1, [x0, #16]
   movz x2, #65291
   movk x2, x2, #331, LSL #16

@@ -73,19 +73,21 @@ block0:
   cmovaeq %rdx, %rcx
   movl (%rax, %rcx, 8), %edx
   testl %edx, %edx
-  jz      label2; j label1
-block2:
+  jz      label3; j label1
+block1:
+  jmp     label2
+block3:
   movslq 4(%rax, %rcx, 8), %rcx
   leaq (%rax, %rcx), %rax
   movl $0x1, %esi
   movl $0x2, %edx
   call    *%rax
-  jmp     label3
-block3:
+  jmp     label4
+block4:
   movq %rbp, %rsp
   popq %rbp
   retq
-block1:
+block2:
   cmpl $0xffffffff, %edx
   jz #trap=user6
   ud2
@@ -114,8 +116,6 @@ block0:
 block1:
   jmp     label3
 block3:
-  testq %rax, %rax
-  jz #trap=user6
   movq 0x10(%rax), %rcx
   cmpq (%rip), %rcx
   jnz #trap=user7

@@ -52,19 +52,21 @@ block0:
   mov w4, w3
   subs wzr, w3, #2
   csel x1, x1, x4, hs
-  lsl x3, x1, #3
-  add x1, x0, x1, LSL 3
-  ldr w3, [x0, x3]
-  cbz w3, label2 ; b label1
-block2:
-  ldrsw x1, [x1, #4]
+  lsl x4, x1, #3
+  add x3, x0, x1, LSL 3
+  ldr w1, [x0, x4]
+  cbz w1, label3 ; b label1
+block1:
+  b label2
+block3:
+  ldrsw x1, [x3, #4]
   add x1, x0, x1
   movz w3, #1
   movz w4, #2
   return_call_ind x1 new_stack_arg_size:0 x2=x2 x3=x3 x4=x4
-block1:
+block2:
   movn w0, #0
-  subs wzr, w3, w0
+  subs wzr, w1, w0
   b.eq #trap=user6
   udf #0xc11f
 

@@ -53,14 +53,16 @@ block0:
   cmovaeq %rdx, %rcx
   movl (%rax, %rcx, 8), %edx
   testl %edx, %edx
-  jz      label2; j label1
-block2:
+  jz      label3; j label1
+block1:
+  jmp     label2
+block3:
   movslq 4(%rax, %rcx, 8), %rcx
   leaq (%rax, %rcx), %r10
   movl $0x1, %esi
   movl $0x2, %edx
   return_call_unknown %r10 (0) tmp=%r11 %rdi=%rdi %rsi=%rsi %rdx=%rdx
-block1:
+block2:
   cmpl $0xffffffff, %edx
   jz #trap=user6
   ud2

@@ -103,7 +103,8 @@ fn an_artifact_names_exactly_the_proposals_that_its_module_needs() {
                 Err(error) => panic!("{name}: {error}"),
             };
             let used = Report::read(&artifact, 0).unwrap().wasm_features;
-            options.features.apply(&format!("-all,{}", used.join(","))).unwrap();
+            let applied = options.features.apply(&format!("-all,{}", used.join(",")));
+            applied.unwrap_or_else(|e| panic!("{name}: {e}, {used:?}"));
             wasmc::compile(&wasm, &options).unwrap_or_else(|e| panic!("{name} with {used:?}: {e}"));
             for feature in used.iter().filter(|feature| **feature != "mvp") {
                 let mut fewer = options.clone();

@@ -6,7 +6,7 @@ use crate::translate::handlers::Code;
 use crate::translate::{Symbol, Translator, trap_code};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use wasmc_artifacts::abi::{Trap, vm_func_import, vm_func_ref};
+use wasmc_artifacts::abi::{Trap, descriptor, vm_func_import, vm_func_ref};
 
 /// Bytes of an element of a read-only table: the index of its type among the
 /// module's distinct ones, and the distance of its code from the table's
@@ -17,14 +17,14 @@ pub(crate) const READ_ONLY_ELEMENT_SIZE: u32 = 8;
 pub(crate) const READ_ONLY_NULL: u32 = u32::MAX;
 
 /// A function value that is about to be called.
-struct Callee {
-    code: Value,
-    ctx: Value,
+pub(super) struct Callee {
+    pub(super) code: Value,
+    pub(super) ctx: Value,
 }
 
 impl Translator<'_> {
     /// The arguments of a call of type `ty`, with `ctx` before them.
-    fn call_args(&mut self, ty: TypeIndex, ctx: Value) -> Vec<Value> {
+    pub(super) fn call_args(&mut self, ty: TypeIndex, ctx: Value) -> Vec<Value> {
         let count = self.env.module.types.func(ty).params().len();
         let mut args = self.pop_many(count);
         self.canonical_all(&mut args);
@@ -40,7 +40,7 @@ impl Translator<'_> {
     }
 
     /// Calls code of type `ty`, and pushes its results.
-    fn call(&mut self, ty: TypeIndex, code: Code, args: &[Value]) {
+    pub(super) fn call(&mut self, ty: TypeIndex, code: Code, args: &[Value]) {
         let sig = self.signature(ty);
         let results = self.call_code(code, sig, args);
         for (value, ty) in results.into_iter().zip(self.env.module.types.func(ty).results()) {
@@ -67,16 +67,21 @@ impl Translator<'_> {
         let ty = self.env.module.functions[function as usize];
         if self.env.module.is_imported_function(function) {
             let callee = self.imported_callee(function);
-            let args = self.call_args(ty, callee.ctx);
-            let sig = self.signature(ty);
-            self.leave_for(ty);
-            self.b.ins().return_call_indirect(sig, callee.code, &args);
-        } else {
-            let args = self.call_args(ty, self.vmctx);
-            let callee = self.function(function);
-            self.leave_for(ty);
-            self.b.ins().return_call(callee, &args);
+            return self.tail_call(ty, callee);
         }
+        let args = self.call_args(ty, self.vmctx);
+        let callee = self.function(function);
+        self.leave_for(ty);
+        self.b.ins().return_call(callee, &args);
+        self.set_unreachable();
+    }
+
+    /// Calls a function value in the place of the current function.
+    pub(super) fn tail_call(&mut self, ty: TypeIndex, callee: Callee) {
+        let args = self.call_args(ty, callee.ctx);
+        let sig = self.signature(ty);
+        self.leave_for(ty);
+        self.b.ins().return_call_indirect(sig, callee.code, &args);
         self.set_unreachable();
     }
 
@@ -98,11 +103,7 @@ impl Translator<'_> {
     pub(in crate::translate) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {
         let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
-        let args = self.call_args(ty, callee.ctx);
-        let sig = self.signature(ty);
-        self.leave_for(ty);
-        self.b.ins().return_call_indirect(sig, callee.code, &args);
-        self.set_unreachable();
+        self.tail_call(ty, callee);
     }
 
     /// Pops an index; the function of type `ty` there.
@@ -134,11 +135,7 @@ impl Translator<'_> {
         let element = self.b.ins().iadd(base, offset);
         let flags = MemFlagsData::trusted().with_readonly();
         let found = self.b.ins().load(types::I32, flags, element, 0);
-        let expected = self.b.ins().iconst(types::I32, i64::from(ty.0));
-        self.check_type(found, expected, |t| {
-            let null = t.b.ins().iconst(types::I32, i64::from(READ_ONLY_NULL));
-            t.b.ins().icmp(IntCC::Equal, found, null)
-        });
+        self.check_type(found, &self.env.facts.read_only_types(self.env.module, table, ty));
         let distance = self.b.ins().sload32(flags, element, 4);
         Callee { code: self.b.ins().iadd(base, distance), ctx: self.vmctx }
     }
@@ -147,30 +144,65 @@ impl Translator<'_> {
     fn table_callee(&mut self, ty: TypeIndex, table: u32, index: Value) -> Callee {
         let address = self.element_address(table, index, Trap::UndefinedElement);
         let reference = self.load_funcref(table, index, address);
-        self.b.ins().trapz(reference, trap_code(Trap::IndirectCallToNull));
+        self.check_function(reference, ty);
         // A function value never changes.
         let flags = MemFlagsData::trusted().with_readonly();
-        let found = self.b.ins().load(types::I64, flags, reference, vm_func_ref::type_id);
-        let id = self.env.module.types.get(ty).id;
-        let expected = self.b.ins().iconst(types::I64, id.0 as i64);
-        let differs = self.b.ins().icmp(IntCC::NotEqual, found, expected);
-        self.trap_if(differs, Trap::BadSignature);
         let code = self.b.ins().load(types::I64, flags, reference, vm_func_ref::code);
         let ctx = self.b.ins().load(types::I64, flags, reference, vm_func_ref::ctx);
         Callee { code, ctx }
     }
 
-    /// Goes on if `found` equals `expected`; otherwise traps, with the reason
-    /// that `is_null` decides.
-    fn check_type(&mut self, found: Value, expected: Value, is_null: impl FnOnce(&mut Self) -> Value) {
+    /// Traps unless a function value is of type `ty` or a subtype. Where it is
+    /// null, the load of its type faults.
+    fn check_function(&mut self, reference: Value, ty: TypeIndex) {
+        let flags = MemFlagsData::trusted().with_readonly();
+        let null = flags.with_trap_code(Some(trap_code(Trap::IndirectCallToNull)));
+        let types = &self.env.module.types;
+        let (defined, depth) = (types.get(ty), types.supers(ty).len() - 1);
+        let found = self.b.ins().load(types::I64, null, reference, vm_func_ref::type_id);
+        let expected = self.b.ins().iconst(types::I64, defined.id.0 as i64);
+        if defined.ty.is_final {
+            let differs = self.b.ins().icmp(IntCC::NotEqual, found, expected);
+            return self.trap_if(differs, Trap::BadSignature);
+        }
+        let (good, other) = (self.b.create_block(), self.b.create_block());
+        let same = self.b.ins().icmp(IntCC::Equal, found, expected);
+        self.b.ins().brif(same, good, &[], other, &[]);
+        self.b.seal_block(other);
+        self.b.switch_to_block(other);
+        let type_descriptor = self.b.ins().load(types::I64, flags, reference, vm_func_ref::descriptor);
+        self.b.ins().trapz(type_descriptor, trap_code(Trap::BadSignature));
+        if depth >= descriptor::MIN_SUPERS {
+            let found = self.b.ins().load(types::I32, flags, type_descriptor, descriptor::DEPTH);
+            let shallow = self.b.ins().icmp_imm_s(IntCC::UnsignedLessThan, found, depth as i64);
+            self.trap_if(shallow, Trap::BadSignature);
+        }
+        let at = descriptor::SUPERS + 8 * depth as i32;
+        let ancestor = self.b.ins().load(types::I64, flags, type_descriptor, at);
+        let differs = self.b.ins().icmp(IntCC::NotEqual, ancestor, expected);
+        self.trap_if(differs, Trap::BadSignature);
+        self.b.ins().jump(good, &[]);
+        self.b.seal_block(good);
+        self.b.switch_to_block(good);
+    }
+
+    /// Goes on if the type in an element of a read-only table is one of
+    /// `expected`; otherwise traps with the reason.
+    fn check_type(&mut self, found: Value, expected: &[TypeIndex]) {
         let (good, bad) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(bad);
-        let same = self.b.ins().icmp(IntCC::Equal, found, expected);
-        self.b.ins().brif(same, good, &[], bad, &[]);
+        for ty in expected {
+            let next = self.b.create_block();
+            let same = self.b.ins().icmp_imm_s(IntCC::Equal, found, i64::from(ty.0));
+            self.b.ins().brif(same, good, &[], next, &[]);
+            self.b.seal_block(next);
+            self.b.switch_to_block(next);
+        }
+        self.b.ins().jump(bad, &[]);
         self.b.seal_block(good);
         self.b.seal_block(bad);
         self.b.switch_to_block(bad);
-        let null = is_null(self);
+        let null = self.b.ins().icmp_imm_s(IntCC::Equal, found, i64::from(READ_ONLY_NULL as i32));
         self.trap_if(null, Trap::IndirectCallToNull);
         self.cold_trap(Trap::BadSignature, good);
     }

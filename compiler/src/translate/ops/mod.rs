@@ -7,6 +7,7 @@ pub(crate) mod call;
 mod convert;
 mod exception;
 mod gc;
+mod funcref;
 mod memory;
 mod numeric;
 mod reference;

@@ -2,9 +2,8 @@
 
 use crate::error::Error;
 use crate::translate::{Translator, clif_type};
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, types};
-use wasmc_artifacts::abi::{Builtin, RefType};
+use wasmc_artifacts::abi::RefType;
 use wasmparser::HeapType;
 
 impl Translator<'_> {
@@ -18,16 +17,8 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_ref_is_null(&mut self) {
         let value = self.pop();
-        let ty = self.type_of(value);
-        let null = self.zero(ty);
-        let flag = self.b.ins().icmp(IntCC::Equal, value, null);
+        let flag = self.is_null(value);
         let result = self.b.ins().uextend(types::I32, flag);
         self.push(result);
-    }
-
-    pub(in crate::translate) fn visit_ref_func(&mut self, function: u32) {
-        let function = self.index(function);
-        let reference = self.call_builtin_value(Builtin::ref_func, &[function]);
-        self.push(reference);
     }
 }
