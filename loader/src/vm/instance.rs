@@ -239,6 +239,7 @@ impl InstanceData {
             func_ref.type_id.set(ty.id);
             func_ref.native_entry.set(stub(ty.native_entry));
             func_ref.array_entry.set(stub(ty.array_entry));
+            func_ref.descriptor.set(stub(ty.descriptor));
             func_ref.code.set(self.module().code_at(code));
         }
         Some(func_ref)
