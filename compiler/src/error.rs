@@ -121,6 +121,8 @@ impl Error {
             message if message.ends_with("because the GC proposal is disabled") => Some(wasmparser::WasmFeatures::GC),
             _ => None,
         });
+        // What a proposal that is no standard would give a meaning is invalid.
+        let missing = missing.filter(|_| !error.message().starts_with("invalid exception type"));
         match missing.and_then(crate::proposals::by_feature) {
             Some(proposal) => Error::Unsupported { proposal, offset, message },
             None => Error::Invalid { offset, message },

@@ -51,8 +51,6 @@ pub struct LinkedImage {
     pub traps: Vec<(u32, Trap)>,
     /// Calls with exception handlers, in text order.
     pub handlers: Vec<Handler>,
-    /// Where the descriptors of types are.
-    pub descriptors: BTreeMap<TypeIndex, u32>,
     /// Where the descriptors are of exceptions whose tags have these types.
     pub exceptions: BTreeMap<TypeIndex, u32>,
     /// Return addresses of calls during which a frame holds references, and
@@ -85,7 +83,6 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         tables: Vec::new(),
         traps: Vec::new(),
         handlers: Vec::new(),
-        descriptors: BTreeMap::new(),
         exceptions: BTreeMap::new(),
         stack_maps: Vec::new(),
         source_locs: Vec::new(),

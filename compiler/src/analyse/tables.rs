@@ -1,9 +1,9 @@
 //! Where tables are, and what they contain at first.
 
 use super::usage::Usage;
-use super::{ModuleFacts, TableFact};
+use super::{ModuleFacts, TableFact, is_subtype};
 use crate::parse::{ConstOp, Expr, ParsedModule};
-use crate::types::{TypeIndex, Types};
+use crate::types::TypeIndex;
 use std::collections::BTreeSet;
 use wasmc_artifacts::format::ExternKind;
 
@@ -143,10 +143,6 @@ fn has_known_types(module: &ParsedModule<'_>, elements: &[Option<u32>]) -> bool 
         }
     }
     below.len() <= READ_ONLY_SUBTYPES
-}
-
-fn is_subtype(types: &Types, sub: TypeIndex, of: TypeIndex) -> bool {
-    std::iter::successors(Some(sub), |at| types.get(*at).supertype).any(|at| at == of)
 }
 
 impl ModuleFacts {

@@ -6,6 +6,7 @@ use super::state::StoreState;
 use super::structs::{VMFuncRef, ValRaw};
 use super::table::OutOfBounds;
 use crate::error::Error;
+use crate::types::ValType;
 use wasmc_artifacts::FormatError;
 use wasmc_artifacts::abi::Trap;
 use wasmc_artifacts::format::{ConstOp, ConstOpKind, SegmentMode};

@@ -75,6 +75,7 @@ impl VMFuncRef {
         self.native_entry.set(other.native_entry.get());
         self.array_entry.set(other.array_entry.get());
         self.host.set(other.host.get());
+        self.descriptor.set(other.descriptor.get());
     }
 }
 
