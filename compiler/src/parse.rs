@@ -11,10 +11,13 @@ use std::collections::HashMap;
 use wasmc_artifacts::abi::{FuncType, ValType};
 use wasmc_artifacts::format::{ConstOpKind, ExternKind};
 use wasmparser::{
-    BinaryReader, ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind, FuncToValidate, FunctionBody,
-    GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TableType, TypeRef,
-    ValidPayload, Validator, ValidatorResources,
+    BinaryReader, BranchHintSectionReader, ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind,
+    FuncToValidate, FunctionBody, GlobalType, MemoryType, Name, NameSectionReader, Operator, Parser, Payload,
+    TableInit, TableType, TypeRef, ValidPayload, Validator, ValidatorResources,
 };
+
+/// The custom section with branch hints.
+const BRANCH_HINTS: &str = "metadata.code.branch_hint";
 
 /// A constant expression, as operations on a stack.
 pub type Expr = Vec<ConstOp>;
@@ -118,6 +121,10 @@ pub struct ParsedElem {
     pub items: Vec<ConstOp>,
 }
 
+/// A branch hint: the position of the instruction in bytes from the beginning
+/// of its function's body, and whether it branches.
+pub type Hint = (u32, bool);
+
 /// A function body, found but not validated yet.
 pub struct ParsedBody<'a> {
     /// What its validation needs; taken by analysis.
@@ -165,6 +172,8 @@ pub struct ParsedModule<'a> {
     pub start: Option<u32>,
     /// Function bodies in order.
     pub bodies: Vec<ParsedBody<'a>>,
+    /// Branch hints by function, each in the order of the positions.
+    branch_hints: HashMap<u32, Vec<Hint>>,
     /// Function names.
     pub names: HashMap<u32, &'a str>,
     /// The module's own name.
@@ -293,6 +302,8 @@ impl<'a> ParsedModule<'a> {
             Payload::CustomSection(custom) => match custom.name() {
                 // A broken name section costs the names, not the module.
                 "name" => drop(self.read_names(custom.data(), custom.data_offset())),
+                // Nor do broken hints.
+                BRANCH_HINTS => drop(self.read_branch_hints(custom.data(), custom.data_offset())),
                 name if options.debug && name.starts_with(".debug_") => self.dwarf.push((name, custom.data())),
                 _ => {}
             },
@@ -388,6 +399,23 @@ impl<'a> ParsedModule<'a> {
             }
         };
         Ok(ParsedElem { active, declared, element, items })
+    }
+
+    fn read_branch_hints(&mut self, data: &'a [u8], offset: u64) -> wasmparser::Result<()> {
+        for function in BranchHintSectionReader::new(BinaryReader::new(data, offset))? {
+            let function = function?;
+            let hints = function.hints.into_iter().map(|hint| hint.map(|hint| (hint.func_offset, hint.taken)));
+            let mut hints = hints.collect::<wasmparser::Result<Vec<Hint>>>()?;
+            hints.sort_unstable();
+            hints.dedup_by_key(|(position, _)| *position);
+            self.branch_hints.insert(function.func, hints);
+        }
+        Ok(())
+    }
+
+    /// The branch hints for function `index`.
+    pub fn branch_hints(&self, index: u32) -> &[Hint] {
+        self.branch_hints.get(&index).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn read_names(&mut self, data: &'a [u8], offset: u64) -> wasmparser::Result<()> {

@@ -142,7 +142,10 @@ impl Translator<'_> {
         let ty = self.block_type(ty)?;
         let condition = self.pop();
         let (then, otherwise) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        let branch = self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        if let Some(taken) = self.hints.taken() {
+            self.hints.note_unlikely(branch, usize::from(taken));
+        }
         self.b.seal_block(then);
         self.b.seal_block(otherwise);
         let params = self.stack[self.stack.len() - ty.params().len()..].to_vec();
@@ -239,6 +242,11 @@ impl Translator<'_> {
         self.frame_target(self.frames.len() - 1 - depth as usize)
     }
 
+    /// Whether a branch goes back to the beginning of a loop.
+    fn is_loop(&self, depth: u32) -> bool {
+        matches!(self.frames[self.frames.len() - 1 - depth as usize].kind, Kind::Loop { .. })
+    }
+
     /// The same for a frame by its number from the outermost one.
     fn frame_target(&mut self, at: usize) -> (Block, usize) {
         let frame = &mut self.frames[at];
@@ -282,7 +290,14 @@ impl Translator<'_> {
         let (target, count) = self.branch_target(depth);
         let args = self.branch_args(count);
         let fall_through = self.b.create_block();
-        self.b.ins().brif(condition, target, &args, fall_through, &[]);
+        let branch = self.b.ins().brif(condition, target, &args, fall_through, &[]);
+        match self.hints.taken() {
+            Some(false) => self.hints.note_unlikely(branch, 0),
+            // A loop is left at some time, and what comes next is as likely as
+            // the loop was.
+            Some(true) if !self.is_loop(depth) => self.hints.note_unlikely(branch, 1),
+            Some(true) | None => {}
+        }
         self.b.seal_block(fall_through);
         self.b.switch_to_block(fall_through);
     }

@@ -12,6 +12,7 @@ mod control;
 mod counted;
 mod handlers;
 mod heap;
+mod hints;
 mod known;
 mod ops;
 
@@ -165,6 +166,7 @@ pub struct Translator<'a> {
     tail_args: u32,
     /// The function's frame, if frames are counted.
     counted: Option<counted::Frame>,
+    hints: hints::Hints<'a>,
 }
 
 /// What translation of a body found out about it.
@@ -192,6 +194,7 @@ pub fn translate(
     func.signature = wasm_signature(ty);
     func.name = ir::UserFuncName::User(Symbol::Function(index).name());
     let mut t = Translator::new(env, func, context);
+    t.hints = hints::Hints::new(env.module.branch_hints(index));
     t.declare_locals(ty, body)?;
     t.claim_values(index);
     t.enter_function(ty);
@@ -200,6 +203,9 @@ pub fn translate(
         if env.options.debug {
             t.b.set_srcloc(ir::SourceLoc::new(reader.original_position() as u32));
         }
+        if !t.hints.is_empty() {
+            t.hints.set_position((reader.original_position() - body.range().start) as u32);
+        }
         reader.visit_operator(&mut visit::Visitor(&mut t))??;
     }
     let (leaf, tail_args) = (!t.makes_calls, t.tail_args);
@@ -207,6 +213,7 @@ pub fn translate(
         t.keep_count_unchanged();
     }
     t.b.seal_all_blocks();
+    t.hints.apply(t.b.func);
     t.b.finalize(env.isa.frontend_config());
     Ok(Translated { leaf, tail_args })
 }
@@ -255,6 +262,7 @@ impl<'a> Translator<'a> {
             makes_calls: false,
             tail_args: 0,
             counted: None,
+            hints: hints::Hints::default(),
         }
     }
 
