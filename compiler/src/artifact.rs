@@ -187,6 +187,7 @@ impl Writer<'_> {
             stack_values: options.deterministic_stack.map_or(0, NonZeroU32::get),
             stack_bytes: self.stack_bytes(),
             canonical_nans: options.canonicalize_nans.into(),
+            deterministic_relaxed_simd: options.relaxed_simd_deterministic.into(),
             uses_heap: self.env.facts.uses_heap.into(),
             initializer: NONE,
             context: *self.env.facts.layout.counts(),

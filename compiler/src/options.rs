@@ -96,10 +96,18 @@ pub struct Options {
     /// vectors, relaxed SIMD included. Operators that WebAssembly defines bit
     /// by bit hand a NaN on as it is: `neg`, `abs`, `copysign`, `pmin`, `pmax`,
     /// reinterpretation, constants, loads and lanes; and so do calls of the
-    /// host. Other choices of relaxed SIMD still depend on the target's CPU;
-    /// where that matters, switch the proposal off in
-    /// [`features`](Self::features).
+    /// host. Other choices of relaxed SIMD still depend on the target's CPU,
+    /// unless [`relaxed_simd_deterministic`](Self::relaxed_simd_deterministic)
+    /// is set.
     pub canonicalize_nans: bool,
+    /// Whether relaxed SIMD gives the results of the specification's
+    /// deterministic profile (`--relaxed-simd-deterministic`), on every CPU:
+    /// multiplication and addition are rounded each, `min` and `max` are those
+    /// of `f32x4` and `f64x2`, selection is by bit, swizzling with an index
+    /// beyond the vector gives 0, truncation saturates, and dot products are of
+    /// signed bytes, with saturated sums of two. The patterns of NaNs are a
+    /// matter of [`canonicalize_nans`](Self::canonicalize_nans).
+    pub relaxed_simd_deterministic: bool,
     /// How many values the frames on the stack may have (`--deterministic-stack`):
     /// where a call would make it more, it traps with
     /// [`StackOverflow`](wasmc_artifacts::abi::Trap::StackOverflow), at the same
@@ -119,9 +127,9 @@ pub struct Options {
     /// it must be at least [`stack_bytes`](crate::inspect::Report::stack_bytes)
     /// of the artifact, and the threads' stacks larger than that.
     ///
-    /// Together with [`canonicalize_nans`](Self::canonicalize_nans), and
-    /// without relaxed SIMD in [`features`](Self::features), a program that
-    /// the host treats in the same way does the same everywhere.
+    /// Together with [`canonicalize_nans`](Self::canonicalize_nans) and
+    /// [`relaxed_simd_deterministic`](Self::relaxed_simd_deterministic), a
+    /// program that the host treats in the same way does the same everywhere.
     pub deterministic_stack: Option<NonZeroU32>,
     /// Whether to check the code generator's input (slow; for tests).
     pub verify: bool,
@@ -144,6 +152,7 @@ impl std::fmt::Debug for Options {
             .field("jobs", &self.jobs)
             .field("tunables", &self.tunables)
             .field("canonicalize_nans", &self.canonicalize_nans)
+            .field("relaxed_simd_deterministic", &self.relaxed_simd_deterministic)
             .field("deterministic_stack", &self.deterministic_stack)
             .field("working_set", &self.working_set)
             .finish_non_exhaustive()

@@ -89,6 +89,8 @@ row! {
         pub stack_bytes: u64,
         /// Not 0 if every NaN that the code computes has one bit pattern.
         pub canonical_nans: u8,
+        /// Not 0 if relaxed SIMD has the results of the deterministic profile.
+        pub deterministic_relaxed_simd: u8,
         /// Not 0 if instances need the store's garbage-collected heap.
         pub uses_heap: u8,
         /// Code that gives globals, tables and segments the initial values that

@@ -47,6 +47,9 @@ pub struct Report {
     pub stack_bytes: u64,
     /// Whether every NaN that the code computes has one bit pattern.
     pub canonical_nans: bool,
+    /// Whether relaxed SIMD has the results of the specification's
+    /// deterministic profile.
+    pub deterministic_relaxed_simd: bool,
     /// Bytes reserved for a 32-bit memory.
     pub memory_reservation: u64,
     /// Inaccessible bytes after that.
@@ -173,6 +176,7 @@ impl Report {
             stack_values: NonZeroU32::new(header.stack_values),
             stack_bytes: header.stack_bytes,
             canonical_nans: header.canonical_nans != 0,
+            deterministic_relaxed_simd: header.deterministic_relaxed_simd != 0,
             memory_reservation: header.memory_reservation,
             memory_guard: header.memory_guard,
             context_guard: header.context.guard,

@@ -54,6 +54,8 @@ fn inspect_tells_what_the_code_promises() {
     for (flags, line) in [
         (&[] as &[&str], "NaNs            as the CPU computes them"),
         (&["--canonicalize-nans"], "NaNs            canonical"),
+        (&[], "relaxed SIMD    as is fastest on the CPU"),
+        (&["--relaxed-simd-deterministic"], "relaxed SIMD    deterministic"),
         (&[], "stack limit     in bytes only, by the loader"),
         (&["--deterministic-stack", "1000"], "stack limit     1,000 values, which take at most "),
     ] {

@@ -2,6 +2,7 @@
 
 mod features;
 mod nans;
+mod relaxed;
 mod stack;
 mod tail_calls;
 

@@ -83,6 +83,9 @@ pub(crate) struct CodeArgs {
     /// Let every computed NaN have one bit pattern, so that results are the same on every machine
     #[arg(long)]
     pub(crate) canonicalize_nans: bool,
+    /// Let relaxed SIMD have the results of the specification's deterministic profile, on every CPU
+    #[arg(long)]
+    pub(crate) relaxed_simd_deterministic: bool,
     /// Let calls nest until their frames have this many values (parameters, locals and operands), so that the stack
     /// overflows at the same point on every machine; the loader's limit in bytes must be beyond that
     #[arg(long, value_name = "VALUES")]
@@ -278,6 +281,7 @@ impl CodeArgs {
         options.strip = self.strip;
         options.deterministic_stack = self.deterministic_stack;
         options.canonicalize_nans = self.canonicalize_nans;
+        options.relaxed_simd_deterministic = self.relaxed_simd_deterministic;
         options.jobs = self.jobs;
         Ok(options)
     }

@@ -99,6 +99,8 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     line("debug info", &if report.debug { "yes" } else { "no" })?;
     line("NaNs", &if report.canonical_nans { "canonical" } else { "as the CPU computes them" })?;
+    let relaxed = if report.deterministic_relaxed_simd { "deterministic" } else { "as is fastest on the CPU" };
+    line("relaxed SIMD", &relaxed)?;
     match report.stack_values {
         Some(limit) => {
             let (values, bytes) = (count(limit.get().into(), "value"), count(report.stack_bytes, "byte"));
@@ -198,6 +200,7 @@ fn to_json(report: &Report) -> Value {
         "deterministic_stack": report.stack_values.map(NonZeroU32::get),
         "stack_bytes": report.stack_bytes,
         "canonical_nans": report.canonical_nans,
+        "deterministic_relaxed_simd": report.deterministic_relaxed_simd,
         "memory_reservation": report.memory_reservation,
         "memory_guard": report.memory_guard,
         "context_guard": report.context_guard,
