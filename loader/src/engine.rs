@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::refs::types::ObjectTypes;
 use crate::registry::TypeRegistry;
 use crate::strategy::{InstanceAllocationStrategy, InstantiationStrategy, PoolMetrics};
 use crate::sys;
@@ -25,6 +26,7 @@ pub(crate) struct Inner {
     placement: Placement,
     pool: Option<Pool>,
     types: TypeRegistry,
+    pub(crate) object_types: ObjectTypes,
 }
 
 impl Default for Engine {
@@ -70,7 +72,8 @@ impl Engine {
             }
         };
         let placement = Placement { pooled: pool.is_some(), view };
-        Ok(Engine(Shared::new(Inner { config: config.clone(), placement, pool, types: TypeRegistry::default() })))
+        let (types, object_types) = (TypeRegistry::default(), ObjectTypes::default());
+        Ok(Engine(Shared::new(Inner { config: config.clone(), placement, pool, types, object_types })))
     }
 
     /// The strategy that is really in force: where memories cannot be views of

@@ -40,6 +40,7 @@ mod linking;
 mod memory;
 mod module;
 mod pre;
+mod refs;
 mod registry;
 mod resources;
 mod shared_memory;
@@ -68,6 +69,10 @@ pub use linking::{ImportProblem, LinkError, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport};
 pub use pre::InstancePre;
+pub use refs::{
+    AnyRef, ArrayRef, ArrayRefPre, ArrayType, EqRef, ExnRef, ExnType, ExternRef, FieldType, Finality, GcRef, I31,
+    OwnedRooted, RootScope, Rooted, RootedGcRef, StorageType, StructRef, StructRefPre, StructType,
+};
 pub use resources::{MemoryInitialization, ResourcesRequired};
 pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
@@ -82,9 +87,10 @@ pub use types::{
     ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, MemoryTypeBuilder, Mutability,
     RefType, TableType, TagType, ValType,
 };
-pub use values::{ExternRef, Ref, V128, Val};
+pub use values::{Ref, V128, Val};
 pub use vm::code::DamagedError;
 pub use vm::externref::VMExternRef;
+pub use vm::gc::handles::RootError;
 pub use vm::global::Global;
 pub use vm::host::{IntoFunc, WasmRet};
 pub use vm::instance::AllocationError;

@@ -15,7 +15,7 @@ use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::table::Table;
 use crate::tag::Tag;
 use crate::types::{ExternType, FuncType, ImportType};
-use crate::values::{Ref, Val};
+use crate::values::Val;
 use crate::vm::global::Global;
 use crate::vm::host::{HostFunc, HostFuncDef, IntoFunc};
 use std::collections::HashMap;
@@ -283,11 +283,13 @@ impl<T: 'static> Linker<T> {
                     continue;
                 }
                 ExternType::Global(ty) => {
-                    let value = Val::default_for(*ty.content());
+                    // A reference that cannot be null has no default.
+                    let Some(value) = Val::default_for_ty(ty.content()) else { continue };
                     Global::new(&mut store, ty, value)?.into()
                 }
                 ExternType::Table(ty) => {
-                    let null = Ref::null(ty.element());
+                    let null = Val::default_for_ty(&ty.element()).and_then(Val::ref_);
+                    let Some(null) = null else { continue };
                     Table::new(&mut store, ty, null)?.into()
                 }
                 ExternType::Memory(ty) if ty.is_shared() => SharedMemory::new(&self.engine, ty)?.into(),

@@ -5,7 +5,6 @@ use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::instance;
-use crate::values::ExternTable;
 use crate::vm::handle::{StoreId, Stored};
 use crate::vm::host::HostFunc;
 use crate::vm::lifecycle;
@@ -35,7 +34,6 @@ pub struct StoreInner<T: 'static> {
 pub struct StoreOpaque {
     id: StoreId,
     pub(crate) state: VmStore,
-    pub(crate) externs: ExternTable,
     /// Host functions for whose type no module so far has an adapter.
     pub(crate) unadapted: Vec<Stored<HostFunc>>,
     /// Released after everything that lives in the store.
@@ -56,8 +54,7 @@ impl<T: 'static> Store<T> {
         let state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
         state.configure_heap(engine.config().gc);
         let id = state.id();
-        let opaque =
-            StoreOpaque { id, state, externs: ExternTable::new(id), unadapted: Vec::new(), engine: engine.lease() };
+        let opaque = StoreOpaque { id, state, unadapted: Vec::new(), engine: engine.lease() };
         Store { inner: Box::new(StoreInner { opaque, data }) }
     }
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::types::{TableType, ValType};
-use crate::values::Ref;
+use crate::values::{Ref, Val, matches};
 use crate::vm::handle::Stored;
 use crate::vm::table::{OutOfBounds, TableData};
 
@@ -15,8 +15,11 @@ fn out_of_bounds(what: &str, at: u64, count: u64, length: u64) -> Error {
     Error::msg(format!("cannot {what} {count} elements at {at} of a table that has {length}"))
 }
 
-fn wrong_type(expected: ValType) -> Error {
-    Error::msg(format!("the elements of this table are of type {expected}, the given one is not"))
+/// A reference as an element of a table.
+fn element(store: &StoreOpaque, value: Ref, expected: ValType) -> Result<u64> {
+    let message =
+        |found| format!("the elements of this table are of type {expected}, and the given one of type {found}");
+    Ok(Val::from(value).checked_raw(store, expected, message)?.low)
 }
 
 impl Table {
@@ -33,10 +36,7 @@ impl Table {
         if ty.minimum() > ty.maximum_or_limit() || !ty.element().is_ref() {
             return Err(Error::msg(format!("no table can have the type {ty}")));
         }
-        if init.ty() != ty.element() {
-            return Err(wrong_type(ty.element()));
-        }
-        let raw = crate::vm::table::raw(opaque, init);
+        let raw = element(opaque, init, ty.element())?;
         let table = opaque.state.new_table(ty, raw);
         table.map(Table).ok_or_else(|| Error::msg("there is no memory for a table of this size"))
     }
@@ -78,7 +78,7 @@ impl Table {
     /// If the table cannot become that large, or `init` is of another type.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
         let opaque = &store.as_context_mut().0.opaque;
-        let value = self.0.element(opaque, init).map_err(wrong_type)?;
+        let value = element(opaque, init, self.0.get(opaque).ty().element())?;
         let grown = self.0.get(opaque).grow(delta, value);
         grown.ok_or_else(|| Error::msg(format!("cannot grow a {} by {delta} elements", self.ty_in(opaque))))
     }
@@ -89,7 +89,7 @@ impl Table {
     /// If there are not so many, or `value` is of another type.
     pub fn fill(&self, mut store: impl AsContextMut, to: u64, value: Ref, count: u64) -> Result<()> {
         let opaque = &store.as_context_mut().0.opaque;
-        let value = self.0.element(opaque, value).map_err(wrong_type)?;
+        let value = element(opaque, value, self.0.get(opaque).ty().element())?;
         let table = self.0.get(opaque);
         table.fill(to, value, count).map_err(|OutOfBounds| out_of_bounds("set", to, count, table.length()))
     }
@@ -109,8 +109,9 @@ impl Table {
     ) -> Result<()> {
         let opaque = &store.as_context_mut().0.opaque;
         let (target, source) = (target.0.get(opaque), source.0.get(opaque));
-        if target.ty().element() != source.ty().element() {
-            return Err(wrong_type(target.ty().element()));
+        if !matches(&opaque.engine, source.ty().element(), target.ty().element()) {
+            let (from, to) = (source.ty().element(), target.ty().element());
+            return Err(Error::msg(format!("elements of type {from} cannot be copied to a table of {to}")));
         }
         let length = target.length().min(source.length());
         target.copy(to, source, from, count).map_err(|OutOfBounds| out_of_bounds("copy", to.max(from), count, length))

@@ -1,15 +1,13 @@
 //! Values as the host sees them.
 
+use crate::engine::Engine;
+use crate::error::Result;
 use crate::func::Func;
-use crate::store::{AsContext, AsContextMut, StoreOpaque};
-use crate::types::ValType;
-use crate::vm::handle::{StoreId, wrong_store};
-use std::any::Any;
-use std::collections::HashMap;
+use crate::refs::{AnyRef, ExnRef, ExternRef, Rooted, heap_type};
+use crate::store::{AsContext, StoreOpaque};
+use crate::types::{HeapType, RefType, ValType};
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher};
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use wasmc_artifacts::abi::Hierarchy;
 
 /// A 128-bit vector.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,135 +37,6 @@ impl fmt::Debug for V128 {
     }
 }
 
-/// A reference from wasm to a value of the host's.
-///
-/// A handle, valid in one store. The value stays alive until that store is
-/// dropped. The same value taken in twice, as the same `Arc`, is the same
-/// reference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ExternRef {
-    /// Of the table of values, not of the store.
-    table: StoreId,
-    handle: NonZeroU32,
-}
-
-impl ExternRef {
-    /// A reference to a new value.
-    ///
-    /// # Panics
-    /// If the store has 2³² values already.
-    pub fn new(store: impl AsContextMut, value: impl Any + Send + Sync) -> ExternRef {
-        Self::from_arc(store, Arc::new(value))
-    }
-
-    /// The reference to this value.
-    ///
-    /// # Panics
-    /// If the store has 2³² values already.
-    pub fn from_arc(mut store: impl AsContextMut, value: Arc<dyn Any + Send + Sync>) -> ExternRef {
-        let opaque = &mut store.as_context_mut().0.opaque;
-        let handle = opaque.externs.intern(value);
-        ExternRef { table: opaque.externs.id, handle }
-    }
-
-    /// The value.
-    ///
-    /// # Panics
-    /// If the reference belongs to another store.
-    pub fn data<'a, T: 'static>(&self, store: impl Into<crate::StoreContext<'a, T>>) -> &'a (dyn Any + Send + Sync) {
-        let opaque = &store.into().0.opaque;
-        self.handle(opaque);
-        opaque.externs.get(self.handle).unwrap_or_else(|| wrong_store())
-    }
-
-    /// The value, shared.
-    ///
-    /// # Panics
-    /// If the reference belongs to another store.
-    pub fn to_arc(&self, store: impl AsContext) -> Arc<dyn Any + Send + Sync> {
-        let opaque = &store.as_context().0.opaque;
-        self.handle(opaque);
-        opaque.externs.shared(self.handle).unwrap_or_else(|| wrong_store())
-    }
-
-    pub(crate) fn handle(&self, store: &StoreOpaque) -> u32 {
-        if self.table != store.externs.id {
-            wrong_store();
-        }
-        self.handle.get()
-    }
-
-    pub(crate) fn from_handle(handle: u32, store: &StoreOpaque) -> Option<ExternRef> {
-        Some(ExternRef { table: store.externs.id, handle: NonZeroU32::new(handle)? })
-    }
-}
-
-/// How many values an emptied table may have room for.
-const CAPACITY_KEPT: usize = 256;
-
-/// The host's values that a store knows by handle: value `i` has handle
-/// `before + i + 1`.
-pub(crate) struct ExternTable {
-    /// The store's, until the table is cleared for the first time.
-    id: StoreId,
-    /// Handles that were used before the table was last cleared.
-    before: u32,
-    values: Vec<Arc<dyn Any + Send + Sync>>,
-    /// Addresses are not for others to choose: a random hash, to be seeded for
-    /// every store, would protect from nothing.
-    by_address: HashMap<usize, NonZeroU32, BuildHasherDefault<DefaultHasher>>,
-}
-
-impl ExternTable {
-    /// An empty table of a store.
-    pub(crate) fn new(store: StoreId) -> ExternTable {
-        ExternTable { id: store, before: 0, values: Vec::new(), by_address: HashMap::default() }
-    }
-
-    /// Drops all values. References made before are as foreign to the table as
-    /// those of another store. Nothing in wasm should hold a handle any more;
-    /// if something does, it does not get another value in its place either,
-    /// since numbers go on, at least for the next 2³¹ of them.
-    pub(crate) fn clear(&mut self) {
-        self.id = StoreId::next();
-        let used = self.before as usize + self.values.len();
-        self.before = u32::try_from(used).ok().filter(|used| *used < 1 << 31).unwrap_or(0);
-        self.by_address.clear();
-        self.by_address.shrink_to(CAPACITY_KEPT);
-        self.values.clear();
-        self.values.shrink_to(CAPACITY_KEPT);
-    }
-
-    /// Where the value with this handle is.
-    fn index(&self, handle: NonZeroU32) -> Option<usize> {
-        (handle.get() - 1).checked_sub(self.before).map(|index| index as usize)
-    }
-
-    fn intern(&mut self, value: Arc<dyn Any + Send + Sync>) -> NonZeroU32 {
-        // Values without a size may share an address and still be different.
-        let address = (size_of_val(&*value) > 0).then(|| Arc::as_ptr(&value).cast::<()>() as usize);
-        if let Some(known) = address.and_then(|address| self.by_address.get(&address)) {
-            return *known;
-        }
-        self.values.push(value);
-        let number = self.before as usize + self.values.len();
-        let handle = u32::try_from(number).ok().and_then(NonZeroU32::new);
-        let handle = handle.unwrap_or_else(|| panic!("a store can refer to at most 2^32 - 1 values of the host"));
-        if let Some(address) = address {
-            self.by_address.insert(address, handle);
-        }
-        handle
-    }
-
-    fn get(&self, handle: NonZeroU32) -> Option<&(dyn Any + Send + Sync)> {
-        self.values.get(self.index(handle)?).map(|value| &**value)
-    }
-
-    fn shared(&self, handle: NonZeroU32) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.values.get(self.index(handle)?).cloned()
-    }
-}
-
 /// A value of any type. Floats are given as their bits.
 #[derive(Debug, Clone, Copy)]
 pub enum Val {
@@ -184,34 +53,124 @@ pub enum Val {
     /// Function, or null.
     FuncRef(Option<Func>),
     /// Value of the host's, or null.
-    ExternRef(Option<ExternRef>),
+    ExternRef(Option<Rooted<ExternRef>>),
+    /// Anything of wasm's own, or null.
+    AnyRef(Option<Rooted<AnyRef>>),
+    /// Exception, or null.
+    ExnRef(Option<Rooted<ExnRef>>),
+}
+
+/// The null reference with the most precise type in a hierarchy.
+fn null_type(hierarchy: Hierarchy) -> ValType {
+    match hierarchy {
+        Hierarchy::Func => ValType::NULLFUNCREF,
+        Hierarchy::Extern => ValType::NULLEXTERNREF,
+        Hierarchy::Any => ValType::NULLREF,
+        Hierarchy::Exn => ValType::NULLEXNREF,
+    }
+}
+
+fn non_null(heap: HeapType) -> ValType {
+    ValType::Ref(RefType::new(false, heap))
 }
 
 impl Val {
-    /// The type.
-    pub fn ty(&self) -> ValType {
-        match self {
-            Val::I32(_) => ValType::I32,
-            Val::I64(_) => ValType::I64,
-            Val::F32(_) => ValType::F32,
-            Val::F64(_) => ValType::F64,
-            Val::V128(_) => ValType::V128,
-            Val::FuncRef(_) => ValType::FUNCREF,
-            Val::ExternRef(_) => ValType::EXTERNREF,
+    /// The null reference of a type.
+    pub fn null_ref(ty: &HeapType) -> Val {
+        match ty.hierarchy() {
+            Hierarchy::Func => Val::FuncRef(None),
+            Hierarchy::Extern => Val::ExternRef(None),
+            Hierarchy::Any => Val::AnyRef(None),
+            Hierarchy::Exn => Val::ExnRef(None),
         }
     }
 
-    /// Zero, or null.
-    pub fn default_for(ty: ValType) -> Val {
-        match ty {
+    /// The null reference of functions.
+    pub const fn null_func_ref() -> Val {
+        Val::FuncRef(None)
+    }
+
+    /// The null reference of the host's values.
+    pub const fn null_extern_ref() -> Val {
+        Val::ExternRef(None)
+    }
+
+    /// The null reference of wasm's own values.
+    pub const fn null_any_ref() -> Val {
+        Val::AnyRef(None)
+    }
+
+    /// Zero, or null; `None` if the type has neither.
+    pub fn default_for_ty(ty: &ValType) -> Option<Val> {
+        Some(match ty {
             ValType::I32 => Val::I32(0),
             ValType::I64 => Val::I64(0),
             ValType::F32 => Val::F32(0),
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(V128(0)),
-            ty if ty.is_func_ref() => Val::FuncRef(None),
-            ValType::Ref(_) => Val::ExternRef(None),
-        }
+            ValType::Ref(RefType { nullable: true, heap }) => Val::null_ref(heap),
+            ValType::Ref(_) => return None,
+        })
+    }
+
+    /// The type, as precisely as it is known: of a reference that of what it
+    /// refers to.
+    ///
+    /// # Errors
+    /// If a reference is another store's, or its scope has ended.
+    ///
+    /// # Panics
+    /// If a function belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> Result<ValType> {
+        self.ty_in(&store.as_context().0.opaque)
+    }
+
+    pub(crate) fn ty_in(&self, store: &StoreOpaque) -> Result<ValType> {
+        Ok(match self {
+            Val::I32(_) => ValType::I32,
+            Val::I64(_) => ValType::I64,
+            Val::F32(_) => ValType::F32,
+            Val::F64(_) => ValType::F64,
+            Val::V128(_) => ValType::V128,
+            Val::FuncRef(None) => null_type(Hierarchy::Func),
+            Val::ExternRef(None) => null_type(Hierarchy::Extern),
+            Val::AnyRef(None) => null_type(Hierarchy::Any),
+            Val::ExnRef(None) => null_type(Hierarchy::Exn),
+            Val::FuncRef(Some(func)) => non_null(func.heap_type(store)),
+            Val::ExternRef(Some(reference)) => {
+                reference.raw_in(store)?;
+                non_null(HeapType::Extern)
+            }
+            Val::AnyRef(Some(reference)) => non_null(heap_type(store, reference.root())?),
+            Val::ExnRef(Some(reference)) => {
+                reference.raw_in(store)?;
+                non_null(HeapType::Exn)
+            }
+        })
+    }
+
+    /// Whether this is a value of a type.
+    ///
+    /// # Errors
+    /// If a reference is another store's, or its scope has ended.
+    ///
+    /// # Panics
+    /// If a function belongs to another store.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &ValType) -> Result<bool> {
+        self.matches_in(&store.as_context().0.opaque, *ty)
+    }
+
+    pub(crate) fn matches_in(&self, store: &StoreOpaque, ty: ValType) -> Result<bool> {
+        Ok(match (self, ty) {
+            (Val::I32(_), ValType::I32)
+            | (Val::I64(_), ValType::I64)
+            | (Val::F32(_), ValType::F32)
+            | (Val::F64(_), ValType::F64)
+            | (Val::V128(_), ValType::V128) => true,
+            (Val::FuncRef(None), ValType::FUNCREF) | (Val::ExternRef(None), ValType::EXTERNREF) => true,
+            (_, ValType::Ref(_)) => matches(&store.engine, self.ty_in(store)?, ty),
+            _ => false,
+        })
     }
 
     /// The number, if it is an i32.
@@ -240,53 +199,92 @@ impl Val {
     }
 
     /// The reference, if it is one.
-    pub fn ref_(&self) -> Option<Ref> {
+    pub fn ref_(self) -> Option<Ref> {
+        Some(match self {
+            Val::FuncRef(func) => Ref::Func(func),
+            Val::ExternRef(value) => Ref::Extern(value),
+            Val::AnyRef(value) => Ref::Any(value),
+            Val::ExnRef(value) => Ref::Exn(value),
+            _ => return None,
+        })
+    }
+
+    /// What it is, for messages.
+    fn name(&self) -> &'static str {
         match self {
-            Val::FuncRef(func) => Some(Ref::Func(*func)),
-            Val::ExternRef(value) => Some(Ref::Extern(*value)),
-            _ => None,
+            Val::I32(_) => "an i32",
+            Val::I64(_) => "an i64",
+            Val::F32(_) => "an f32",
+            Val::F64(_) => "an f64",
+            Val::V128(_) => "a v128",
+            Val::FuncRef(_) => "a funcref",
+            Val::ExternRef(_) => "an externref",
+            Val::AnyRef(_) => "an anyref",
+            Val::ExnRef(_) => "an exnref",
         }
     }
 
-    fn expected(&self, ty: ValType) -> ! {
-        panic!("expected a value of type {ty}, found one of type {}", self.ty())
+    #[track_caller]
+    fn expected(&self, ty: &str) -> ! {
+        panic!("expected {ty}, found {}", self.name())
+    }
+}
+
+macro_rules! unwraps {
+    ($($unwrap:ident $get:ident $t:ty, $what:literal;)*) => {
+        impl Val {
+            $(
+                #[doc = concat!("What [`", stringify!($get), "`](Self::", stringify!($get), ") finds.")]
+                ///
+                /// # Panics
+                /// If it is of another type.
+                #[track_caller]
+                pub fn $unwrap(&self) -> $t {
+                    self.$get().unwrap_or_else(|| self.expected($what))
+                }
+            )*
+        }
+    };
+}
+
+unwraps! {
+    unwrap_i32 i32 i32, "an i32";
+    unwrap_i64 i64 i64, "an i64";
+    unwrap_f32 f32 f32, "an f32";
+    unwrap_f64 f64 f64, "an f64";
+    unwrap_v128 v128 V128, "a v128";
+    unwrap_funcref funcref Option<&Func>, "a funcref";
+    unwrap_externref externref Option<&Rooted<ExternRef>>, "an externref";
+    unwrap_anyref anyref Option<&Rooted<AnyRef>>, "an anyref";
+    unwrap_exnref exnref Option<&Rooted<ExnRef>>, "an exnref";
+}
+
+/// The references in values.
+impl Val {
+    /// The function or null, if it is a reference to functions.
+    pub fn funcref(&self) -> Option<Option<&Func>> {
+        if let Val::FuncRef(func) = self { Some(func.as_ref()) } else { None }
     }
 
-    /// The number.
-    ///
-    /// # Panics
-    /// If it is not an i32.
-    #[track_caller]
-    pub fn unwrap_i32(&self) -> i32 {
-        self.i32().unwrap_or_else(|| self.expected(ValType::I32))
+    /// The reference or null, if it is one to values of the host's.
+    pub fn externref(&self) -> Option<Option<&Rooted<ExternRef>>> {
+        if let Val::ExternRef(value) = self { Some(value.as_ref()) } else { None }
     }
 
-    /// The number.
-    ///
-    /// # Panics
-    /// If it is not an i64.
-    #[track_caller]
-    pub fn unwrap_i64(&self) -> i64 {
-        self.i64().unwrap_or_else(|| self.expected(ValType::I64))
+    /// The reference or null, if it is one to wasm's own.
+    pub fn anyref(&self) -> Option<Option<&Rooted<AnyRef>>> {
+        if let Val::AnyRef(value) = self { Some(value.as_ref()) } else { None }
     }
 
-    /// The number.
-    ///
-    /// # Panics
-    /// If it is not an f32.
-    #[track_caller]
-    pub fn unwrap_f32(&self) -> f32 {
-        self.f32().unwrap_or_else(|| self.expected(ValType::F32))
+    /// The reference or null, if it is one to exceptions.
+    pub fn exnref(&self) -> Option<Option<&Rooted<ExnRef>>> {
+        if let Val::ExnRef(value) = self { Some(value.as_ref()) } else { None }
     }
+}
 
-    /// The number.
-    ///
-    /// # Panics
-    /// If it is not an f64.
-    #[track_caller]
-    pub fn unwrap_f64(&self) -> f64 {
-        self.f64().unwrap_or_else(|| self.expected(ValType::F64))
-    }
+/// Whether a value of one type is always one of another.
+pub(crate) fn matches(engine: &Engine, ty: ValType, other: ValType) -> bool {
+    ty.matches(other, |a, b| engine.is_subtype(a.id, b.id))
 }
 
 macro_rules! from {
@@ -309,49 +307,135 @@ from! {
     V128 => |v| Val::V128(v);
     Func => |v| Val::FuncRef(Some(v));
     Option<Func> => |v| Val::FuncRef(v);
-    ExternRef => |v| Val::ExternRef(Some(v));
-    Option<ExternRef> => |v| Val::ExternRef(v);
     Ref => |v| match v {
         Ref::Func(func) => Val::FuncRef(func),
         Ref::Extern(value) => Val::ExternRef(value),
+        Ref::Any(value) => Val::AnyRef(value),
+        Ref::Exn(value) => Val::ExnRef(value),
     };
 }
 
-/// A reference of either type: what tables hold.
+/// A reference of any type: what tables hold.
 #[derive(Debug, Clone, Copy)]
 pub enum Ref {
     /// Function, or null.
     Func(Option<Func>),
     /// Value of the host's, or null.
-    Extern(Option<ExternRef>),
+    Extern(Option<Rooted<ExternRef>>),
+    /// Anything of wasm's own, or null.
+    Any(Option<Rooted<AnyRef>>),
+    /// Exception, or null.
+    Exn(Option<Rooted<ExnRef>>),
 }
 
 impl Ref {
     /// The null reference of a type.
-    ///
-    /// # Panics
-    /// If it is not a reference type.
-    #[track_caller]
-    pub fn null(ty: ValType) -> Ref {
-        match ty {
-            ValType::FUNCREF => Ref::Func(None),
-            ValType::EXTERNREF => Ref::Extern(None),
-            ty => panic!("{ty} is not a type of references"),
-        }
-    }
-
-    /// The type.
-    pub fn ty(&self) -> ValType {
-        match self {
-            Ref::Func(_) => ValType::FUNCREF,
-            Ref::Extern(_) => ValType::EXTERNREF,
+    pub fn null(ty: &HeapType) -> Ref {
+        match ty.hierarchy() {
+            Hierarchy::Func => Ref::Func(None),
+            Hierarchy::Extern => Ref::Extern(None),
+            Hierarchy::Any => Ref::Any(None),
+            Hierarchy::Exn => Ref::Exn(None),
         }
     }
 
     /// Whether it refers to nothing.
     pub fn is_null(&self) -> bool {
-        matches!(self, Ref::Func(None) | Ref::Extern(None))
+        matches!(self, Ref::Func(None) | Ref::Extern(None) | Ref::Any(None) | Ref::Exn(None))
     }
+
+    /// Whether it refers to something.
+    pub fn is_non_null(&self) -> bool {
+        !self.is_null()
+    }
+
+    /// The type, as precisely as it is known.
+    ///
+    /// # Errors
+    /// If it is another store's, or its scope has ended.
+    ///
+    /// # Panics
+    /// If a function belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> Result<RefType> {
+        let ty = Val::from(*self).ty(store)?;
+        Ok(ty.as_ref().unwrap_or(RefType::new(true, HeapType::None)))
+    }
+
+    /// Whether it is of a type.
+    ///
+    /// # Errors
+    /// If it is another store's, or its scope has ended.
+    ///
+    /// # Panics
+    /// If a function belongs to another store.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &RefType) -> Result<bool> {
+        Val::from(*self).matches_ty(store, &ValType::Ref(*ty))
+    }
+}
+
+macro_rules! ref_kinds {
+    ($($variant:ident $is:ident $as:ident $unwrap:ident $t:ty, $what:literal;)*) => {
+        impl Ref {
+            $(
+                #[doc = concat!("Whether it is a reference to ", $what, ", or null of that type.")]
+                pub fn $is(&self) -> bool {
+                    matches!(self, Ref::$variant(_))
+                }
+
+                #[doc = concat!("The reference to ", $what, " or null, if it is one.")]
+                pub fn $as(&self) -> Option<Option<&$t>> {
+                    if let Ref::$variant(value) = self { Some(value.as_ref()) } else { None }
+                }
+
+                #[doc = concat!("The reference to ", $what, ", or null.")]
+                ///
+                /// # Panics
+                /// If it is of another type.
+                #[track_caller]
+                pub fn $unwrap(&self) -> Option<&$t> {
+                    self.$as().unwrap_or_else(|| Val::from(*self).expected(concat!("a reference to ", $what)))
+                }
+            )*
+        }
+    };
+}
+
+ref_kinds! {
+    Func is_func as_func unwrap_func Func, "functions";
+    Extern is_extern as_extern unwrap_extern Rooted<ExternRef>, "values of the host's";
+    Any is_any as_any unwrap_any Rooted<AnyRef>, "wasm's own values";
+    Exn is_exn as_exn unwrap_exn Rooted<ExnRef>, "exceptions";
+}
+
+macro_rules! from_rooted {
+    ($($t:ident => $val:ident $variant:ident;)*) => {$(
+        impl From<Rooted<$t>> for Val {
+            fn from(reference: Rooted<$t>) -> Val {
+                Val::$val(Some(reference.cast()))
+            }
+        }
+        impl From<Option<Rooted<$t>>> for Val {
+            fn from(reference: Option<Rooted<$t>>) -> Val {
+                Val::$val(reference.map(Rooted::cast))
+            }
+        }
+        impl From<Rooted<$t>> for Ref {
+            fn from(reference: Rooted<$t>) -> Ref {
+                Ref::$variant(Some(reference.cast()))
+            }
+        }
+        impl From<Option<Rooted<$t>>> for Ref {
+            fn from(reference: Option<Rooted<$t>>) -> Ref {
+                Ref::$variant(reference.map(Rooted::cast))
+            }
+        }
+    )*};
+}
+
+from_rooted! {
+    ExternRef => ExternRef Extern;
+    AnyRef => AnyRef Any;
+    ExnRef => ExnRef Exn;
 }
 
 impl From<Func> for Ref {
@@ -359,69 +443,8 @@ impl From<Func> for Ref {
         Ref::Func(Some(func))
     }
 }
-impl From<ExternRef> for Ref {
-    fn from(value: ExternRef) -> Ref {
-        Ref::Extern(Some(value))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Engine, Store};
-
-    #[test]
-    fn a_value_of_the_host_has_one_reference_in_a_store() {
-        let engine = Engine::default();
-        let mut store = Store::new(&engine, ());
-        let shared: Arc<dyn Any + Send + Sync> = Arc::new(5u32);
-        let a = ExternRef::from_arc(&mut store, shared.clone());
-        let b = ExternRef::from_arc(&mut store, shared);
-        assert_eq!(a, b);
-        let c = ExternRef::new(&mut store, 5u32);
-        assert_ne!(a, c);
-        assert_eq!(c.data(&store).downcast_ref(), Some(&5u32));
-        let (unit, other) = (ExternRef::new(&mut store, ()), ExternRef::new(&mut store, ()));
-        assert_ne!(unit, other);
-    }
-
-    #[test]
-    fn a_cleared_table_has_dropped_its_values_and_knows_no_earlier_reference() {
-        let engine = Engine::default();
-        let mut store = Store::new(&engine, ());
-        let value = Arc::new(1u32);
-        let old = ExternRef::from_arc(&mut store, value.clone());
-        let used = old.handle(&store.as_context().0.opaque);
-        store.as_context_mut().0.opaque.externs.clear();
-        assert_eq!(Arc::strong_count(&value), 1);
-        let new = ExternRef::from_arc(&mut store, value);
-        assert_ne!(old, new);
-        assert_eq!(new.data(&store).downcast_ref(), Some(&1u32));
-        let opaque = &store.as_context().0.opaque;
-        let stale = ExternRef::from_handle(used, opaque).unwrap();
-        for reference in [old, stale] {
-            let read = std::panic::AssertUnwindSafe(|| reference.data(&store).is::<u32>());
-            std::panic::catch_unwind(read).unwrap_err();
-        }
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| old.handle(opaque))).unwrap_err();
-    }
-
-    #[test]
-    fn a_table_that_is_cleared_over_and_over_never_runs_out_of_numbers() {
-        let mut table = ExternTable::new(StoreId::next());
-        table.before = (1 << 31) - 1;
-        let value: Arc<dyn Any + Send + Sync> = Arc::new(1u32);
-        for handle in [1 << 31, 1] {
-            assert_eq!(table.intern(value.clone()).get(), handle);
-            table.clear();
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "every object belongs to the store it was made in")]
-    fn a_reference_of_another_store_is_refused() {
-        let engine = Engine::default();
-        let reference = ExternRef::new(Store::new(&engine, ()), 1u32);
-        reference.data(&Store::new(&engine, ()));
+impl From<Option<Func>> for Ref {
+    fn from(func: Option<Func>) -> Ref {
+        Ref::Func(func)
     }
 }

@@ -43,7 +43,8 @@ fn change_memory(store: &mut Store<()>, memory: Memory) {
 }
 
 fn change_table(store: &mut Store<()>, table: Table, function: Option<Func>) -> Result<(), Error> {
-    let value = reference(store, table.ty(&*store).element(), function);
+    let element = table.ty(&*store).element();
+    let Some(value) = reference(store, element, function)? else { return Ok(()) };
     let _ = table.grow(&mut *store, 1, value);
     let length = table.size(&*store);
     let edge = length.min(ELEMENTS);
@@ -63,15 +64,18 @@ fn change_global(store: &mut Store<()>, global: Global, function: Option<Func>) 
         Val::F64(x) => Val::F64(!x),
         Val::V128(x) => Val::V128((!x.as_u128()).into()),
         Val::FuncRef(_) => Val::FuncRef(function),
-        Val::ExternRef(_) => Val::ExternRef(Some(ExternRef::new(&mut *store, "scribble"))),
+        Val::ExternRef(_) => Val::ExternRef(Some(ExternRef::new(&mut *store, "scribble")?)),
+        // What refers to wasm's own objects cannot be made here for any type.
+        Val::AnyRef(_) | Val::ExnRef(_) => return Ok(()),
     };
     global.set(store, value)
 }
 
-/// A reference that is not null, if there is one.
-fn reference(store: &mut Store<()>, ty: ValType, function: Option<Func>) -> Ref {
-    match ty {
-        ValType::FUNCREF => Ref::Func(function),
-        _ => Ref::Extern(Some(ExternRef::new(store, "scribble"))),
-    }
+/// A reference for a table of such elements that is not null, if there is one.
+fn reference(store: &mut Store<()>, ty: ValType, function: Option<Func>) -> Result<Option<Ref>, Error> {
+    Ok(match ty {
+        ValType::FUNCREF => Some(Ref::Func(function)),
+        ValType::EXTERNREF => Some(Ref::Extern(Some(ExternRef::new(store, "scribble")?))),
+        _ => None,
+    })
 }

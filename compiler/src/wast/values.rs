@@ -1,6 +1,7 @@
 //! Arguments and results: scripts' notation and the loader's values.
 
-use wasmc_loader::{ExternRef, Store, Val};
+use std::mem::discriminant;
+use wasmc_loader::{AnyRef, ExternRef, HeapType as Heap, Rooted, Store, Val};
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
@@ -14,19 +15,31 @@ pub(super) fn argument(store: &mut Store<()>, argument: &WastArg<'_>) -> Result<
         WastArgCore::F32(x) => Val::F32(x.bits),
         WastArgCore::F64(x) => Val::F64(x.bits),
         WastArgCore::V128(x) => Val::V128(u128::from_le_bytes(x.to_le_bytes()).into()),
-        WastArgCore::RefNull(ty) if is_extern(ty) => Val::ExternRef(None),
-        WastArgCore::RefNull(ty) if is_func(ty) => Val::FuncRef(None),
-        WastArgCore::RefExtern(x) => Val::ExternRef(Some(ExternRef::new(&mut *store, *x))),
-        other => return Err(format!("the argument {other:?} is of a type that is not supported")),
+        WastArgCore::RefNull(ty) => null(ty).ok_or_else(|| format!("no null of type {ty:?} can be passed"))?,
+        WastArgCore::RefExtern(x) => Val::ExternRef(Some(host(store, *x)?)),
+        WastArgCore::RefHost(x) => {
+            let reference = host(store, *x)?;
+            Val::AnyRef(Some(AnyRef::convert_extern(store, reference).map_err(|e| format!("{e:#}"))?))
+        }
     })
 }
 
-fn is_extern(ty: &HeapType<'_>) -> bool {
-    matches!(ty, HeapType::Abstract { ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, .. })
+/// The host's value with a number.
+fn host(store: &mut Store<()>, number: u32) -> Result<Rooted<ExternRef>, String> {
+    ExternRef::new(store, number).map_err(|e| format!("{e:#}"))
 }
 
-fn is_func(ty: &HeapType<'_>) -> bool {
-    matches!(ty, HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. })
+/// The null reference of an abstract type.
+fn null(ty: &HeapType<'_>) -> Option<Val> {
+    use AbstractHeapType as A;
+    let HeapType::Abstract { shared: false, ty } = ty else { return None };
+    Some(match ty {
+        A::Func | A::NoFunc => Val::FuncRef(None),
+        A::Extern | A::NoExtern => Val::ExternRef(None),
+        A::Exn | A::NoExn => Val::ExnRef(None),
+        A::Any | A::Eq | A::I31 | A::Struct | A::Array | A::None => Val::AnyRef(None),
+        A::Cont | A::NoCont => return None,
+    })
 }
 
 /// Checks all results of a call.
@@ -52,14 +65,44 @@ fn matches(store: &Store<()>, found: &Val, expected: &WastRetCore<'_>) -> bool {
         (Val::F32(a), WastRetCore::F32(b)) => f32_matches(*a, b),
         (Val::F64(a), WastRetCore::F64(b)) => f64_matches(*a, b),
         (Val::V128(a), WastRetCore::V128(b)) => v128_matches(a.as_u128(), b),
-        (Val::FuncRef(None) | Val::ExternRef(None), WastRetCore::RefNull(None)) => true,
-        (Val::FuncRef(None), WastRetCore::RefNull(Some(ty))) => is_func(ty),
-        (Val::ExternRef(None), WastRetCore::RefNull(Some(ty))) => is_extern(ty),
+        (
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None),
+            WastRetCore::RefNull(None),
+        ) => true,
+        (found, WastRetCore::RefNull(Some(ty))) => {
+            is_null(found) && null(ty).is_some_and(|null| discriminant(&null) == discriminant(found))
+        }
         (Val::FuncRef(Some(_)), WastRetCore::RefFunc(_)) => true,
         (Val::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
-        (Val::ExternRef(Some(a)), WastRetCore::RefExtern(Some(b))) => a.data(store).downcast_ref::<u32>() == Some(b),
+        (Val::ExternRef(Some(a)), WastRetCore::RefExtern(Some(b))) => number(store, **a) == Some(*b),
+        (Val::AnyRef(Some(a)), expected) => any_matches(store, **a, expected).unwrap_or(false),
         _ => false,
     }
+}
+
+fn is_null(value: &Val) -> bool {
+    value.ref_().is_some_and(|reference| reference.is_null())
+}
+
+/// The number of a value of the host's.
+fn number(store: &Store<()>, reference: ExternRef) -> Option<u32> {
+    reference.data(store).ok()??.downcast_ref::<u32>().copied()
+}
+
+fn any_matches(store: &Store<()>, found: AnyRef, expected: &WastRetCore<'_>) -> wasmc_loader::Result<bool> {
+    let ty = match expected {
+        WastRetCore::RefAny => return Ok(true),
+        WastRetCore::RefEq => Heap::Eq,
+        WastRetCore::RefArray => Heap::Array,
+        WastRetCore::RefStruct => Heap::Struct,
+        WastRetCore::RefI31 => Heap::I31,
+        WastRetCore::RefHost(x) => {
+            let value = found.host_data(store)?.and_then(|value| value.downcast_ref::<u32>());
+            return Ok(value == Some(x));
+        }
+        _ => return Ok(false),
+    };
+    found.matches_ty(store, &ty)
 }
 
 /// A canonical NaN has the quiet bit and no other in its payload; its sign is

@@ -12,17 +12,21 @@ use crate::error::{Error, Result};
 use crate::exception::ThrownException;
 use crate::func::Func;
 use crate::store::{AsContextMut, StoreInner, StoreOpaque};
-use crate::types::FuncType;
-use crate::values::Val;
+use crate::types::{FuncType, HeapType, RefType};
+use crate::values::{Val, matches};
 use std::marker::PhantomData;
 use std::mem::transmute;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
+use wasmc_artifacts::abi::{ConcreteType, TypeId, TypeKind};
 
 /// A function whose type is known to the Rust compiler; from
 /// [`Func::typed`].
 pub struct TypedFunc<Params, Results> {
     func: Func,
+    /// Whether the function takes less than values of these types can be, so
+    /// that each argument has to be looked at.
+    narrower: bool,
     ty: PhantomData<fn(Params) -> Results>,
 }
 
@@ -44,7 +48,43 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     pub(crate) fn checked(store: &StoreOpaque, func: Func) -> Option<Self> {
         let id = func.0.get(store).type_id.get();
         let encoding = store.engine.types().encoding(id)?;
-        FuncType::is_encoding(encoding, Params::TYPES, Results::TYPES).then_some(TypedFunc { func, ty: PhantomData })
+        let mut narrower = false;
+        if !FuncType::is_encoding(encoding, Params::TYPES, Results::TYPES) {
+            let ty = FuncType::decode(encoding).ok()?;
+            if (ty.params().len(), ty.results().len()) != (Params::TYPES.len(), Results::TYPES.len()) {
+                return None;
+            }
+            for (expected, given) in ty.params().iter().zip(Params::TYPES) {
+                if !matches(&store.engine, *given, *expected) {
+                    // Arguments can only be narrower in what they refer to.
+                    let (expected, given) = (expected.as_ref()?, given.as_ref()?);
+                    let concrete = matches!(expected.heap, HeapType::Concrete(_));
+                    let is_below = |a, b| RefType::new(true, a).matches(RefType::new(true, b), |_, _| false);
+                    if !concrete || !is_below(expected.heap, given.heap) {
+                        return None;
+                    }
+                    narrower = true;
+                }
+            }
+            if !ty.results().iter().zip(Results::TYPES).all(|(made, wanted)| matches(&store.engine, *made, *wanted)) {
+                return None;
+            }
+        }
+        Some(TypedFunc { func, narrower, ty: PhantomData })
+    }
+
+    /// Looks whether each argument is of the type that the function expects.
+    #[cold]
+    #[inline(never)]
+    fn check(&self, store: &StoreOpaque, params: &Params) -> Result<()> {
+        let ty = self.func.ty_in(store);
+        match params.misfit(store, ty.params())? {
+            Some(index) => Err(Error::msg(format!(
+                "argument {index} of a function of type {ty} does not refer to something of type {}",
+                ty.params()[index]
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The function without its type.
@@ -55,16 +95,21 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     /// Calls the function.
     ///
     /// # Errors
-    /// If it traps, or a host function fails.
+    /// If it traps, or a host function fails. If an argument is a reference of
+    /// another store or one whose scope has ended, or refers to something of
+    /// another type than the function takes.
     ///
     /// # Panics
-    /// If the function or an argument belongs to another store; if a host
-    /// function panics.
+    /// If the function, or one that is an argument, belongs to another store;
+    /// if a host function panics.
     // A call of this would save all registers once more than the entry stub does.
     #[inline(always)]
     pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
         let store = store.as_context_mut().0;
         let func = self.func.0.address(&store.opaque);
+        if self.narrower {
+            self.check(&store.opaque, &params)?;
+        }
         // SAFETY: `checked` compared the type, and `address` the store.
         unsafe { typed(store, func.as_ref(), params) }
     }
@@ -78,6 +123,15 @@ impl Func {
     pub(super) unsafe fn from_address(at: *mut u8, store: &StoreOpaque) -> Option<Func> {
         // SAFETY: the caller's; function values live as long as the store.
         NonNull::new(at).map(|at| Func(unsafe { Stored::new(store.id(), at.cast()) }))
+    }
+
+    /// The most precise type of references to the function.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub(crate) fn heap_type(&self, store: &StoreOpaque) -> HeapType {
+        let id = TypeId(self.0.get(store).type_id.get());
+        HeapType::Concrete(ConcreteType { kind: TypeKind::Func, id })
     }
 
     /// The address that compiled code knows the function by.
@@ -96,8 +150,14 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let ty = self.ty_in(&store.opaque);
-        let given = FuncType::new(params.iter().map(Val::ty), []);
-        if given.params() != ty.params() {
+        let opaque = &store.opaque;
+        let mut fit = params.len() == ty.params().len();
+        for (value, expected) in params.iter().zip(ty.params()) {
+            fit = fit && value.matches_in(opaque, *expected)?;
+        }
+        if !fit {
+            let given: Vec<_> = params.iter().map(|value| value.ty_in(opaque)).collect::<Result<_>>()?;
+            let given = FuncType::new(given, []);
             return Err(Error::msg(format!("a function of type {ty} was called with arguments of types {given}")));
         }
         if results.len() != ty.results().len() {
@@ -106,7 +166,7 @@ impl Func {
                 results.len()
             )));
         }
-        let mut values: Vec<ValRaw> = params.iter().map(|value| value.to_raw(&store.opaque)).collect();
+        let mut values: Vec<ValRaw> = params.iter().map(|value| value.to_raw(opaque)).collect::<Result<_>>()?;
         values.resize(params.len().max(results.len()), ValRaw::default());
         // SAFETY: the values have the types that the function's type says.
         unsafe { untyped(store, self.0.address(&store.opaque).as_ref(), &mut values) }?;
@@ -132,7 +192,7 @@ unsafe fn typed<T: 'static, P: WasmParams, R: WasmResults>(
     // SAFETY: just derived from the exclusive borrow. From here on the store
     // is used through `host` only, as host functions below use it too.
     let opaque = unsafe { &(*host).opaque };
-    let params = params.into_abi(opaque);
+    let params = params.into_abi(opaque)?;
     let entry = func.native_entry.get();
     let out = if entry.is_null() {
         // SAFETY: the caller's.

@@ -21,14 +21,15 @@ impl Global {
     /// A global of the host's.
     ///
     /// # Errors
-    /// If the value does not have the type.
+    /// If the value does not have the type, or is a reference of another store
+    /// or one whose scope has ended.
     ///
     /// # Panics
-    /// If the value is a reference of another store.
+    /// If the value is a function of another store.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
         let opaque = &mut store.as_context_mut().0.opaque;
-        check_type(*ty.content(), value)?;
-        let cell = opaque.state.new_global(value.to_raw(opaque), *ty.content());
+        let raw = checked(opaque, *ty.content(), value)?;
+        let cell = opaque.state.new_global(raw, *ty.content());
         Ok(Global { cell, content: *ty.content(), mutability: ty.mutability() })
     }
 
@@ -58,18 +59,19 @@ impl Global {
     /// Changes the value.
     ///
     /// # Errors
-    /// If the global cannot change, or the value does not have its type.
+    /// If the global cannot change, or the value does not have its type, or is
+    /// a reference of another store or one whose scope has ended.
     ///
     /// # Panics
-    /// If the global or the value belongs to another store.
+    /// If the global, or a function that is the value, belongs to another
+    /// store.
     pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
         let opaque = &store.as_context_mut().0.opaque;
         let cell = self.cell.get(opaque);
         if self.mutability == Mutability::Const {
             return Err(Error::msg("an immutable global cannot be set"));
         }
-        check_type(self.content, value)?;
-        cell.set(value.to_raw(opaque));
+        cell.set(checked(opaque, self.content, value)?);
         Ok(())
     }
 
@@ -90,9 +92,8 @@ impl Global {
     }
 }
 
-fn check_type(expected: ValType, value: Val) -> Result<()> {
-    if value.ty() == expected {
-        return Ok(());
-    }
-    Err(Error::msg(format!("a global of type {expected} cannot have a value of type {}", value.ty())))
+fn checked(store: &StoreOpaque, expected: ValType, value: Val) -> Result<ValRaw> {
+    value.checked_raw(store, expected, |found| {
+        format!("a global of type {expected} cannot have a value of type {found}")
+    })
 }

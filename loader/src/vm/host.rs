@@ -166,6 +166,7 @@ pub(super) fn adapter(row: &TypeRow, def: &HostFuncDef) -> Option<(u32, *mut u8)
 unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>) -> O {
     // SAFETY: the record is valid, and its store is the one that the call is in.
     let (record, state) = unsafe { (&*record, &*(*record).store.get().cast_const().cast::<StoreState>()) };
+    let scope = state.roots().depth();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `host` is what the innermost call into this store lent, and
         // that call waits for this one. The closure was made for this `T`:
@@ -176,6 +177,7 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
         let caller = caller.map(|at| unsafe { Stored::new(state.id(), at) });
         body(Caller::new(StoreContextMut(store), caller))
     }));
+    state.roots().leave(scope);
     match outcome {
         Ok(Ok(results)) => results,
         Ok(Err(error)) => fail(state, Cause::Error(error)),
@@ -229,19 +231,19 @@ unsafe extern "C" fn untyped_shim<T: 'static, F: Untyped<T>>(record: *mut VMHost
             // SAFETY: the adapter put a value of this type there.
             all.push(unsafe { Val::from_raw(*values.add(i), *ty, caller.opaque()) });
         }
-        all.extend(results.iter().map(|ty| Val::default_for(*ty)));
+        // Where a type has no null, null is there all the same: it is for the
+        // function to replace.
+        all.extend(results.iter().map(|ty| match ty {
+            ValType::Ref(ty) => Val::null_ref(&ty.heap),
+            number => Val::default_for_ty(number).unwrap_or(Val::I32(0)),
+        }));
         let (given, made) = all.split_at_mut(count);
         (env.closure)(caller.reborrow(), given, made)?;
         for (i, (value, ty)) in made.iter().zip(results).enumerate() {
-            if value.ty() != *ty {
-                return Err(Error::msg(format!(
-                    "a host function of type {} returned {} as result {i}",
-                    env.ty,
-                    value.ty()
-                )));
-            }
+            let message = |found| format!("a host function of type {} returned {found} as result {i}", env.ty);
+            let raw = value.checked_raw(caller.opaque(), *ty, message)?;
             // SAFETY: the array has room for all results.
-            unsafe { *values.add(i) = value.to_raw(caller.opaque()) };
+            unsafe { *values.add(i) = raw };
         }
         Ok(())
     };
@@ -352,7 +354,7 @@ macro_rules! into_func {
                             let closure = &*(*record).env.get().cast::<F>();
                             $(let $a = $a::from_abi($a, caller.opaque());)*
                             let results = closure(caller.reborrow(), $($a),*).into_results()?;
-                            Ok(results.into_ret(caller.opaque(), out))
+                            results.into_ret(caller.opaque(), out)
                         })
                     }
                 }
@@ -369,8 +371,7 @@ macro_rules! into_func {
                             let closure = &*(*record).env.get().cast::<F>();
                             $(let $a = $a::from_abi($a::raw_to_abi(*values.add($n)), caller.opaque());)*
                             let results = closure(caller.reborrow(), $($a),*).into_results()?;
-                            results.into_raw(caller.opaque(), values);
-                            Ok(())
+                            results.into_raw(caller.opaque(), values)
                         });
                     }
                 }

@@ -22,6 +22,7 @@
 use super::blueprint::MemoryBlueprint;
 use super::build::build;
 use super::builtins::BUILTINS;
+use super::handle::StoreId;
 use super::image::Source;
 use super::instance::{AllocationError, InstanceData, Placement};
 use super::memory::MemoryData;
@@ -420,12 +421,12 @@ pub(crate) fn restore_all(store: &mut StoreOpaque) -> Result<(), Error> {
         // SAFETY: as in `restore`. Before the instances: their segments may
         // go to what the host made.
         unsafe { store.state.reset_made() }.map_err(|e| Error::new(e).context("cannot reset what the host made"))?;
-        store.externs.clear();
         // All of them, before the first one allocates.
         for instance in store.state.instances() {
             instance.drop_references();
         }
         store.state.empty_heap();
+        store.state.drop_references(StoreId::next());
     }
     restore(store, |_| true)
 }

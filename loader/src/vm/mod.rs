@@ -21,7 +21,7 @@
 //! * [`reset`], [`quiet`], [`guard`]: how memories get their first content back;
 //! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
 //!   sees it, entering and leaving that code; [`shell`]: what is left of it for the next;
-//! * [`typed`], [`call`], [`host`]: calls in both directions;
+//! * [`typed`], [`references`], [`call`], [`host`]: calls in both directions;
 //! * [`externref`]: values of the host's that wasm can refer to; [`gc`]: objects
 //!   on a store's heap, and the collector;
 //! * [`builtins`]: what compiled code asks of the loader.
@@ -52,6 +52,7 @@ mod load;
 pub(crate) mod memory;
 pub(crate) mod pool;
 mod quiet;
+mod references;
 mod reset;
 pub(crate) mod shared;
 pub(crate) mod shared_memory;

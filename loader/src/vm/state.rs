@@ -2,6 +2,8 @@
 
 use super::arena::Arena;
 use super::builtins::BUILTINS;
+use super::gc::externs::{ExternTable, drop_all};
+use super::gc::handles::RootSet;
 use super::gc::roots::trace_cell;
 use super::gc::{Heap, HeapSettings, Tracer};
 use super::handle::{StoreId, Stored};
@@ -19,6 +21,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Deref;
+use std::panic::resume_unwind;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -95,6 +98,10 @@ pub(crate) struct StoreState {
     /// Whether code was entered on more than one thread.
     pub(super) moved: Cell<bool>,
     id: StoreId,
+    /// What the host holds references to.
+    roots: RootSet,
+    /// The host's values that there are references to.
+    externs: RefCell<ExternTable>,
     instances: RefCell<Vec<NonNull<InstanceData>>>,
     /// What the host made, for resets; all of it is in the arena.
     made: RefCell<Vec<Made>>,
@@ -118,6 +125,7 @@ const CAPACITY_KEPT: usize = 64;
 impl StoreState {
     /// A state without instances, leaked from a box.
     fn allocate(max_wasm_stack: usize, backtrace_frames: usize) -> NonNull<StoreState> {
+        let id = StoreId::next();
         let state = StoreState {
             context: VMStoreContext::default(),
             limit: Limit { sp: Cell::new(0), thread: Cell::new(0), value: Cell::new(usize::MAX) },
@@ -133,7 +141,9 @@ impl StoreState {
             beginning: Cell::new(None),
             entered: Cell::new(false),
             moved: Cell::new(false),
-            id: StoreId::next(),
+            id,
+            roots: RootSet::new(id),
+            externs: RefCell::default(),
             instances: RefCell::default(),
             made: RefCell::default(),
             arena: Arena::default(),
@@ -156,6 +166,7 @@ impl StoreState {
         self.instances.get_mut().shrink_to(CAPACITY_KEPT);
         self.made.get_mut().clear();
         self.made.get_mut().shrink_to(CAPACITY_KEPT);
+        self.drop_references(self.id);
         self.arena.clear();
         self.heap.get_mut().leave(&self.context);
         self.cause.set(None);
@@ -168,6 +179,35 @@ impl StoreState {
         self.entered.set(false);
     }
 
+    /// Drops the host's values that there are references to, and forgets the
+    /// references that the host has: they are as foreign to the store from
+    /// now on as another store's, of which `id` is the identity. Values are
+    /// dropped last, when nothing knows them any more.
+    ///
+    /// # Panics
+    /// If a destructor does so.
+    pub(crate) fn drop_references(&self, id: StoreId) {
+        self.roots.renew(id);
+        if self.externs.borrow().is_empty() {
+            return;
+        }
+        let values = self.externs.borrow_mut().take_all();
+        if let Err(payload) = drop_all(values) {
+            resume_unwind(payload);
+        }
+    }
+
+    /// What the host holds references to.
+    #[inline(always)]
+    pub(crate) fn roots(&self) -> &RootSet {
+        &self.roots
+    }
+
+    /// The host's values that there are references to.
+    pub(crate) fn externs(&self) -> &RefCell<ExternTable> {
+        &self.externs
+    }
+
     fn release_instances(&self) {
         let activity = self.activity();
         loop {
@@ -176,6 +216,12 @@ impl StoreState {
             // SAFETY: the store is being dropped, and its lists are empty.
             unsafe { InstanceData::release(at, &activity) };
         }
+    }
+
+    /// Gives the state of another store a new identity.
+    fn identify(&mut self) {
+        self.id = StoreId::next();
+        self.roots.identify(self.id);
     }
 
     /// The store's identity.
@@ -414,7 +460,7 @@ impl VmStore {
             return store;
         };
         // SAFETY: the state is nobody else's.
-        unsafe { at.as_mut() }.id = StoreId::next();
+        unsafe { at.as_mut() }.identify();
         let store = VmStore(at);
         store.begin();
         store

@@ -11,7 +11,7 @@ use super::instance::InstanceData;
 use super::structs::{VMFuncRef, VMTableDef, ValRaw};
 use crate::store::StoreOpaque;
 use crate::sys;
-use crate::types::{TableType, ValType};
+use crate::types::TableType;
 use crate::values::{Ref, Val};
 use std::alloc::{self, Layout};
 use std::cell::Cell;
@@ -343,24 +343,4 @@ impl Stored<TableData> {
         // element type.
         unsafe { Val::from_raw(raw, table.ty().element(), store) }.ref_()
     }
-
-    /// A reference as an element.
-    ///
-    /// # Errors
-    /// The type of the elements, if the reference has another one.
-    ///
-    /// # Panics
-    /// If the reference belongs to another store.
-    pub(crate) fn element(self, store: &StoreOpaque, value: Ref) -> Result<u64, ValType> {
-        let expected = self.get(store).ty().element();
-        if value.ty() == expected { Ok(raw(store, value)) } else { Err(expected) }
-    }
-}
-
-/// A reference as an element.
-///
-/// # Panics
-/// If it belongs to another store.
-pub(crate) fn raw(store: &StoreOpaque, value: Ref) -> u64 {
-    Val::from(value).to_raw(store).low
 }

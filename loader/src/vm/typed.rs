@@ -6,16 +6,18 @@
 //! is one indirect call and nothing else.
 
 use super::structs::ValRaw;
-use crate::func::Func;
+use crate::error::Result;
 use crate::store::StoreOpaque;
 use crate::types::ValType;
-use crate::values::{ExternRef, V128, Val};
+use crate::values::V128;
 use std::mem::transmute;
 
 /// A Rust type that stands for a wasm value type.
 ///
-/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, [`V128`],
-/// `Option<Func>` (funcref) and `Option<ExternRef>` (externref).
+/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, [`V128`] and
+/// references: [`Func`](crate::Func), [`I31`](crate::I31), and [`Rooted`](crate::Rooted) and
+/// [`OwnedRooted`](crate::OwnedRooted) of all types that these are for. An
+/// `Option` of a reference may be null, others may not.
 ///
 /// # Safety
 /// `Abi` is what the native conventions say for `TYPE`, and a value of it of
@@ -26,10 +28,19 @@ pub unsafe trait WasmTy: Send + Sized + 'static {
     type Abi: Copy;
     #[doc(hidden)]
     const TYPE: ValType;
+    /// # Errors
+    /// If a reference is another store's, or its scope has ended.
+    ///
     /// # Panics
-    /// If the value belongs to another store.
+    /// If a function belongs to another store.
     #[doc(hidden)]
-    fn into_abi(self, store: &StoreOpaque) -> Self::Abi;
+    fn into_abi(self, store: &StoreOpaque) -> Result<Self::Abi>;
+    /// Whether this very value is one of a type that values of type `TYPE` may
+    /// be of, but need not.
+    #[doc(hidden)]
+    fn fits(&self, _: &StoreOpaque, _: ValType) -> Result<bool> {
+        Ok(true)
+    }
     /// # Safety
     /// `abi` comes from code of `store` as a value of type `TYPE`.
     #[doc(hidden)]
@@ -47,9 +58,9 @@ macro_rules! numbers {
             type Abi = $abi;
             const TYPE: ValType = ValType::$ty;
             #[inline(always)]
-            fn into_abi(self, _: &StoreOpaque) -> $abi {
+            fn into_abi(self, _: &StoreOpaque) -> Result<$abi> {
                 let $in = self;
-                $into
+                Ok($into)
             }
             #[inline(always)]
             unsafe fn from_abi($out: $abi, _: &StoreOpaque) -> $rust {
@@ -87,9 +98,9 @@ unsafe impl WasmTy for V128 {
     type Abi = Vector;
     const TYPE: ValType = ValType::V128;
     #[inline(always)]
-    fn into_abi(self, _: &StoreOpaque) -> Vector {
+    fn into_abi(self, _: &StoreOpaque) -> Result<Vector> {
         // SAFETY: both are 16 bytes without invariants.
-        unsafe { transmute::<u128, Vector>(self.as_u128()) }
+        Ok(unsafe { transmute::<u128, Vector>(self.as_u128()) })
     }
     #[inline(always)]
     unsafe fn from_abi(abi: Vector, _: &StoreOpaque) -> V128 {
@@ -108,86 +119,6 @@ unsafe impl WasmTy for V128 {
     }
 }
 
-// SAFETY: a nullable pointer to a VMFuncRef.
-unsafe impl WasmTy for Option<Func> {
-    type Abi = *mut u8;
-    const TYPE: ValType = ValType::FUNCREF;
-    #[inline]
-    fn into_abi(self, store: &StoreOpaque) -> *mut u8 {
-        self.map_or(std::ptr::null_mut(), |func| func.address(store))
-    }
-    #[inline]
-    unsafe fn from_abi(abi: *mut u8, store: &StoreOpaque) -> Option<Func> {
-        // SAFETY: the caller's.
-        unsafe { Func::from_address(abi, store) }
-    }
-    #[inline]
-    fn abi_to_raw(abi: *mut u8) -> ValRaw {
-        ValRaw::of(abi as u64)
-    }
-    #[inline]
-    fn raw_to_abi(raw: ValRaw) -> *mut u8 {
-        raw.low as *mut u8
-    }
-}
-
-// SAFETY: a 32-bit handle.
-unsafe impl WasmTy for Option<ExternRef> {
-    type Abi = u32;
-    const TYPE: ValType = ValType::EXTERNREF;
-    #[inline]
-    fn into_abi(self, store: &StoreOpaque) -> u32 {
-        self.map_or(0, |reference| reference.handle(store))
-    }
-    #[inline]
-    unsafe fn from_abi(abi: u32, store: &StoreOpaque) -> Option<ExternRef> {
-        ExternRef::from_handle(abi, store)
-    }
-    #[inline]
-    fn abi_to_raw(abi: u32) -> ValRaw {
-        ValRaw::of(u64::from(abi))
-    }
-    #[inline]
-    fn raw_to_abi(raw: ValRaw) -> u32 {
-        raw.low as u32
-    }
-}
-
-impl Val {
-    /// The value in an array of values or a global.
-    ///
-    /// # Safety
-    /// Code of `store` left a value of type `ty` there.
-    pub(super) unsafe fn from_raw(raw: ValRaw, ty: ValType, store: &StoreOpaque) -> Val {
-        match ty {
-            ValType::I32 => Val::I32(raw.low as i32),
-            ValType::I64 => Val::I64(raw.low as i64),
-            ValType::F32 => Val::F32(raw.low as u32),
-            ValType::F64 => Val::F64(raw.low),
-            ValType::V128 => Val::V128(V128::from(raw.v128())),
-            // SAFETY: the caller's.
-            ty if ty.is_func_ref() => Val::FuncRef(unsafe { Func::from_address(raw.low as *mut u8, store) }),
-            ValType::Ref(_) => Val::ExternRef(ExternRef::from_handle(raw.low as u32, store)),
-        }
-    }
-
-    /// The value as code of `store` expects it in memory.
-    ///
-    /// # Panics
-    /// If it is a reference of another store.
-    pub(super) fn to_raw(self, store: &StoreOpaque) -> ValRaw {
-        match self {
-            Val::I32(v) => ValRaw::of(u64::from(v as u32)),
-            Val::I64(v) => ValRaw::of(v as u64),
-            Val::F32(bits) => ValRaw::of(u64::from(bits)),
-            Val::F64(bits) => ValRaw::of(bits),
-            Val::V128(v) => ValRaw::of_v128(v.as_u128()),
-            Val::FuncRef(func) => Option::<Func>::abi_to_raw(WasmTy::into_abi(func, store)),
-            Val::ExternRef(value) => Option::<ExternRef>::abi_to_raw(WasmTy::into_abi(value, store)),
-        }
-    }
-}
-
 /// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
 ///
 /// # Safety
@@ -198,8 +129,13 @@ pub unsafe trait WasmParams: Send + 'static {
     type Abi: Copy;
     #[doc(hidden)]
     const TYPES: &'static [ValType];
+    /// # Errors
+    /// As for `WasmTy::into_abi`.
     #[doc(hidden)]
-    fn into_abi(self, store: &StoreOpaque) -> Self::Abi;
+    fn into_abi(self, store: &StoreOpaque) -> Result<Self::Abi>;
+    /// The first parameter that is not of its type in `types`.
+    #[doc(hidden)]
+    fn misfit(&self, store: &StoreOpaque, types: &[ValType]) -> Result<Option<usize>>;
     /// # Safety
     /// `code` is a function in a native convention with these parameters, and
     /// `R` is how it returns.
@@ -244,11 +180,11 @@ pub unsafe trait WasmResults: Send + Sized + 'static {
     /// # Safety
     /// If there are several, `out` has room for them.
     #[doc(hidden)]
-    unsafe fn into_ret(self, store: &StoreOpaque, out: *mut ValRaw) -> Self::Ret;
+    unsafe fn into_ret(self, store: &StoreOpaque, out: *mut ValRaw) -> Result<Self::Ret>;
     /// # Safety
     /// `values` has room for all results.
     #[doc(hidden)]
-    unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw);
+    unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) -> Result<()>;
 }
 
 // SAFETY: one parameter.
@@ -256,8 +192,12 @@ unsafe impl<T: WasmTy> WasmParams for T {
     type Abi = (T::Abi,);
     const TYPES: &'static [ValType] = &[T::TYPE];
     #[inline(always)]
-    fn into_abi(self, store: &StoreOpaque) -> Self::Abi {
-        (WasmTy::into_abi(self, store),)
+    fn into_abi(self, store: &StoreOpaque) -> Result<Self::Abi> {
+        Ok((WasmTy::into_abi(self, store)?,))
+    }
+    fn misfit(&self, store: &StoreOpaque, types: &[ValType]) -> Result<Option<usize>> {
+        let fits = types.first().is_none_or(|ty| *ty == T::TYPE) || self.fits(store, types[0])?;
+        Ok((!fits).then_some(0))
     }
     #[inline(always)]
     unsafe fn call<R>(code: *const u8, ctx: *mut u8, params: Self::Abi) -> R {
@@ -282,8 +222,16 @@ macro_rules! params {
             type Abi = ($($t::Abi,)*);
             const TYPES: &'static [ValType] = &[$($t::TYPE),*];
             #[inline(always)]
-            fn into_abi(self, store: &StoreOpaque) -> Self::Abi {
-                ($(WasmTy::into_abi(self.$n, store),)*)
+            fn into_abi(self, store: &StoreOpaque) -> Result<Self::Abi> {
+                Ok(($(WasmTy::into_abi(self.$n, store)?,)*))
+            }
+            fn misfit(&self, store: &StoreOpaque, types: &[ValType]) -> Result<Option<usize>> {
+                $(
+                    if types.get($n).is_some_and(|ty| *ty != $t::TYPE) && !self.$n.fits(store, types[$n])? {
+                        return Ok(Some($n));
+                    }
+                )*
+                Ok(None)
             }
             #[inline(always)]
             unsafe fn call<R>(code: *const u8, ctx: *mut u8, params: Self::Abi) -> R {
@@ -324,8 +272,12 @@ unsafe impl WasmResults for () {
     unsafe fn from_out((): (), _: &StoreOpaque) {}
     fn raw_to_out(_: &[ValRaw]) {}
     #[inline(always)]
-    unsafe fn into_ret(self, _: &StoreOpaque, _: *mut ValRaw) {}
-    unsafe fn into_raw(self, _: &StoreOpaque, _: *mut ValRaw) {}
+    unsafe fn into_ret(self, _: &StoreOpaque, _: *mut ValRaw) -> Result<()> {
+        Ok(())
+    }
+    unsafe fn into_raw(self, _: &StoreOpaque, _: *mut ValRaw) -> Result<()> {
+        Ok(())
+    }
 }
 
 // SAFETY: one result, in a register.
@@ -347,12 +299,14 @@ unsafe impl<T: WasmTy> WasmResults for T {
         T::raw_to_abi(values[0])
     }
     #[inline(always)]
-    unsafe fn into_ret(self, store: &StoreOpaque, _: *mut ValRaw) -> T::Abi {
+    unsafe fn into_ret(self, store: &StoreOpaque, _: *mut ValRaw) -> Result<T::Abi> {
         WasmTy::into_abi(self, store)
     }
-    unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) {
+    unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) -> Result<()> {
+        let abi = WasmTy::into_abi(self, store)?;
         // SAFETY: room for one value, says the caller.
-        unsafe { *values = T::abi_to_raw(WasmTy::into_abi(self, store)) };
+        unsafe { *values = T::abi_to_raw(abi) };
+        Ok(())
     }
 }
 
@@ -375,12 +329,14 @@ unsafe impl<T: WasmTy> WasmResults for (T,) {
         T::raw_to_abi(values[0])
     }
     #[inline(always)]
-    unsafe fn into_ret(self, store: &StoreOpaque, _: *mut ValRaw) -> T::Abi {
+    unsafe fn into_ret(self, store: &StoreOpaque, _: *mut ValRaw) -> Result<T::Abi> {
         WasmTy::into_abi(self.0, store)
     }
-    unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) {
+    unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) -> Result<()> {
+        let abi = WasmTy::into_abi(self.0, store)?;
         // SAFETY: room for one value, says the caller.
-        unsafe { *values = T::abi_to_raw(WasmTy::into_abi(self.0, store)) };
+        unsafe { *values = T::abi_to_raw(abi) };
+        Ok(())
     }
 }
 
@@ -407,14 +363,15 @@ macro_rules! results {
                 [$(values[$n]),*]
             }
             #[inline(always)]
-            unsafe fn into_ret(self, store: &StoreOpaque, out: *mut ValRaw) {
+            unsafe fn into_ret(self, store: &StoreOpaque, out: *mut ValRaw) -> Result<()> {
                 // SAFETY: the caller's.
-                unsafe { self.into_raw(store, out) };
+                unsafe { self.into_raw(store, out) }
             }
             #[inline(always)]
-            unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) {
+            unsafe fn into_raw(self, store: &StoreOpaque, values: *mut ValRaw) -> Result<()> {
                 // SAFETY: room for all results, says the caller.
-                unsafe { $(*values.add($n) = $t::abi_to_raw(WasmTy::into_abi(self.$n, store));)* }
+                unsafe { $(*values.add($n) = $t::abi_to_raw(WasmTy::into_abi(self.$n, store)?);)* }
+                Ok(())
             }
         }
     };

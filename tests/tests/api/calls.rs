@@ -1,7 +1,7 @@
 //! Calls in both directions, with every type of value.
 
 use super::{alone, with_data};
-use wasmc_loader::{Caller, ExternRef, Func, FuncType, Linker, Result, V128, Val, ValType};
+use wasmc_loader::{Caller, ExternRef, Func, FuncType, Linker, Result, Rooted, V128, Val, ValType};
 
 /// A function that returns its parameter, for every type, and one that gets
 /// it from the host.
@@ -50,7 +50,11 @@ fn values_pass_unchanged_through_untyped_calls() {
         Val::ExternRef(None),
     ];
     for value in values {
-        let ty = value.ty();
+        let ty = match value {
+            Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::FuncRef(_) => ValType::FUNCREF,
+            number => number.ty(&wasmc_loader::Store::new(&wasmc_loader::Engine::default(), ())).unwrap(),
+        };
         let define = |linker: &mut Linker<()>| {
             let ty = FuncType::new([ty], [ty]);
             linker
@@ -73,16 +77,18 @@ fn values_pass_unchanged_through_untyped_calls() {
 #[test]
 fn references_keep_their_identity() {
     let define = |linker: &mut Linker<()>| {
-        linker.func_wrap("host", "echo", |value: Option<ExternRef>| value).unwrap();
+        linker.func_wrap("host", "echo", |value: Option<Rooted<ExternRef>>| value).unwrap();
     };
     let (mut store, instance) = with_data((), &echoes("externref"), define);
-    let value = ExternRef::new(&mut store, String::from("host"));
+    let value = ExternRef::new(&mut store, String::from("host")).unwrap();
     for name in ["same", "host"] {
-        let echo = instance.get_typed_func::<Option<ExternRef>, Option<ExternRef>>(&mut store, name).unwrap();
-        assert_eq!(echo.call(&mut store, Some(value)).unwrap(), Some(value));
-        assert_eq!(echo.call(&mut store, None).unwrap(), None);
+        type Reference = Option<Rooted<ExternRef>>;
+        let echo = instance.get_typed_func::<Reference, Reference>(&mut store, name).unwrap();
+        let back = echo.call(&mut store, Some(value)).unwrap().unwrap();
+        assert!(Rooted::ref_eq(&store, &back, &value).unwrap());
+        assert!(echo.call(&mut store, None).unwrap().is_none());
     }
-    assert_eq!(value.data(&store).downcast_ref::<String>().unwrap(), "host");
+    assert_eq!(value.data(&store).unwrap().unwrap().downcast_ref::<String>().unwrap(), "host");
 }
 
 #[test]

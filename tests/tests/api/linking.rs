@@ -148,7 +148,7 @@ fn entities_of_the_host_can_be_imported() {
     let module = module(&engine, text);
     let mut store = Store::new(&engine, ());
     let memory = Memory::new(&mut store, MemoryType::new(1, Some(2))).unwrap();
-    let value = wasmc_loader::ExternRef::new(&mut store, 5u8);
+    let value = wasmc_loader::ExternRef::new(&mut store, 5u8).unwrap();
     let table = Table::new(&mut store, TableType::new(ValType::EXTERNREF, 2, None), Ref::Extern(None)).unwrap();
     table.set(&mut store, 0, value.into()).unwrap();
     let six = Func::wrap(&mut store, || 6i32);
@@ -160,7 +160,8 @@ fn entities_of_the_host_can_be_imported() {
     assert_eq!(run.call(&mut store, 2.0).unwrap(), 6);
     assert_eq!(global.get(&mut store).f64(), Some(3.5));
     assert_eq!(memory.data(&store)[3], 4);
-    assert!(matches!(table.get(&mut store, 1), Some(Ref::Extern(Some(same))) if same == value));
+    let Some(Ref::Extern(Some(same))) = table.get(&mut store, 1) else { panic!("the element is null") };
+    assert!(wasmc_loader::Rooted::ref_eq(&store, &same, &value).unwrap());
 }
 
 #[test]

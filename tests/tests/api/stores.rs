@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use wasmc_loader::{
     Config, Engine, ExternRef, Func, Global, GlobalType, Instance, InstancePre, Linker, Memory, MemoryType, Module,
-    Mutability, Store, Trap, Val, ValType,
+    Mutability, RootError, Store, Trap, Val, ValType,
 };
 
 const GUEST: &str = r#"(module
@@ -74,7 +74,7 @@ fn a_store_after_another_one_is_as_new_whatever_happened_in_that() {
         }
         Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
         Func::wrap(&mut store, || {});
-        ExternRef::new(&mut store, round);
+        ExternRef::new(&mut store, round).unwrap();
     }
 }
 
@@ -87,24 +87,24 @@ fn handles_of_a_dropped_store_are_refused_by_the_next() {
     let memory = instance.get_memory(&mut store, "memory").unwrap();
     let func = instance.get_func(&mut store, "trap").unwrap();
     let global = Global::new(&mut store, GlobalType::new(ValType::I32, Mutability::Const), Val::I32(1)).unwrap();
-    let external = ExternRef::new(&mut store, 1u8);
+    let external = ExternRef::new(&mut store, 1u8).unwrap();
     drop(store);
     let mut store = Store::new(&engine, ());
     pre.instantiate(&mut store).unwrap();
-    ExternRef::new(&mut store, 2u8);
+    ExternRef::new(&mut store, 2u8).unwrap();
     type Use<'a> = &'a mut dyn FnMut(&mut Store<()>) -> bool;
-    let uses: [Use<'_>; 5] = [
+    let uses: [Use<'_>; 4] = [
         &mut |store| instance.get_export(store, "memory").is_some(),
         &mut |store| memory.data(&*store).is_empty(),
         &mut |store| func.call(store, &[], &mut []).is_ok(),
         &mut |store| global.get(store).i32().is_some(),
-        &mut |store| external.data(&*store).is::<u8>(),
     ];
     for (number, use_it) in uses.into_iter().enumerate() {
         let refused = catch_unwind(AssertUnwindSafe(|| use_it(&mut store))).unwrap_err();
         let message = refused.downcast_ref::<&str>().unwrap();
         assert!(message.contains("every object belongs to the store it was made in"), "{number}: {message}");
     }
+    assert_eq!(external.data(&store).unwrap_err().downcast_ref(), Some(&RootError::WrongStore));
 }
 
 /// How deep recursion goes before it is stopped.

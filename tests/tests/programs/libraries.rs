@@ -61,7 +61,7 @@ impl Library {
                 other => return Err(format!("{name} has a parameter of type {other}")),
             });
         }
-        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default_for).collect();
+        let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::default_for_ty(ty).unwrap()).collect();
         func.call(&mut self.store, &values, &mut results).map_err(|e| format!("{name}: {e:#}"))?;
         Ok(match results.first().copied() {
             Some(Val::I32(value)) => i64::from(value),

@@ -46,7 +46,7 @@ fn to_val(mut store: impl AsContextMut, value: Value) -> Val {
         Value::F64(v) => Val::F64(v),
         Value::V128(v) => Val::V128(V128::from(v)),
         Value::Func(_) => Val::FuncRef(None),
-        Value::Extern(number) => Val::ExternRef(number.map(|number| ExternRef::new(&mut store, number))),
+        Value::Extern(number) => Val::ExternRef(number.map(|number| ExternRef::new(&mut store, number).unwrap())),
     }
 }
 
@@ -60,8 +60,9 @@ fn from_val(mut store: impl AsContextMut, value: Val) -> Value {
         Val::FuncRef(func) => Value::Func(func.is_some()),
         Val::ExternRef(value) => {
             let store = store.as_context_mut();
-            Value::Extern(value.and_then(|value| value.data(&store).downcast_ref().copied()))
+            Value::Extern(value.and_then(|value| value.data(&store).unwrap()?.downcast_ref().copied()))
         }
+        Val::AnyRef(_) | Val::ExnRef(_) => panic!("the oracle does not know {value:?}"),
     }
 }
 
@@ -91,9 +92,11 @@ impl Side for Native {
                 Func::new(&mut store, ty, note).into()
             }
             ExternType::Global(ty) => {
-                Global::new(&mut store, ty.clone(), Val::default_for(*ty.content())).unwrap().into()
+                Global::new(&mut store, ty.clone(), Val::default_for_ty(ty.content()).unwrap()).unwrap().into()
             }
-            ExternType::Table(ty) => Table::new(&mut store, ty.clone(), Ref::null(ty.element())).unwrap().into(),
+            ExternType::Table(ty) => {
+                Table::new(&mut store, ty.clone(), Ref::null(&ty.element().as_ref().unwrap().heap)).unwrap().into()
+            }
             ExternType::Memory(ty) => Memory::new(&mut store, ty).unwrap().into(),
             ExternType::Tag(ty) => panic!("the oracle does not know {ty}"),
         });
@@ -106,7 +109,7 @@ impl Side for Native {
         let func = self.instance.get_func(&mut self.store, name).expect("the function is exported");
         let args: Vec<Val> = args.iter().map(|arg| to_val(&mut self.store, *arg)).collect();
         let ty = func.ty(&self.store);
-        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default_for).collect();
+        let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::default_for_ty(ty).unwrap()).collect();
         func.call(&mut self.store, &args, &mut results).map_err(|e| trap(&e))?;
         Ok(results.into_iter().map(|result| from_val(&mut self.store, result)).collect())
     }

@@ -143,11 +143,11 @@ impl Loaded {
         let provide = |(number, ty): (usize, ExternType)| match ty {
             ExternType::Func(ty) => Func::new(&mut *store, ty, note(number)).into(),
             ExternType::Global(ty) => {
-                let value = Val::default_for(*ty.content());
+                let value = Val::default_for_ty(ty.content()).unwrap();
                 Global::new(&mut *store, ty, value).unwrap().into()
             }
             ExternType::Table(ty) => {
-                let null = Ref::null(ty.element());
+                let null = Ref::null(&ty.element().as_ref().unwrap().heap);
                 Table::new(&mut *store, ty, null).unwrap().into()
             }
             ExternType::Memory(ty) => Memory::new(&mut *store, ty).unwrap().into(),
@@ -180,8 +180,8 @@ fn argument(store: &mut Store<Log>, ty: ValType, bits: u64) -> Val {
     match ty {
         ValType::I32 => Val::I32(small as i32),
         ValType::I64 => Val::I64(small as i64),
-        ValType::EXTERNREF if bits & 2 == 0 => Val::ExternRef(Some(ExternRef::new(store, bits as u32))),
-        other => Val::default_for(other),
+        ValType::EXTERNREF if bits & 2 == 0 => Val::ExternRef(Some(ExternRef::new(store, bits as u32).unwrap())),
+        other => Val::default_for_ty(&other).unwrap(),
     }
 }
 
@@ -195,7 +195,7 @@ fn tell(store: &mut Store<Log>, instance: Instance, seed: u64) -> Log {
     for _ in 0..CALLS {
         let (name, ty) = &functions[rng.below(functions.len())];
         let args: Vec<Val> = ty.params().iter().map(|ty| argument(store, *ty, rng.next_u64())).collect();
-        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default_for).collect();
+        let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::default_for_ty(ty).unwrap()).collect();
         let func = instance.get_func(&mut *store, name).expect("the function is exported");
         let result = func.call(&mut *store, &args, &mut results).map_err(|e| format!("{e}"));
         told.push(format!("{name}: {:?}", result.map(|()| results.iter().map(show).collect::<Vec<_>>())));

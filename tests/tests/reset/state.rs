@@ -29,7 +29,9 @@ fn value<T>(store: &mut Store<T>, instance: Instance, value: Val, names: &[Strin
         Val::F64(bits) => format!("f64 {bits:#x}"),
         Val::FuncRef(func) => function(store, instance, func, names),
         Val::ExternRef(None) => "null".to_owned(),
-        Val::ExternRef(Some(value)) => format!("{:?}", value.data(&*store).downcast_ref::<u32>()),
+        Val::ExternRef(Some(value)) => {
+            format!("{:?}", value.data(&*store).unwrap().and_then(|value| value.downcast_ref::<u32>()))
+        }
         other => format!("{other:?}"),
     }
 }

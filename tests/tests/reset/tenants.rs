@@ -42,7 +42,7 @@ fn fill(store: &mut Store<Host>, instance: Instance, Guest { pages, .. }: Guest)
         let memory = instance.get_memory(&mut *store, memory).unwrap();
         assert!(memory.data(&*store).iter().all(|byte| *byte == guest::PATTERN));
     }
-    let value = ExternRef::new(&mut *store, 5u32);
+    let value = ExternRef::new(&mut *store, 5u32).unwrap();
     instance.get_typed_func::<(), ()>(&mut *store, "grow_tables").unwrap().call(&mut *store, ()).unwrap();
     let change = instance.get_func(&mut *store, "change_tables").unwrap();
     change.call(&mut *store, &[Val::ExternRef(Some(value))], &mut []).unwrap();

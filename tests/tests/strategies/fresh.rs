@@ -62,7 +62,7 @@ pub fn globals_of_every_type_are_as_at_first(setting: &Setting) {
     );
     for _ in 0..ROUNDS {
         guest.with((), |store, instance| {
-            let external = ExternRef::new(&mut *store, "a value");
+            let external = ExternRef::new(&mut *store, "a value").unwrap();
             let mut global = |name| instance.get_global(&mut *store, name).unwrap();
             let all = ["i32", "i64", "f32", "f64", "v128", "func", "extern"].map(&mut global);
             let values = all.map(|global| global.get(&mut *store));
@@ -156,7 +156,7 @@ pub fn tables_are_as_at_first_in_content_and_size(setting: &Setting) {
             // What has grown before must not shine through when it grows again.
             growing.grow(&mut *store, 5, Ref::Func(None)).unwrap();
             assert!((2..7).all(|index| growing.get(&mut *store, index).unwrap().is_null()));
-            let value = ExternRef::new(&mut *store, 1u8);
+            let value = ExternRef::new(&mut *store, 1u8).unwrap();
             let change = instance.get_func(&mut *store, "change").unwrap();
             change.call(&mut *store, &[Val::ExternRef(Some(value))], &mut []).unwrap();
             let sizes = call::<(), (i32, i32, i32), ()>(store, instance, "sizes", ()).unwrap();

@@ -2,11 +2,10 @@
 
 use super::settings::config;
 use super::{call, module};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use wasmc_loader::{
     Caller, Engine, ExternRef, Func, Global, GlobalType, Instance, InstantiationStrategy, Linker, Memory, MemoryType,
-    Mutability, Ref, ResetError, Store, Table, TableType, Trap, Val, ValType,
+    Mutability, Ref, ResetError, RootError, Rooted, Store, Table, TableType, Trap, Val, ValType,
 };
 
 fn under_every_strategy(test: impl Fn(Engine)) {
@@ -157,13 +156,17 @@ fn a_store_that_is_reset_restores_what_the_host_made() {
             call::<(), (), _>(&mut store, instance, "change", ()).unwrap();
             numbers.1.set(&mut store, Val::F64(77)).unwrap();
             of_func.set(&mut store, Val::FuncRef(None)).unwrap();
-            let value = ExternRef::new(&mut store, round);
+            let value = ExternRef::new(&mut store, round).unwrap();
             nulls.grow(&mut store, 5000, Ref::Extern(Some(value))).unwrap();
             nulls.fill(&mut store, 0, Ref::Extern(Some(value)), 2).unwrap();
             assert_eq!((memory.size(&store), table.size(&store)), (3, 9003));
             store.reset().unwrap();
         }
     });
+}
+
+fn referred(store: &Store<()>, reference: Rooted<ExternRef>) -> i32 {
+    **reference.data(store).unwrap().unwrap().downcast_ref::<Arc<i32>>().unwrap()
 }
 
 #[test]
@@ -175,24 +178,24 @@ fn references_to_the_hosts_values_are_dropped_by_a_reset_of_the_store() {
         let instance = Instance::new(&mut store, &module(&engine, text), &[]).unwrap();
         let global = instance.get_global(&mut store, "global").unwrap();
         let table = instance.get_table(&mut store, "table").unwrap();
-        let mut before: Option<ExternRef> = None;
+        let mut before: Option<Rooted<ExternRef>> = None;
         for round in 0..3 {
             assert!(matches!(global.get(&mut store), Val::ExternRef(None)), "round {round}");
             assert!((0..3).all(|index| table.get(&mut store, index).unwrap().is_null()));
             let value = Arc::new(round);
-            let reference = ExternRef::from_arc(&mut store, value.clone());
+            let reference = ExternRef::new(&mut store, value.clone()).unwrap();
             global.set(&mut store, Val::ExternRef(Some(reference))).unwrap();
             table.fill(&mut store, 0, Ref::Extern(Some(reference)), 3).unwrap();
             if let Some(before) = before {
                 // The old reference does not become the new value's.
-                catch_unwind(AssertUnwindSafe(|| before.data(&store).is::<i32>())).unwrap_err();
+                assert_eq!(before.data(&store).unwrap_err().downcast_ref(), Some(&RootError::WrongStore));
             }
             assert_eq!(Arc::strong_count(&value), 2);
-            assert_eq!(reference.data(&store).downcast_ref(), Some(&round));
+            assert_eq!(referred(&store, reference), round);
             // A reset of the instance alone keeps the store's values.
             instance.reset(&mut store).unwrap();
             assert!(matches!(global.get(&mut store), Val::ExternRef(None)));
-            assert_eq!(reference.data(&store).downcast_ref(), Some(&round));
+            assert_eq!(referred(&store, reference), round);
             store.reset().unwrap();
             assert_eq!(Arc::strong_count(&value), 1);
             before = Some(reference);

@@ -245,6 +245,11 @@ impl Heap {
         if self.settings.stress || self.top > self.threshold { Extent::Full } else { Extent::Minor }
     }
 
+    /// Whether objects were lost, and what they referred to is not known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Whether all allocations are to be preceded by a collection.
     pub(super) fn stress(&self) -> bool {
         self.settings.stress
@@ -278,8 +283,16 @@ impl Heap {
         marks: Option<&mut (dyn Marks + 'static)>,
         roots: impl FnOnce(&mut Tracer<'_>),
     ) -> bool {
-        if !self.entered || self.lost {
+        if self.lost {
             return false;
+        }
+        if !self.entered {
+            // No object can be referred to, but values of the host's can.
+            let half = &mut self.halves[0];
+            let start = half.start;
+            // SAFETY: there is nothing that could move.
+            roots(&mut unsafe { Tracer::new(ptr::null_mut(), 0..0, half, start, marks) });
+            return true;
         }
         let base = self.start();
         let new = context.heap_next.get() as usize;

@@ -8,26 +8,34 @@
 //! * [`heap`]: where objects are, and how much room there is for them;
 //!   [`area`]: the parts of its address space;
 //! * [`object`]: what the collector knows of an object; [`trace`]: moving what
-//!   is alive; [`roots`]: where that begins.
+//!   is alive; [`roots`]: where that begins;
+//! * [`handles`]: what the host holds references to; [`externs`]: its own values
+//!   that wasm can refer to; [`access`], [`layouts`]: objects in the host's hands.
 //!
 //! Only an allocation, or the host, makes a collection happen. All that holds a
 //! reference then is a root or an object: compiled code keeps what it needs
 //! later in its frame, at places that the artifact lists for every call.
 
+pub(crate) mod access;
 mod area;
+pub(crate) mod externs;
+pub(crate) mod handles;
 mod heap;
+pub(crate) mod layouts;
 mod object;
 pub(super) mod roots;
 #[cfg(test)]
 mod tests;
 mod trace;
 
-use super::state::StoreState;
+use super::state::{Cause, StoreState};
 use super::structs::VMHeader;
+use externs::drop_all;
 pub(crate) use heap::{Extent, Heap, HeapSettings};
 pub(crate) use object::Descriptor;
 pub(super) use roots::Frame;
 use std::io;
+use std::panic::resume_unwind;
 use std::ptr::NonNull;
 pub(crate) use trace::Tracer;
 
@@ -62,11 +70,20 @@ impl StoreState {
     ///
     /// # Errors
     /// If the heap is exhausted, or there is no address space for one.
-    #[allow(dead_code, reason = "for the host's structs and arrays")]
+    ///
+    /// # Panics
+    /// If the destructor of a value of the host's does so.
     pub(crate) fn host_object(&self, descriptor: *const Descriptor, size: usize) -> io::Result<Option<u32>> {
         self.enter_heap()?;
         // SAFETY: no code of the store runs but such as has called the host.
-        Ok(unsafe { self.new_object(descriptor, size, None) })
+        let object = unsafe { self.new_object(descriptor, size, None) };
+        self.go_on_panicking();
+        Ok(object)
+    }
+
+    /// The base of the heap, if there are objects.
+    pub(super) fn heap_base(&self) -> Option<NonNull<u8>> {
+        self.heap.borrow().base()
     }
 
     /// Room for an object, with its descriptor; `None` if the heap is
@@ -102,7 +119,7 @@ impl StoreState {
         let mut extent = if stress { Extent::Full } else { self.heap.borrow().due() };
         loop {
             // SAFETY: the caller's.
-            if !unsafe { self.collect(extent, size, frame) } {
+            if !unsafe { self.collect(extent, size, frame) } || !self.drop_dead() {
                 return None;
             }
             let mut heap = self.heap.borrow_mut();
@@ -123,14 +140,56 @@ impl StoreState {
     /// As for `new_object`.
     unsafe fn collect(&self, extent: Extent, size: usize, frame: Option<Frame>) -> bool {
         let mut heap = self.heap.borrow_mut();
+        let mut externs = self.externs().borrow_mut();
+        externs.clear_marks();
+        // Only a collection of everything comes across everything that is alive.
+        let marks = (extent == Extent::Full).then_some(&mut *externs as &mut (dyn trace::Marks + 'static));
+        let roots = |tracer: &mut Tracer<'_>| self.trace(tracer, frame);
         // SAFETY: those are all the roots, if the frame is right.
-        unsafe { heap.collect(&self.context, extent, size, None, |tracer| self.trace(tracer, frame)) }
+        let done = unsafe { heap.collect(&self.context, extent, size, marks, roots) };
+        if done && extent == Extent::Full && !heap.is_lost() {
+            externs.sweep();
+        }
+        done
+    }
+
+    /// Drops the host's values that nothing refers to. A destructor can do
+    /// anything but use this store. Whether none panicked; if one did, that is
+    /// why the activation ends.
+    fn drop_dead(&self) -> bool {
+        let dead = self.externs().borrow_mut().take_dead();
+        match drop_all(dead) {
+            Ok(()) => true,
+            Err(payload) => {
+                self.cause.set(Some(Cause::Panic(payload)));
+                false
+            }
+        }
+    }
+
+    /// Goes on panicking on behalf of the host, if a destructor has done so.
+    fn go_on_panicking(&self) {
+        match self.cause.take() {
+            Some(Cause::Panic(payload)) => resume_unwind(payload),
+            other => self.cause.set(other),
+        }
+    }
+
+    /// Whether the host has made so many values known that it is time to look
+    /// for those that are dead.
+    pub(super) fn has_many_externs(&self) -> bool {
+        self.externs().borrow().wants_collection() || self.heap.borrow().stress()
     }
 
     /// Drops everything that nobody can use any more, on behalf of the host.
+    ///
+    /// # Panics
+    /// If the destructor of a value of the host's does so.
     pub(crate) fn collect_garbage(&self) {
         // SAFETY: no code of the store runs but such as has called the host.
         unsafe { self.collect(Extent::Full, 0, None) };
+        self.drop_dead();
+        self.go_on_panicking();
     }
 
     /// Forgets all objects, to which nothing refers any more.

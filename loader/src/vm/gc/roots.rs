@@ -77,6 +77,7 @@ impl StoreState {
             instance.trace(tracer);
         }
         self.trace_made(tracer);
+        self.roots().trace(|reference| *reference = tracer.root(*reference));
         let exception = &self.context.exception;
         exception.set(tracer.root(exception.get() as u32).into());
     }

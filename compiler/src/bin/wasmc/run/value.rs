@@ -16,8 +16,7 @@ pub(super) fn parse(text: &str, ty: ValType) -> anyhow::Result<Val> {
             let digits = text.strip_prefix("0x").context("a vector is written in hexadecimal, as 0x1234")?;
             Val::V128(u128::from_str_radix(digits, 16)?.into())
         }
-        ValType::FUNCREF if text == "null" => Val::FuncRef(None),
-        ValType::EXTERNREF if text == "null" => Val::ExternRef(None),
+        ValType::Ref(ty) if text == "null" && ty.nullable => Val::null_ref(&ty.heap),
         ValType::Ref(_) => bail!("a reference can only be given as `null`"),
     })
 }
@@ -47,9 +46,11 @@ pub(super) fn show(value: &Val) -> String {
         Val::F32(x) => f32::from_bits(*x).to_string(),
         Val::F64(x) => f64::from_bits(*x).to_string(),
         Val::V128(x) => format!("{:#034x}", x.as_u128()),
-        Val::FuncRef(None) | Val::ExternRef(None) => "null".to_owned(),
+        Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None) => "null".to_owned(),
         Val::FuncRef(Some(_)) => "funcref".to_owned(),
         Val::ExternRef(Some(_)) => "externref".to_owned(),
+        Val::AnyRef(Some(_)) => "anyref".to_owned(),
+        Val::ExnRef(Some(_)) => "exnref".to_owned(),
     }
 }
 
