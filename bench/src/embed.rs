@@ -25,6 +25,9 @@ pub struct Calls {
     to_host_data: TypedFunc<i32, ()>,
     indirect_private: TypedFunc<i32, i32>,
     indirect_exported: TypedFunc<i32, i32>,
+    throw_1: TypedFunc<i32, i32>,
+    throw_10: TypedFunc<i32, i32>,
+    throw_to_host: TypedFunc<(), ()>,
     trap_unreachable: TypedFunc<(), ()>,
     trap_memory: TypedFunc<i32, i32>,
     trap_deep: TypedFunc<i32, i32>,
@@ -49,6 +52,9 @@ pub fn calls(engine: &Engine, module: &Module) -> Result<Calls> {
         to_host_data: i.get_typed_func(&mut *s, "to-host-data")?,
         indirect_private: i.get_typed_func(&mut *s, "indirect-private")?,
         indirect_exported: i.get_typed_func(&mut *s, "indirect-exported")?,
+        throw_1: i.get_typed_func(&mut *s, "throw-1")?,
+        throw_10: i.get_typed_func(&mut *s, "throw-10")?,
+        throw_to_host: i.get_typed_func(&mut *s, "throw-to-host")?,
         trap_unreachable: i.get_typed_func(&mut *s, "trap-unreachable")?,
         trap_memory: i.get_typed_func(&mut *s, "trap-memory")?,
         trap_deep: i.get_typed_func(&mut *s, "trap-deep")?,
@@ -75,9 +81,7 @@ impl runtime::Calls for Calls {
             }
             Call::ToHost0 => self.to_host_0.call(store, times)?,
             Call::ToHost2 => {
-                let sum = self.to_host_2.call(store, times)?;
-                let expected = (u64::from(count) * (u64::from(count) + 1) / 2) as i32;
-                ensure!(sum == expected, "host calls add up to {sum}, not {expected}");
+                check_sum(self.to_host_2.call(store, times)?, count)?;
             }
             Call::ToHostData => {
                 let before = *store.data();
@@ -87,6 +91,14 @@ impl runtime::Calls for Calls {
             }
             Call::IndirectPrivate => check_walk(self.indirect_private.call(store, times)?, times)?,
             Call::IndirectExported => check_walk(self.indirect_exported.call(store, times)?, times)?,
+            Call::Throw1 => check_sum(self.throw_1.call(store, times)?, count)?,
+            Call::Throw10 => check_sum(self.throw_10.call(store, times)?, count)?,
+            Call::ThrowToHost => {
+                for _ in 0..count {
+                    let thrown = self.throw_to_host.call(&mut *store, ()).is_err();
+                    ensure!(thrown, "an exception was lost");
+                }
+            }
             Call::TrapUnreachable => {
                 for _ in 0..count {
                     let trapped = self.trap_unreachable.call(&mut *store, ()).is_err();
@@ -108,6 +120,13 @@ impl runtime::Calls for Calls {
         }
         Ok(())
     }
+}
+
+/// Compares a result with the sum of all numbers up to `count`.
+fn check_sum(sum: i32, count: u32) -> Result<()> {
+    let expected = (u64::from(count) * (u64::from(count) + 1) / 2) as i32;
+    ensure!(sum == expected, "the calls add up to {sum}, not {expected}");
+    Ok(())
 }
 
 /// Compares the result of a walk through a table with the same sum done here:

@@ -220,6 +220,12 @@ pub enum Call {
     IndirectPrivate,
     /// Wasm calls through a table that the module exports.
     IndirectExported,
+    /// A callee throws, its caller catches, in a loop.
+    Throw1,
+    /// The same with ten callees below the one that catches.
+    Throw10,
+    /// An exception ends a call with an error.
+    ThrowToHost,
     /// The `unreachable` instruction ends a call with an error.
     TrapUnreachable,
     /// An access out of bounds ends a call with an error.

@@ -254,9 +254,7 @@ impl Module {
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
-                ExternKind::Tag => {
-                    ExternType::Tag(TagType::new(self.artifact().func_type(tables.tags.get(index)?.ty)?))
-                }
+                ExternKind::Tag => ExternType::Tag(TagType::of_row(self.artifact(), &tables.tags.get(index)?)?),
             })
         });
         debug_assert!(ty.is_some() || self.is_damaged(), "an import without a type passed the checks");
@@ -272,9 +270,7 @@ impl Module {
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
-                ExternKind::Tag => {
-                    ExternType::Tag(TagType::new(self.artifact().func_type(tables.tags.get(index)?.ty)?))
-                }
+                ExternKind::Tag => ExternType::Tag(TagType::of_row(self.artifact(), &tables.tags.get(index)?)?),
             })
         });
         ty.unwrap_or_else(nothing)

@@ -37,8 +37,8 @@ impl Tag {
             return Err(crate::format_err!("a tag cannot have the type {}: exceptions have no results", ty.ty()));
         }
         let opaque = &mut store.as_context_mut().0.opaque;
-        let id = opaque.engine.types().id(ty.ty())?;
-        Ok(Tag(opaque.state.new_tag(id, ty.ty().params())))
+        opaque.engine.types().id(ty.ty())?;
+        Ok(Tag(opaque.state.new_tag(ty.id(), ty.ty().params())))
     }
 
     /// The type.
@@ -53,7 +53,7 @@ impl Tag {
         let id = self.0.get(store).type_id.get();
         let ty = store.engine.types().encoding(id).and_then(|encoding| FuncType::decode(encoding).ok());
         debug_assert!(ty.is_some(), "the type of a tag is not registered");
-        TagType::new(ty.unwrap_or_else(|| FuncType::new([], [])))
+        TagType::of_module(ty.unwrap_or_else(|| FuncType::new([], [])), id)
     }
 
     /// Whether two tags are the same.

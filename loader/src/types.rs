@@ -8,7 +8,7 @@ pub use builder::MemoryTypeBuilder;
 use std::fmt;
 use wasmc_artifacts::abi::WASM_PAGE_SIZE;
 pub use wasmc_artifacts::abi::{FuncType, HeapType, RefType, ValType};
-use wasmc_artifacts::format;
+use wasmc_artifacts::format::{self, Artifact};
 
 /// Whether a global can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -238,13 +238,33 @@ impl fmt::Display for MemoryType {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TagType {
     ty: FuncType,
+    /// The function type's id: types of different recursion groups are
+    /// different ones even if they look the same.
+    id: u64,
 }
 
 impl TagType {
     /// A type from a function type, whose parameters are the values of an
     /// exception.
     pub fn new(ty: FuncType) -> TagType {
-        TagType { ty }
+        let id = ty.id().0;
+        TagType { ty, id }
+    }
+
+    /// The function type's id.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A type of a module, which has this id.
+    pub(crate) fn of_module(ty: FuncType, id: u64) -> TagType {
+        TagType { ty, id }
+    }
+
+    /// The type in a row of an artifact's tags.
+    pub(crate) fn of_row(artifact: &Artifact<'_>, row: &format::Tag) -> Option<TagType> {
+        let id = artifact.tables().types.get(row.ty as usize)?.id;
+        Some(TagType { ty: artifact.func_type(row.ty)?, id })
     }
 
     /// The function type.
@@ -255,7 +275,11 @@ impl TagType {
 
 impl fmt::Display for TagType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tag {}", self.ty)
+        write!(f, "tag {}", self.ty)?;
+        if self.id != self.ty.id().0 {
+            write!(f, " of type {:016x}", self.id)?;
+        }
+        Ok(())
     }
 }
 

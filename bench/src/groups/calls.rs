@@ -1,4 +1,5 @@
-//! Crossings: host to wasm, wasm to host, through a table, and out by a trap.
+//! Crossings: host to wasm, wasm to host, through a table, by an exception, and
+//! out by a trap.
 //!
 //! Calls made in a wasm loop include the loop itself, on both sides. Both
 //! runtimes have their signal handlers installed in this one process, so a
@@ -36,6 +37,15 @@ pub(super) const WASM_TO_HOST: Table = Table {
 pub(super) const CALL_INDIRECT: Table = Table {
     group: "call-indirect",
     figures: &[("a table that nothing writes", Call::IndirectPrivate), ("an exported table", Call::IndirectExported)],
+};
+
+pub(super) const EXCEPTION: Table = Table {
+    group: "exception",
+    figures: &[
+        ("thrown and caught by the caller", Call::Throw1),
+        ("thrown through 10 frames", Call::Throw10),
+        ("thrown to the host", Call::ThrowToHost),
+    ],
 };
 
 pub(super) const TRAP: Table = Table {

@@ -42,6 +42,8 @@ pub enum Group {
     WasmToHost,
     /// Nanoseconds for a call through a table.
     CallIndirect,
+    /// Nanoseconds to throw an exception and catch it.
+    Exception,
     /// Nanoseconds for a call that ends in a trap.
     Trap,
     /// Milliseconds to run each benchmark program.
@@ -68,6 +70,7 @@ impl Group {
             Self::HostToWasm => calls::measure(bench, &calls::HOST_TO_WASM),
             Self::WasmToHost => calls::measure(bench, &calls::WASM_TO_HOST),
             Self::CallIndirect => calls::measure(bench, &calls::CALL_INDIRECT),
+            Self::Exception => calls::measure(bench, &calls::EXCEPTION),
             Self::Trap => calls::measure(bench, &calls::TRAP),
             Self::Run => run::measure(bench),
         }

@@ -68,6 +68,10 @@ pub struct Report {
     pub uses_heap: bool,
     /// Number of calls during which references are kept in the stack frame.
     pub stack_maps: usize,
+    /// Number of tags, imported ones included.
+    pub tags: usize,
+    /// Number of calls that have a handler for exceptions.
+    pub handlers: usize,
     /// The file as others see it.
     pub object: ObjectView,
     /// Imports, in the module's order.
@@ -186,6 +190,8 @@ impl Report {
             trap_sites: tables.trap_sites.len(),
             uses_heap: header.uses_heap != 0,
             stack_maps: tables.stack_maps.len(),
+            tags: tables.tags.len(),
+            handlers: tables.handlers.len(),
             object,
             imports: imports(&artifact),
             exports: exports(&artifact),

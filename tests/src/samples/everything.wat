@@ -8,6 +8,8 @@
   (import "host" "offset" (global $offset i32))
   (import "host" "counter" (global $counter (mut i64)))
 
+  (tag $tag (export "tag") (param i32 v128))
+
   (memory $memory (export "memory") 20 100)
   (memory $second 6)
 
@@ -44,6 +46,12 @@
   (func $double (export "double") (type $unary) (i32.add (local.get 0) (local.get 0)))
   (func $square (export "square") (type $unary) (i32.mul (local.get 0) (local.get 0)))
   (func $declared (result funcref) (ref.func $declared))
+  (func $throw (param i32) (throw $tag (local.get 0) (v128.const i64x2 3 4)))
+  (func (export "catch") (param i32) (result i32)
+    (block $caught (result i32 v128)
+      (try_table (catch $tag $caught) (call $throw (local.get 0)))
+      unreachable)
+    drop)
   (func $call (export "call") (param i32 i32) (result i32)
     (i32.add
       (call_indirect $read_only (type $unary) (local.get 0) (local.get 1))

@@ -125,14 +125,16 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
     line(
         "contents",
         &format_args!(
-            "{}, {}, {}, {}, {}, {}, {}",
+            "{}, {}, {}, {}, {}, {}, {}, {}, {}",
             count(report.functions as u64, "function"),
             count(report.tables as u64, "table"),
             count(report.globals as u64, "global"),
             count(report.data_segments as u64, "data segment"),
             count(report.elem_segments as u64, "element segment"),
             count(report.trap_sites as u64, "trap site"),
-            count(report.stack_maps as u64, "stack map")
+            count(report.stack_maps as u64, "stack map"),
+            count(report.tags as u64, "tag"),
+            count(report.handlers as u64, "exception handler")
         ),
     )
 }
@@ -210,6 +212,8 @@ fn to_json(report: &Report) -> Value {
         "trap_sites": report.trap_sites,
         "uses_heap": report.uses_heap,
         "stack_maps": report.stack_maps,
+        "tags": report.tags,
+        "exception_handlers": report.handlers,
         "object": object_json(&report.object),
         "imports": report.imports.iter().map(import).collect::<Vec<_>>(),
         "exports": report.exports.iter().map(export).collect::<Vec<_>>(),

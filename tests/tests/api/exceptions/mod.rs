@@ -4,8 +4,18 @@ mod host;
 mod legacy;
 mod limits;
 
-use super::{alone, module};
-use wasmc_loader::{Engine, Extern, Instance, Result, Store, ThrownException, Trap, V128, Val};
+use super::module;
+use wasmc_loader::{Config, Engine, Extern, Instance, Result, Store, ThrownException, Trap, V128, Val};
+
+/// An instance in a store of its own, whose heap is collected, and everything
+/// on it moved, whenever an exception is made.
+fn alone(text: &str) -> (Store<()>, Instance) {
+    let engine = Engine::new(Config::new().gc_stress(true)).unwrap();
+    let module = module(&engine, text);
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap_or_else(|e| panic!("{e:?}"));
+    (store, instance)
+}
 
 /// Whether a call ended with an exception that nobody caught.
 #[track_caller]
