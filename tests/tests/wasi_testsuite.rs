@@ -1,10 +1,11 @@
 //! The official test programs of WASI preview 1, written in Rust, C and
 //! AssemblyScript: compiled, loaded and run, each in a scratch copy of the
-//! folder it wants.
+//! folder it wants; and those of wasi-threads, each in a process of its own.
 
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use wasmc_loader::{Engine, Linker, Module, Store};
 use wasmc_tests::corpus::corpus;
 use wasmc_wasi::pipe::MemoryOutputPipe;
@@ -12,6 +13,9 @@ use wasmc_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
 
 /// How many programs the suite has: a corpus that lost some must not pass.
 const PROGRAMS: usize = 72;
+
+/// The same for wasi-threads.
+const PROGRAMS_WITH_THREADS: usize = 15;
 
 /// Far more than any of the programs prints.
 const OUTPUT_CAPACITY: usize = 1 << 20;
@@ -35,17 +39,57 @@ fn every_official_wasi_program_passes() {
     assert_eq!(programs.len(), PROGRAMS, "programs in the corpus");
 }
 
+/// These end by ending their process, whatever their other threads do: some
+/// wait for ever, some never stop, and some read what nobody writes.
+#[test]
+fn every_official_program_with_threads_passes() {
+    let Some(corpus) = corpus() else { return };
+    let mut programs = Vec::new();
+    add_programs(&corpus.join("wasi-testsuite/tests/proposals/wasi-threads"), &mut programs);
+    let mut failures = Vec::new();
+    for program in &programs {
+        if let Err(reason) = run_with_threads(program) {
+            failures.push(format!("{}: {reason}", program.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(programs.len(), PROGRAMS_WITH_THREADS, "programs in the corpus");
+}
+
+fn run_with_threads(program: &Path) -> Result<(), String> {
+    let expected = description(program)?["exit_code"].as_i64().unwrap_or(0);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_guest"))
+        .arg(program)
+        // Kept open, and never written to.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let stdin = child.stdin.take();
+    let done = child.wait_with_output().map_err(|error| error.to_string())?;
+    drop(stdin);
+    if done.status.code().map(i64::from) != Some(expected) {
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        return Err(format!("{}, expected exit code {expected}\n{stderr}", done.status));
+    }
+    Ok(())
+}
+
 /// The suite's modules for preview 1, in a fixed order.
 fn programs(tests: &Path) -> Vec<PathBuf> {
     let mut programs = Vec::new();
     for language in ["assemblyscript", "c", "rust"] {
-        let folder = tests.join(language).join("testsuite/wasm32-wasip1");
-        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let paths = entries.map(|entry| entry.expect("folder can be listed").path());
-        programs.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")));
+        add_programs(&tests.join(language).join("testsuite/wasm32-wasip1"), &mut programs);
     }
     programs.sort();
     programs
+}
+
+fn add_programs(folder: &Path, programs: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("folder can be listed").path());
+    programs.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")));
 }
 
 /// Runs one program as its description asks, and compares what it asks for.

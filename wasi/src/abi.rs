@@ -1,4 +1,4 @@
-//! WASI's functions over a plain slice of guest memory: their wasm signatures
+//! WASI's functions over the bytes of a guest's memory, shared or not: their wasm signatures
 //! on this side, wasi-common's generated functions on the other.
 //!
 //! What wasi-common answers is put right here where it would panic, or would
@@ -25,8 +25,11 @@ macro_rules! define_functions {
             use super::*;
             use $implementation as implementation;
             $(
-                pub(crate) fn $name(ctx: &mut WasiCtx, memory: &mut [u8], $($arg: $ty),*) -> Result<i32, Fault> {
-                    let mut memory = GuestMemory::Unshared(memory);
+                pub(crate) fn $name(
+                    ctx: &mut WasiCtx,
+                    mut memory: GuestMemory<'_>,
+                    $($arg: $ty),*
+                ) -> Result<i32, Fault> {
                     $(check_buffer(&memory, $buffer, ctx.inner.$field.cumulative_size())?;)?
                     let errno = run(implementation::$name(&mut ctx.inner, &mut memory, $($arg),*))?;
                     $(let errno = refine_socket_error(ctx, $fd, errno);)?

@@ -14,7 +14,9 @@ use wasi_common::{Table, WasiFile};
 /// open files and folders, clocks and random numbers.
 ///
 /// Lives in the store's data; made by a [`WasiCtxBuilder`]. One context serves
-/// one guest: the guest's open files are in it.
+/// one guest: the guest's open files are in it. A clone is the same context,
+/// for another thread of the guest.
+#[derive(Clone)]
 pub struct WasiCtx {
     pub(crate) inner: wasi_common::WasiCtx,
 }

@@ -31,13 +31,15 @@
 //!
 //! ```text
 //! link       the loader's Linker: one closure per function
-//!   abi      a function over &mut [u8]: runs wasi-common's, maps its errors
+//!   abi      a function over the guest's bytes: runs wasi-common's, maps its errors
 //!     ctx    the context and its builder
 //!       dir, file, stdio, pipe, sched     what the context is made of
 //! functions  the one list that link and abi are generated from
+//! threads    wasi-threads: a store and an instance for each thread
 //! ```
 //!
-//! This is not an implementation of WASI 0.2 (components) or of wasi-threads.
+//! [`WasiThreads`] is wasi-threads, for guests that start threads. This is not
+//! an implementation of WASI 0.2 (components).
 
 #![forbid(unsafe_code)]
 
@@ -54,9 +56,11 @@ mod sched;
 mod stdio;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 pub use ctx::{WasiCtx, WasiCtxBuilder};
 pub use error::{Error, Fault};
 pub use link::add_to_linker;
 pub use permissions::{DirPerms, FilePerms};
+pub use threads::{DEFAULT_THREAD_LIMIT, WasiThreads};
 pub use wasi_common::{I32Exit, WasiFile};

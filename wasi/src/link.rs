@@ -4,7 +4,8 @@ use crate::abi::{preview0, preview1};
 use crate::ctx::WasiCtx;
 use crate::functions::for_each_function;
 use wasi_common::I32Exit;
-use wasmc_loader::{Caller, Error, Extern, Linker, Memory};
+use wasmc_loader::{Caller, Error, Extern, Linker, Memory, SharedMemory};
+use wiggle::GuestMemory;
 
 /// Defines WASI in a linker: preview 1 as `wasi_snapshot_preview1` and its
 /// predecessor as `wasi_unstable`. `get` finds the guest's context in the
@@ -40,9 +41,17 @@ macro_rules! define_adder {
                     $module,
                     stringify!($name),
                     move |mut caller: Caller<'_, T>, $($arg: $ty),*| -> Result<i32, Error> {
-                        let memory = guest_memory(&mut caller)?;
-                        let (bytes, data) = memory.data_and_store_mut(&mut caller);
-                        $snapshot::$name(get(data), bytes, $($arg),*).map_err(Error::new)
+                        let done = match guest_memory(&mut caller)? {
+                            OwnOrShared::Own(memory) => {
+                                let (bytes, data) = memory.data_and_store_mut(&mut caller);
+                                $snapshot::$name(get(data), GuestMemory::Unshared(bytes), $($arg),*)
+                            }
+                            OwnOrShared::Shared(memory) => {
+                                let bytes = GuestMemory::Shared(memory.data());
+                                $snapshot::$name(get(caller.data_mut()), bytes, $($arg),*)
+                            }
+                        };
+                        done.map_err(Error::new)
                     },
                 )?;
             )*
@@ -60,12 +69,20 @@ macro_rules! define_adders {
 
 for_each_function!(define_adders);
 
+/// A memory of one thread or of several.
+enum OwnOrShared {
+    Own(Memory),
+    Shared(SharedMemory),
+}
+
 /// The memory that the guest's pointers are meant for.
-fn guest_memory<T>(caller: &mut Caller<'_, T>) -> Result<Memory, Error> {
-    caller.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| {
-        Error::msg(
+fn guest_memory<T>(caller: &mut Caller<'_, T>) -> Result<OwnOrShared, Error> {
+    match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => Ok(OwnOrShared::Own(memory)),
+        Some(Extern::SharedMemory(memory)) => Ok(OwnOrShared::Shared(memory)),
+        _ => Err(Error::msg(
             "WASI finds no memory named \"memory\" among the calling module's exports: export its memory under that \
              name, and let the module call WASI's functions, not the host",
-        )
-    })
+        )),
+    }
 }

@@ -7,7 +7,9 @@ mod streams;
 
 use crate::abi::preview1;
 use crate::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
+use std::cell::UnsafeCell;
 use std::path::Path;
+use wiggle::GuestMemory;
 
 /// Error numbers of preview 1, as the tests expect them.
 mod errno {
@@ -33,11 +35,13 @@ const OTHER_TEXT: i32 = 0x2000;
 struct Guest {
     ctx: WasiCtx,
     memory: Vec<u8>,
+    /// What functions get instead, where that is to be shared.
+    shared: Option<Vec<UnsafeCell<u8>>>,
 }
 
 impl Guest {
     fn new(ctx: WasiCtx) -> Guest {
-        Guest { ctx, memory: vec![0; 1 << 16] }
+        Guest { ctx, memory: vec![0; 1 << 16], shared: None }
     }
 
     /// A guest with one folder, as descriptor 3.
@@ -72,7 +76,9 @@ impl Guest {
         let length = self.put(TEXT, text);
         self.put_u32(IOVS, TEXT as u32);
         self.put_u32(IOVS + 4, length as u32);
-        match preview1::fd_write(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT).expect("no fault") {
+        match preview1::fd_write(&mut self.ctx, GuestMemory::Unshared(&mut self.memory), fd, IOVS, 1, RESULT)
+            .expect("no fault")
+        {
             errno::SUCCESS => Ok(self.u32_at(RESULT)),
             errno => Err(errno),
         }
@@ -82,7 +88,9 @@ impl Guest {
     fn read(&mut self, fd: i32, length: u32) -> Result<String, i32> {
         self.put_u32(IOVS, TEXT as u32);
         self.put_u32(IOVS + 4, length);
-        match preview1::fd_read(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT).expect("no fault") {
+        match preview1::fd_read(&mut self.ctx, GuestMemory::Unshared(&mut self.memory), fd, IOVS, 1, RESULT)
+            .expect("no fault")
+        {
             errno::SUCCESS => {
                 let bytes = &self.memory[TEXT as usize..][..self.u32_at(RESULT) as usize];
                 Ok(String::from_utf8(bytes.to_vec()).expect("text"))
@@ -94,7 +102,7 @@ impl Guest {
     /// Opens a path beneath descriptor 3: the error number, or the descriptor.
     fn open(&mut self, path: &str, oflags: i32, rights: i64, fdflags: i32) -> Result<i32, i32> {
         let length = self.put(TEXT, path);
-        let (ctx, memory) = (&mut self.ctx, &mut self.memory[..]);
+        let (ctx, memory) = (&mut self.ctx, GuestMemory::Unshared(&mut self.memory));
         match preview1::path_open(ctx, memory, 3, 0, TEXT, length, oflags, rights, 0, fdflags, RESULT)
             .expect("no fault")
         {

@@ -4,6 +4,7 @@ use super::*;
 use crate::Fault;
 use crate::abi::{answer, preview0};
 use crate::functions::for_each_function;
+use std::cell::UnsafeCell;
 use std::io::Error as IoError;
 
 /// Values at which bounds are easily got wrong, and ordinary ones.
@@ -20,6 +21,13 @@ impl Picker {
     }
 }
 
+fn bytes<'a>(own: &'a mut [u8], shared: &'a Option<Vec<UnsafeCell<u8>>>) -> GuestMemory<'a> {
+    match shared {
+        Some(shared) => GuestMemory::Shared(shared),
+        None => GuestMemory::Unshared(own),
+    }
+}
+
 /// Calls every function of a snapshot with picked arguments.
 macro_rules! call_all {
     ($snapshot:ident, $guest:ident, $picker:ident {
@@ -29,7 +37,7 @@ macro_rules! call_all {
             // A poll may sleep for as long as it is told.
             if stringify!($name) != "poll_oneoff" {
                 // Either outcome is right; panicking is not.
-                let _ = $snapshot::$name(&mut $guest.ctx, &mut $guest.memory, $($picker.pick() as call_all!(@ $arg $ty)),*);
+                let _ = $snapshot::$name(&mut $guest.ctx, bytes(&mut $guest.memory, &$guest.shared), $($picker.pick() as call_all!(@ $arg $ty)),*);
             }
         )*
     };
@@ -64,6 +72,9 @@ fn no_argument_makes_a_function_panic() {
         if round % 10 == 0 {
             guest.memory = Vec::new();
         }
+        if round % 3 == 0 {
+            guest.shared = Some(guest.memory.iter().copied().map(UnsafeCell::new).collect());
+        }
         call_everything(&mut guest, &mut picker);
     }
 }
@@ -72,29 +83,38 @@ fn no_argument_makes_a_function_panic() {
 fn strings_that_would_pass_the_last_address_are_a_fault() {
     let ctx = WasiCtxBuilder::new().args(["", "b"]).expect("valid arguments").build();
     // All of a 32-bit address space; only the pages touched exist.
-    let mut guest = Guest { ctx, memory: vec![0; 1 << 32] };
-    let fault = preview1::args_get(&mut guest.ctx, &mut guest.memory, RESULT, -1).expect_err("no room");
+    let mut guest = Guest { ctx, memory: vec![0; 1 << 32], shared: None };
+    let fault =
+        preview1::args_get(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), RESULT, -1).expect_err("no room");
     assert!(matches!(fault, Fault::Pointer(_)), "{fault}");
 }
 
 #[test]
 fn pointers_out_of_bounds_are_a_fault() {
     let mut guest = Guest::new(WasiCtxBuilder::new().build());
-    let fault = preview1::clock_time_get(&mut guest.ctx, &mut guest.memory, 0, 0, 0x10000).expect_err("outside");
+    let fault = preview1::clock_time_get(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 0, 0, 0x10000)
+        .expect_err("outside");
     assert!(fault.to_string().contains("invalid pointer"), "{fault}");
-    let fault = preview1::random_get(&mut guest.ctx, &mut guest.memory, 0xfff0, 17).expect_err("outside");
+    let fault = preview1::random_get(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 0xfff0, 17)
+        .expect_err("outside");
     assert!(matches!(fault, Fault::Pointer(_)), "{fault}");
 }
 
 #[test]
 fn values_out_of_range_are_error_numbers() {
     let mut guest = Guest::new(WasiCtxBuilder::new().build());
-    assert_eq!(preview1::fd_seek(&mut guest.ctx, &mut guest.memory, 0, 0, 9, RESULT).ok(), Some(errno::INVAL));
-    assert_eq!(preview1::clock_res_get(&mut guest.ctx, &mut guest.memory, 99, RESULT).ok(), Some(errno::INVAL));
+    assert_eq!(
+        preview1::fd_seek(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 0, 0, 9, RESULT).ok(),
+        Some(errno::INVAL)
+    );
+    assert_eq!(
+        preview1::clock_res_get(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 99, RESULT).ok(),
+        Some(errno::INVAL)
+    );
     let folder = tempfile::tempdir().expect("scratch folder");
     let mut guest = Guest::in_folder(folder.path(), DirPerms::all(), FilePerms::all());
     guest.memory[TEXT as usize] = 0xff;
-    let created = preview1::path_create_directory(&mut guest.ctx, &mut guest.memory, 3, TEXT, 1);
+    let created = preview1::path_create_directory(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 3, TEXT, 1);
     assert_eq!(created.ok(), Some(errno::ILSEQ));
 }
 
@@ -114,8 +134,14 @@ fn system_errors_without_a_number_in_the_implementation_get_one() {
 #[test]
 fn socket_functions_tell_no_socket_from_not_open() {
     let mut guest = Guest::new(WasiCtxBuilder::new().build());
-    assert_eq!(preview1::sock_shutdown(&mut guest.ctx, &mut guest.memory, 1, 1).ok(), Some(errno::NOTSOCK));
-    assert_eq!(preview1::sock_shutdown(&mut guest.ctx, &mut guest.memory, 9, 1).ok(), Some(errno::BADF));
+    assert_eq!(
+        preview1::sock_shutdown(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 1, 1).ok(),
+        Some(errno::NOTSOCK)
+    );
+    assert_eq!(
+        preview1::sock_shutdown(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 9, 1).ok(),
+        Some(errno::BADF)
+    );
 }
 
 #[test]

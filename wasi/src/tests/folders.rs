@@ -29,15 +29,15 @@ fn a_read_only_folder_can_be_read_and_nothing_else() {
     let to_length = guest.put(OTHER_TEXT, "to");
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory[..]);
     let refused = [
-        preview1::path_unlink_file(ctx, memory, 3, path, length),
-        preview1::path_remove_directory(ctx, memory, 3, path, length),
-        preview1::path_create_directory(ctx, memory, 3, OTHER_TEXT, to_length),
-        preview1::path_rename(ctx, memory, 3, path, length, 3, OTHER_TEXT, to_length),
-        preview1::path_link(ctx, memory, 3, 0, path, length, 3, OTHER_TEXT, to_length),
-        preview1::path_symlink(ctx, memory, path, length, 3, OTHER_TEXT, to_length),
-        preview1::path_filestat_set_times(ctx, memory, 3, 0, path, length, 0, 0, 0b1010),
-        preview1::fd_filestat_set_size(ctx, memory, file, 0),
-        preview1::fd_filestat_set_times(ctx, memory, file, 0, 0, 0b1010),
+        preview1::path_unlink_file(ctx, GuestMemory::Unshared(memory), 3, path, length),
+        preview1::path_remove_directory(ctx, GuestMemory::Unshared(memory), 3, path, length),
+        preview1::path_create_directory(ctx, GuestMemory::Unshared(memory), 3, OTHER_TEXT, to_length),
+        preview1::path_rename(ctx, GuestMemory::Unshared(memory), 3, path, length, 3, OTHER_TEXT, to_length),
+        preview1::path_link(ctx, GuestMemory::Unshared(memory), 3, 0, path, length, 3, OTHER_TEXT, to_length),
+        preview1::path_symlink(ctx, GuestMemory::Unshared(memory), path, length, 3, OTHER_TEXT, to_length),
+        preview1::path_filestat_set_times(ctx, GuestMemory::Unshared(memory), 3, 0, path, length, 0, 0, 0b1010),
+        preview1::fd_filestat_set_size(ctx, GuestMemory::Unshared(memory), file, 0),
+        preview1::fd_filestat_set_times(ctx, GuestMemory::Unshared(memory), file, 0, 0, 0b1010),
     ];
     for (index, refused) in refused.into_iter().enumerate() {
         assert_eq!(refused.ok(), Some(errno::PERM), "call {index}");
@@ -53,8 +53,14 @@ fn a_folder_without_permissions_shows_nothing() {
     assert_eq!(guest.open("file", 0, READ, 0), Err(errno::PERM));
     let length = guest.put(TEXT, "file");
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory[..]);
-    assert_eq!(preview1::path_filestat_get(ctx, memory, 3, 0, TEXT, length, RESULT).ok(), Some(errno::PERM));
-    assert_eq!(preview1::fd_readdir(ctx, memory, 3, OTHER_TEXT, 100, 0, RESULT).ok(), Some(errno::PERM));
+    assert_eq!(
+        preview1::path_filestat_get(ctx, GuestMemory::Unshared(memory), 3, 0, TEXT, length, RESULT).ok(),
+        Some(errno::PERM)
+    );
+    assert_eq!(
+        preview1::fd_readdir(ctx, GuestMemory::Unshared(memory), 3, OTHER_TEXT, 100, 0, RESULT).ok(),
+        Some(errno::PERM)
+    );
 }
 
 #[test]
@@ -64,7 +70,8 @@ fn permissions_are_inherited_by_folders_below() {
     let mut guest = Guest::in_folder(folder.path(), DirPerms::READ, FilePerms::READ);
     let below = guest.open("below", 0, READ, 0).expect("a folder");
     let length = guest.put(TEXT, "new");
-    let made = preview1::path_create_directory(&mut guest.ctx, &mut guest.memory, below, TEXT, length);
+    let made =
+        preview1::path_create_directory(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), below, TEXT, length);
     assert_eq!(made.ok(), Some(errno::PERM));
 }
 
@@ -80,8 +87,14 @@ fn moving_or_linking_cannot_widen_permissions() {
     let mut guest = Guest::new(ctx);
     let length = guest.put(TEXT, "file");
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory[..]);
-    assert_eq!(preview1::path_rename(ctx, memory, 3, TEXT, length, 4, TEXT, length).ok(), Some(errno::PERM));
-    assert_eq!(preview1::path_link(ctx, memory, 3, 0, TEXT, length, 4, TEXT, length).ok(), Some(errno::PERM));
+    assert_eq!(
+        preview1::path_rename(ctx, GuestMemory::Unshared(memory), 3, TEXT, length, 4, TEXT, length).ok(),
+        Some(errno::PERM)
+    );
+    assert_eq!(
+        preview1::path_link(ctx, GuestMemory::Unshared(memory), 3, 0, TEXT, length, 4, TEXT, length).ok(),
+        Some(errno::PERM)
+    );
     assert!(folder.path().join("file").exists());
 }
 
@@ -96,7 +109,7 @@ fn a_guest_cannot_leave_its_folder() {
     assert_eq!(guest.open("/etc/passwd", 0, READ, 0), Err(errno::PERM));
     let length = guest.put(TEXT, "link");
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory[..]);
-    let followed = preview1::path_open(ctx, memory, 3, 1, TEXT, length, 0, READ, 0, 0, RESULT);
+    let followed = preview1::path_open(ctx, GuestMemory::Unshared(memory), 3, 1, TEXT, length, 0, READ, 0, 0, RESULT);
     assert_eq!(followed.ok(), Some(errno::PERM));
 }
 
@@ -119,10 +132,13 @@ fn files_older_than_1970_are_shown_as_from_1970() {
     let mut guest = Guest::in_folder(folder.path(), DirPerms::all(), FilePerms::all());
     let length = guest.put(TEXT, "file");
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory[..]);
-    assert_eq!(preview1::path_filestat_get(ctx, memory, 3, 0, TEXT, length, RESULT).ok(), Some(errno::SUCCESS));
+    assert_eq!(
+        preview1::path_filestat_get(ctx, GuestMemory::Unshared(memory), 3, 0, TEXT, length, RESULT).ok(),
+        Some(errno::SUCCESS)
+    );
     assert_eq!(guest.u64_at(RESULT + 48), 0, "modification time");
     let file = guest.open("file", 0, READ, 0).expect("opens");
-    let stat = preview1::fd_filestat_get(&mut guest.ctx, &mut guest.memory, file, RESULT);
+    let stat = preview1::fd_filestat_get(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), file, RESULT);
     assert_eq!(stat.ok(), Some(errno::SUCCESS));
     assert_eq!(guest.u64_at(RESULT + 48), 0, "modification time");
 }

@@ -31,7 +31,7 @@ impl Guest {
                 self.put_u32(at + 16, subject as u32);
             }
         }
-        let (ctx, memory) = (&mut self.ctx, &mut self.memory[..]);
+        let (ctx, memory) = (&mut self.ctx, GuestMemory::Unshared(&mut self.memory));
         let errno = preview1::poll_oneoff(ctx, memory, SUBSCRIPTIONS, EVENTS, waiting.len() as i32, RESULT);
         assert_eq!(errno.ok(), Some(errno::SUCCESS));
         (0..self.u32_at(RESULT) as i32).map(|event| self.u64_at(EVENTS + 32 * event)).collect()
@@ -83,7 +83,7 @@ fn preview_0_writes_to_the_same_streams() {
     let length = guest.put(TEXT, "hello");
     guest.put_u32(IOVS, TEXT as u32);
     guest.put_u32(IOVS + 4, length as u32);
-    let written = preview0::fd_write(&mut guest.ctx, &mut guest.memory, 1, IOVS, 1, RESULT);
+    let written = preview0::fd_write(&mut guest.ctx, GuestMemory::Unshared(&mut guest.memory), 1, IOVS, 1, RESULT);
     assert_eq!(written.ok(), Some(errno::SUCCESS));
     assert_eq!(stdout.contents(), b"hello");
 }

@@ -12,8 +12,9 @@ use anyhow::{Context, bail};
 use setup::{Program, engine};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use wasmc_loader::{ExternType, Instance, Linker, Module, Store, Val};
-use wasmc_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
+use wasmc_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiThreads};
 
 /// Runs the program; its exit code is this one's.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -31,10 +32,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         linker.define_unknown_imports_as_traps(&module).map_err(report::error)?;
     }
     let mut store = Store::new(&engine, ctx);
-    let done = linker
-        .instantiate(&mut store, &module)
+    let name = input::name(args.input());
+    let threads = threads(&mut linker, &mut store, &module, &name);
+    let done = threads
+        .and_then(|threads| match &threads {
+            // They are kept until the program has come to its end.
+            Some(threads) => Ok((threads.instantiate(&mut store)?, threads.clone().into())),
+            None => Ok((linker.instantiate(&mut store, &module)?, None)),
+        })
         .map_err(|error| Stop::Guest(error, "cannot instantiate"))
-        .and_then(|instance| {
+        .and_then(|(instance, _threads): (_, Option<WasiThreads<_>>)| {
             let done = start(args, &module, &mut store, instance);
             match &recording {
                 // What a program did that failed is no example.
@@ -45,9 +52,31 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         });
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Stop::Guest(error, what)) => report::guest_error(error, what, &input::name(args.input())),
+        Err(Stop::Guest(error, what)) => report::guest_error(error, what, &name),
         Err(Stop::Command(error)) => Err(error),
     }
+}
+
+/// Lets the program start threads, if it wants to.
+fn threads(
+    linker: &mut Linker<WasiCtx>,
+    store: &mut Store<WasiCtx>,
+    module: &Module,
+    name: &str,
+) -> Result<Option<WasiThreads<WasiCtx>>, wasmc_loader::Error> {
+    if !WasiThreads::<WasiCtx>::are_used_by(module) {
+        return Ok(None);
+    }
+    let name = name.to_owned();
+    WasiThreads::link(linker, store, module, move |error| end(error, &name)).map(Some)
+}
+
+/// Ends this process because a thread of the program has not returned.
+fn end(error: wasmc_loader::Error, name: &str) {
+    // Of several threads that do this at once, the first one is right.
+    static ENDING: Mutex<()> = Mutex::new(());
+    let _ending = ENDING.lock();
+    std::process::exit(report::thread_error(error, name).into())
 }
 
 /// Whether a program came to its end, by returning or by asking to exit.

@@ -24,10 +24,30 @@ pub(super) fn error(error: Error) -> anyhow::Error {
 /// exit, and otherwise one that says that it failed, after the reason and the
 /// backtrace were printed.
 pub(super) fn guest_error(found: Error, doing: &str, name: &str) -> anyhow::Result<ExitCode> {
-    if let Some(I32Exit(code)) = found.downcast_ref::<I32Exit>() {
-        // The system keeps the low eight bits of what a program exits with.
-        return Ok(ExitCode::from(*code as u8));
+    if let Some(code) = exit_code(&found) {
+        return Ok(ExitCode::from(code));
     }
+    let (trapped, code) = tell(found, doing, name);
+    Ok(if trapped { ExitCode::from(ABORTED) } else { code })
+}
+
+/// The same for a thread of the guest.
+pub(super) fn thread_error(found: Error, name: &str) -> u8 {
+    exit_code(&found).unwrap_or_else(|| {
+        let (trapped, _) = tell(found, "cannot run", name);
+        if trapped { ABORTED } else { 1 }
+    })
+}
+
+/// What a guest exited with, if it did, of which the system keeps the low
+/// eight bits.
+fn exit_code(found: &Error) -> Option<u8> {
+    found.downcast_ref::<I32Exit>().map(|exit| exit.0 as u8)
+}
+
+/// Prints reason and backtrace; whether it was a trap, and the code of an
+/// error that is none.
+fn tell(found: Error, doing: &str, name: &str) -> (bool, ExitCode) {
     let trapped = found.is::<Trap>() || found.is::<UnknownImportError>();
     let could_trap = found.downcast_ref::<LinkError>().is_some_and(|error| {
         error.problems().iter().any(|problem| problem.found().is_none() && problem.expected().func().is_some())
@@ -41,7 +61,7 @@ pub(super) fn guest_error(found: Error, doing: &str, name: &str) -> anyhow::Resu
     if could_trap {
         anstream::eprintln!("  to let missing functions trap only when they are called, use `--trap-unknown-imports`");
     }
-    Ok(if trapped { ExitCode::from(ABORTED) } else { code })
+    (trapped, code)
 }
 
 /// The backtrace, innermost frame first. The middle of a deep recursion is

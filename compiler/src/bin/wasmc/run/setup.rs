@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::path::Path;
 use wasmc::Target;
 use wasmc_loader::{Config, Engine, InstanceLimits, InstantiationStrategy, MemoryInitialization, Module};
+use wasmc_wasi::{DEFAULT_THREAD_LIMIT, WasiCtx, WasiThreads};
 
 /// A program that can be loaded.
 pub(super) struct Program<'a> {
@@ -60,7 +61,8 @@ fn limits(program: &Program<'_>) -> anyhow::Result<InstanceLimits> {
     let module = program.load(&Engine::new(&Config::new()).map_err(report::error)?)?;
     let least = InstanceLimits::for_modules([&module]);
     let table_elements = least.table_elements.max(10_000_000);
-    Ok(InstanceLimits { count: 1, memory_pages: least.memory_pages.max(65_536), table_elements, ..least })
+    let threads = if WasiThreads::<WasiCtx>::are_used_by(&module) { DEFAULT_THREAD_LIMIT } else { 0 };
+    Ok(InstanceLimits { count: 1 + threads, memory_pages: least.memory_pages.max(65_536), table_elements, ..least })
 }
 
 /// Whether a debugger watches this process, which then wants to know the
