@@ -30,8 +30,10 @@ impl Func {
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
         let opaque = &mut store.as_context_mut().0.opaque;
-        let id = opaque.engine.types().id(&ty).unwrap_or_else(|e| panic!("{e:#}"));
-        HostFunc::install(opaque, Arc::new(HostFuncDef::untyped::<T>(ty, id, func)))
+        let types = opaque.engine.types();
+        let (id, descriptor) = (types.id(&ty).unwrap_or_else(|e| panic!("{e:#}")), types.descriptor(&ty));
+        let def = HostFuncDef::untyped::<T>(ty, id, func).described(descriptor);
+        HostFunc::install(opaque, Arc::new(def))
     }
 
     /// A host function from a closure with native arguments: up to 16 that
@@ -90,9 +92,18 @@ impl Func {
         })
     }
 
+    /// Whether the function can be used where one of type `ty` is wanted.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &FuncType) -> bool {
+        let opaque = &store.as_context().0.opaque;
+        self.ty_in(opaque).matches(&opaque.engine, ty)
+    }
+
     pub(crate) fn ty_in(&self, store: &StoreOpaque) -> FuncType {
         let id = self.0.get(store).type_id.get();
-        let ty = store.engine.types().encoding(id).and_then(|encoding| FuncType::decode(encoding).ok());
+        let ty = store.engine.types().func_type(id);
         debug_assert!(ty.is_some(), "type {id:016x} of a function is not registered");
         ty.unwrap_or_else(|| FuncType::new([], []))
     }

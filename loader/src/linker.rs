@@ -139,8 +139,10 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let id = self.engine.types().id(&ty)?;
-        self.insert_host(module, name, HostFuncDef::untyped::<T>(ty, id, func))
+        let types = self.engine.types();
+        let (id, descriptor) = (types.id(&ty)?, types.descriptor(&ty));
+        let def = HostFuncDef::untyped::<T>(ty, id, func).described(descriptor);
+        self.insert_host(module, name, def)
     }
 
     /// Defines something that belongs to a store.

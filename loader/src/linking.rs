@@ -178,7 +178,7 @@ pub(crate) fn resolve(
                 // What no store is needed for is looked at now.
                 let sized = sized || matches!(item, Item::Extern(Extern::SharedMemory(_)));
                 let wanted = if sized { expected.clone() } else { expected.without_minimum() };
-                if found.matches(&wanted) {
+                if found.matches(module.engine(), &wanted) {
                     items.push(item);
                     continue;
                 }

@@ -5,7 +5,7 @@ use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
 use crate::strategy::LimitError;
 use crate::sys;
-use crate::types::{ExportType, ExternType, GlobalType, ImportType, MemoryType, TableType, TagType};
+use crate::types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, TagType};
 use crate::vm::blueprint::{Blueprint, Impossible};
 use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
@@ -250,11 +250,11 @@ impl Module {
         let tables = self.artifact().tables();
         let ty = ExternKind::from_code(row.kind).and_then(|kind| {
             Some(match kind {
-                ExternKind::Func => ExternType::Func(self.artifact().func_type(row.index)?),
+                ExternKind::Func => ExternType::Func(self.func_type(row.index)?),
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
-                ExternKind::Tag => ExternType::Tag(TagType::of_row(self.artifact(), &tables.tags.get(index)?)?),
+                ExternKind::Tag => ExternType::Tag(TagType::new(self.func_type(tables.tags.get(index)?.ty)?)),
             })
         });
         debug_assert!(ty.is_some() || self.is_damaged(), "an import without a type passed the checks");
@@ -266,14 +266,19 @@ impl Module {
         let tables = self.artifact().tables();
         let ty = ExternKind::from_code(row.kind).and_then(|kind| {
             Some(match kind {
-                ExternKind::Func => ExternType::Func(self.artifact().func_type(self.func_type_row(row.index)?)?),
+                ExternKind::Func => ExternType::Func(self.func_type(self.func_type_row(row.index)?)?),
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),
-                ExternKind::Tag => ExternType::Tag(TagType::of_row(self.artifact(), &tables.tags.get(index)?)?),
+                ExternKind::Tag => ExternType::Tag(TagType::new(self.func_type(tables.tags.get(index)?.ty)?)),
             })
         });
         ty.unwrap_or_else(nothing)
+    }
+
+    /// The function type in a row of the type table.
+    fn func_type(&self, row: u32) -> Option<FuncType> {
+        self.engine().types().func_type(self.artifact().tables().types.get(row as usize)?.id)
     }
 
     /// The row of the type of a function that can be a value.

@@ -1,5 +1,5 @@
-//! The function types that an engine has seen. Compiled code compares ids
-//! only, so no two types may have the same one.
+//! The types that an engine has seen. Compiled code compares ids only, so no
+//! two types may have the same one.
 //!
 //! Types are looked up by every thread that calls functions, and are added
 //! when a module is loaded or a host function defined. So looking one up takes
@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use wasmc_artifacts::abi::descriptor::{Descriptor, ObjectKind};
+use wasmc_artifacts::abi::{self, SubType, TypeId};
 
 /// Entries of the first table.
 const SMALLEST: usize = 64;
@@ -23,7 +25,25 @@ const TABLES: usize = 40;
 struct Entry {
     id: u64,
     encoding: Box<[u8]>,
+    supertype: Option<TypeId>,
+    /// Whether nothing but its parameters and results tells the function type.
+    plain: bool,
 }
+
+impl Entry {
+    fn new(id: u64, encoding: &[u8]) -> Entry {
+        let ty = SubType::decode(encoding).ok();
+        let supertype = ty.as_ref().and_then(|ty| ty.supertype);
+        // Others look the same as part of a group of types.
+        let alone = |ty: &abi::FuncType| ty.id().0 == id;
+        let plain = ty.is_some_and(|ty| ty.is_plain() && ty.as_func().is_some_and(alone));
+        Entry { id, encoding: encoding.into(), supertype, plain }
+    }
+}
+
+/// A type has at most so many supertypes: validation allows 63. Types of
+/// artifacts that say otherwise end here.
+const MAX_DEPTH: usize = 64;
 
 /// A hash table with linear probing; at least one in four places is empty.
 type Table = Box<[OnceLock<Entry>]>;
@@ -38,7 +58,7 @@ struct Additions {
     ids: HashMap<FuncType, u64>,
 }
 
-/// The function types that an engine has seen, by id.
+/// The types that an engine has seen, by id.
 pub(crate) struct TypeRegistry {
     /// Randomly keyed, so that nobody can choose types that collide in it.
     hasher: RandomState,
@@ -46,15 +66,20 @@ pub(crate) struct TypeRegistry {
     additions: Padded<Mutex<Additions>>,
 }
 
-/// Two different function types have the same id.
+/// Two different types have the same id.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the function types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine"
-)]
+#[error("the types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine")]
 struct TypeCollision {
     first: String,
     second: String,
     id: u64,
+}
+
+/// A type that is defined in a module which the engine has not seen.
+#[derive(Debug, thiserror::Error)]
+#[error("the function type {ty} is not known to this engine; it comes from a module of another one")]
+struct ForeignType {
+    ty: String,
 }
 
 impl Default for TypeRegistry {
@@ -74,12 +99,34 @@ impl TypeRegistry {
         from.iter().chain(before)
     }
 
-    /// The encoding of the type with this id, if the engine has seen it.
-    pub(crate) fn encoding(&self, id: u64) -> Option<&[u8]> {
+    fn entry(&self, id: u64) -> Option<&Entry> {
         self.tables.iter().map_while(OnceLock::get).find_map(|table| {
             let mut entries = self.places(table, id).map_while(OnceLock::get);
-            Some(&*entries.find(|entry| entry.id == id)?.encoding)
+            entries.find(|entry| entry.id == id)
         })
+    }
+
+    /// The encoding of the type with this id, if the engine has seen it.
+    pub(crate) fn encoding(&self, id: u64) -> Option<&[u8]> {
+        Some(&self.entry(id)?.encoding)
+    }
+
+    /// The function type with this id, if the engine has seen it.
+    pub(crate) fn func_type(&self, id: u64) -> Option<FuncType> {
+        let entry = self.entry(id)?;
+        let ty = abi::FuncType::decode(&entry.encoding).ok()?;
+        Some(FuncType::defined(ty, (!entry.plain).then_some(TypeId(id))))
+    }
+
+    /// Ids of a type and its supertypes, from itself upwards.
+    pub(crate) fn supers(&self, id: TypeId) -> impl Iterator<Item = TypeId> {
+        // Supertypes are seen before their subtypes, and never change.
+        std::iter::successors(Some(id), |id| self.entry(id.0)?.supertype).take(MAX_DEPTH)
+    }
+
+    /// Whether the first type is the second or below it.
+    pub(crate) fn is_subtype(&self, id: TypeId, of: TypeId) -> bool {
+        self.supers(id).any(|id| id == of)
     }
 
     fn add(&self, additions: &mut Additions, id: u64, encoding: &[u8]) -> Result<()> {
@@ -87,7 +134,7 @@ impl TypeRegistry {
             if *known == *encoding {
                 return Ok(());
             }
-            let show = |bytes| FuncType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
+            let show = |bytes| SubType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
             return Err(Error::new(TypeCollision { first: show(known), second: show(encoding), id }));
         }
         let size = |tables: usize| SMALLEST << tables.saturating_sub(1);
@@ -96,11 +143,20 @@ impl TypeRegistry {
         }
         let table = self.tables[additions.tables - 1]
             .get_or_init(|| (0..size(additions.tables)).map(|_| OnceLock::new()).collect());
-        let entry = Entry { id, encoding: encoding.into() };
+        let entry = Entry::new(id, encoding);
         let added = self.places(table, id).find(|place| place.get().is_none()).is_some_and(|p| p.set(entry).is_ok());
         debug_assert!(added, "a table that is not full has room, and only who holds the lock adds to it");
         additions.entries += 1;
         Ok(())
+    }
+
+    /// The descriptor of a function type that has one, and else nothing.
+    pub(crate) fn descriptor(&self, ty: &FuncType) -> Box<[u64]> {
+        let Some(id) = ty.definition() else { return [].into() };
+        let mut supers: Vec<TypeId> = self.supers(id).collect();
+        supers.reverse();
+        let descriptor = Descriptor { kind: ObjectKind::Func, supers, size: 0, refs: Vec::new() };
+        descriptor.encode().as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
     }
 
     fn additions(&self) -> std::sync::MutexGuard<'_, Additions> {
@@ -122,14 +178,21 @@ impl TypeRegistry {
     /// The id of a type of the host's.
     ///
     /// # Errors
-    /// If it is that of another type.
+    /// If it is that of another type, or the type comes from a module of
+    /// another engine.
     pub(crate) fn id(&self, ty: &FuncType) -> Result<u64> {
+        if let Some(id) = ty.definition() {
+            return match self.func_type(id.0) {
+                Some(known) if known == *ty => Ok(id.0),
+                _ => Err(Error::new(ForeignType { ty: ty.to_string() })),
+            };
+        }
         let mut additions = self.additions();
         if let Some(id) = additions.ids.get(ty) {
             return Ok(*id);
         }
-        let id = ty.id().0;
-        self.add(&mut additions, id, &ty.encode())?;
+        let id = ty.as_abi().id().0;
+        self.add(&mut additions, id, &ty.as_abi().encode())?;
         additions.ids.insert(ty.clone(), id);
         Ok(id)
     }
@@ -152,11 +215,12 @@ mod tests {
     fn two_types_with_one_id_are_refused_and_named() {
         let types = TypeRegistry::default();
         let (a, b) = (FuncType::new([ValType::I32], []), FuncType::new([], [ValType::F64]));
-        types.register([(7, &*a.encode())].into_iter()).unwrap();
-        types.register([(7, &*a.encode())].into_iter()).unwrap();
-        let error = types.register([(7, &*b.encode())].into_iter()).unwrap_err().to_string();
+        let (a, b) = (a.as_abi().encode(), b.as_abi().encode());
+        types.register([(7, &*a)].into_iter()).unwrap();
+        types.register([(7, &*a)].into_iter()).unwrap();
+        let error = types.register([(7, &*b)].into_iter()).unwrap_err().to_string();
         assert!(error.contains("(i32) -> ()") && error.contains("() -> (f64)"), "{error}");
-        assert_eq!(types.encoding(7), Some(&*a.encode()));
+        assert_eq!(types.encoding(7), Some(&*a));
     }
 
     #[test]
@@ -164,8 +228,8 @@ mod tests {
         let types = TypeRegistry::default();
         let ty = FuncType::new([ValType::I32, ValType::I64], [ValType::F32]);
         let id = types.id(&ty).unwrap();
-        assert_eq!((types.id(&ty).unwrap(), ty.id().0), (id, id));
-        assert_eq!(FuncType::decode(types.encoding(id).unwrap()).unwrap(), ty);
+        assert_eq!((types.id(&ty).unwrap(), ty.as_abi().id().0), (id, id));
+        assert_eq!(types.func_type(id), Some(ty));
         assert_eq!(types.encoding(id ^ 1), None);
     }
 

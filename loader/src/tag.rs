@@ -37,8 +37,8 @@ impl Tag {
             return Err(crate::format_err!("a tag cannot have the type {}: exceptions have no results", ty.ty()));
         }
         let opaque = &mut store.as_context_mut().0.opaque;
-        opaque.engine.types().id(ty.ty())?;
-        Ok(Tag(opaque.state.new_tag(ty.id(), ty.ty().params())))
+        let id = opaque.engine.types().id(ty.ty())?;
+        Ok(Tag(opaque.state.new_tag(id, ty.ty().params())))
     }
 
     /// The type.
@@ -51,9 +51,9 @@ impl Tag {
 
     pub(crate) fn ty_in(&self, store: &StoreOpaque) -> TagType {
         let id = self.0.get(store).type_id.get();
-        let ty = store.engine.types().encoding(id).and_then(|encoding| FuncType::decode(encoding).ok());
+        let ty = store.engine.types().func_type(id);
         debug_assert!(ty.is_some(), "the type of a tag is not registered");
-        TagType::of_module(ty.unwrap_or_else(|| FuncType::new([], [])), id)
+        TagType::new(ty.unwrap_or_else(|| FuncType::new([], [])))
     }
 
     /// Whether two tags are the same.

@@ -2,13 +2,16 @@
 //! one to be provided where another is expected.
 
 mod builder;
+mod func;
 
 pub use builder::MemoryTypeBuilder;
+pub use func::FuncType;
 
+use crate::engine::Engine;
 use std::fmt;
-use wasmc_artifacts::abi::WASM_PAGE_SIZE;
-pub use wasmc_artifacts::abi::{FuncType, HeapType, RefType, ValType};
-use wasmc_artifacts::format::{self, Artifact};
+use wasmc_artifacts::abi::{ConcreteType, WASM_PAGE_SIZE};
+pub use wasmc_artifacts::abi::{HeapType, RefType, ValType};
+use wasmc_artifacts::format;
 
 /// Whether a global can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -238,33 +241,13 @@ impl fmt::Display for MemoryType {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TagType {
     ty: FuncType,
-    /// The function type's id: types of different recursion groups are
-    /// different ones even if they look the same.
-    id: u64,
 }
 
 impl TagType {
     /// A type from a function type, whose parameters are the values of an
     /// exception.
     pub fn new(ty: FuncType) -> TagType {
-        let id = ty.id().0;
-        TagType { ty, id }
-    }
-
-    /// The function type's id.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// A type of a module, which has this id.
-    pub(crate) fn of_module(ty: FuncType, id: u64) -> TagType {
-        TagType { ty, id }
-    }
-
-    /// The type in a row of an artifact's tags.
-    pub(crate) fn of_row(artifact: &Artifact<'_>, row: &format::Tag) -> Option<TagType> {
-        let id = artifact.tables().types.get(row.ty as usize)?.id;
-        Some(TagType { ty: artifact.func_type(row.ty)?, id })
+        TagType { ty }
     }
 
     /// The function type.
@@ -275,11 +258,7 @@ impl TagType {
 
 impl fmt::Display for TagType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tag {}", self.ty)?;
-        if self.id != self.ty.id().0 {
-            write!(f, " of type {:016x}", self.id)?;
-        }
-        Ok(())
+        write!(f, "tag {}", self.ty)
     }
 }
 
@@ -325,15 +304,22 @@ impl ExternType {
     }
 
     /// Whether something of this type may be provided where `expected` is
-    /// imported.
-    pub(crate) fn matches(&self, expected: &ExternType) -> bool {
+    /// imported: functions and globals that cannot change may be of a subtype,
+    /// memories and tables larger than is asked for.
+    pub fn matches(&self, engine: &Engine, expected: &ExternType) -> bool {
         /// The provided thing is at least as large and can grow no further.
         fn fits(min: u64, max: Option<u64>, expected_min: u64, expected_max: Option<u64>) -> bool {
             min >= expected_min && expected_max.is_none_or(|expected_max| max.is_some_and(|max| max <= expected_max))
         }
         match (self, expected) {
-            (ExternType::Func(found), ExternType::Func(expected)) => found == expected,
-            (ExternType::Global(found), ExternType::Global(expected)) => found == expected,
+            (ExternType::Func(found), ExternType::Func(expected)) => found.matches(engine, expected),
+            (ExternType::Global(found), ExternType::Global(expected)) => match expected.mutability {
+                Mutability::Var => found == expected,
+                Mutability::Const => {
+                    let below = |a: ConcreteType, b: ConcreteType| engine.types().is_subtype(a.id, b.id);
+                    found.mutability == Mutability::Const && found.content.matches(expected.content, below)
+                }
+            },
             (ExternType::Tag(found), ExternType::Tag(expected)) => found == expected,
             (ExternType::Table(found), ExternType::Table(expected)) => {
                 found.element == expected.element
@@ -443,15 +429,16 @@ mod tests {
 
     #[test]
     fn limits_match_when_the_provided_ones_are_narrower() {
+        let engine = Engine::default();
         let memory = |min, max| ExternType::Memory(MemoryType::new(min, max));
-        assert!(memory(2, Some(3)).matches(&memory(1, Some(4))));
-        assert!(memory(2, Some(3)).matches(&memory(1, None)));
-        assert!(!memory(2, None).matches(&memory(1, Some(4))));
-        assert!(!memory(0, Some(3)).matches(&memory(1, Some(4))));
-        assert!(!memory(2, Some(5)).matches(&memory(1, Some(4))));
+        assert!(memory(2, Some(3)).matches(&engine, &memory(1, Some(4))));
+        assert!(memory(2, Some(3)).matches(&engine, &memory(1, None)));
+        assert!(!memory(2, None).matches(&engine, &memory(1, Some(4))));
+        assert!(!memory(0, Some(3)).matches(&engine, &memory(1, Some(4))));
+        assert!(!memory(2, Some(5)).matches(&engine, &memory(1, Some(4))));
         let table = |e, min, max| ExternType::Table(TableType::new(e, min, max));
-        assert!(!table(ValType::EXTERNREF, 1, None).matches(&table(ValType::FUNCREF, 1, None)));
-        assert!(!memory(1, None).matches(&table(ValType::FUNCREF, 1, None)));
+        assert!(!table(ValType::EXTERNREF, 1, None).matches(&engine, &table(ValType::FUNCREF, 1, None)));
+        assert!(!memory(1, None).matches(&engine, &table(ValType::FUNCREF, 1, None)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Context, Failure, Outcome, Setup, refuse, scribble, spectest, values
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Scope, ScopedJoinHandle};
-use wasmc_loader::{Engine, IncompatibleError, Instance, Linker, Module, SharedMemory, Store, Val};
+use wasmc_loader::{Engine, IncompatibleError, Instance, Linker, Module, SharedMemory, Store, ThrownException, Val};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
 
@@ -170,8 +170,8 @@ impl<'scope, 'env> Session<'scope, 'env> {
                 refuse::refused(self.context, &mut module, message, &mut self.unsupported)
             }
             WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
-            WastDirective::AssertException { .. } => Err("exceptions are not supported yet".to_owned()),
-            WastDirective::AssertSuspension { .. } => Err("stack switching is not supported yet".to_owned()),
+            WastDirective::AssertException { exec, .. } => self.assert_exception(exec),
+            WastDirective::AssertSuspension { .. } => Err("stack switching is not supported".to_owned()),
             WastDirective::Thread(thread) => self.thread(thread),
             WastDirective::Wait { thread, .. } => self.wait(thread, outcome),
         }
@@ -297,6 +297,14 @@ impl<'scope, 'env> Session<'scope, 'env> {
             Ok(found) => Err(format!("expected the trap \"{message}\", but it returned {found:?}")),
             Err(Stop::Failed(error)) => refuse::trapped(&error, message),
             Err(Stop::Refused(why)) => Err(why),
+        }
+    }
+
+    fn assert_exception(&mut self, exec: WastExecute<'_>) -> Result<(), String> {
+        match self.execute(exec) {
+            Ok(found) => Err(format!("expected an exception, but it returned {found:?}")),
+            Err(Stop::Failed(error)) if error.is::<ThrownException>() => Ok(()),
+            Err(stop) => Err(format!("expected an exception, got: {stop}")),
         }
     }
 

@@ -358,7 +358,7 @@ impl ExnType {
     /// # Errors
     /// If the engine knows another type by the same id.
     pub fn new(engine: &Engine, fields: impl IntoIterator<Item = ValType>) -> Result<ExnType> {
-        let composite = CompositeType::Func(FuncType::new(fields, []));
+        let composite = CompositeType::Func(abi::FuncType::new(fields, []));
         Ok(ExnType(Known::define(engine, SubType::plain(composite))?))
     }
 
@@ -451,8 +451,7 @@ impl Engine {
 
     /// Whether one type is the other, or declared below it.
     pub(crate) fn is_subtype(&self, id: TypeId, other: TypeId) -> bool {
-        let above = |id: &TypeId| self.sub_type(*id)?.supertype;
-        std::iter::successors(Some(id), above).take(DEEPEST).any(|id| id == other)
+        self.types().is_subtype(id, other)
     }
 
     /// Whether a type may be declared below another.

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::mem::transmute;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
-use wasmc_artifacts::abi::{ConcreteType, TypeId, TypeKind};
+use wasmc_artifacts::abi::{self, ConcreteType, TypeId, TypeKind};
 
 /// A function whose type is known to the Rust compiler; from
 /// [`Func::typed`].
@@ -49,8 +49,8 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
         let id = func.0.get(store).type_id.get();
         let encoding = store.engine.types().encoding(id)?;
         let mut narrower = false;
-        if !FuncType::is_encoding(encoding, Params::TYPES, Results::TYPES) {
-            let ty = FuncType::decode(encoding).ok()?;
+        if !abi::FuncType::is_encoding(encoding, Params::TYPES, Results::TYPES) {
+            let ty = abi::FuncType::decode(encoding).ok()?;
             if (ty.params().len(), ty.results().len()) != (Params::TYPES.len(), Results::TYPES.len()) {
                 return None;
             }

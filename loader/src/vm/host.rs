@@ -37,6 +37,8 @@ pub(crate) struct HostFuncDef {
     array: ArrayFn,
     /// What both get as `env`.
     env: NonNull<u8>,
+    /// The descriptor of a type that has one.
+    descriptor: Box<[u64]>,
     /// Owns what `env` points to.
     _closure: Box<dyn Any + Send + Sync>,
 }
@@ -64,7 +66,7 @@ impl HostFuncDef {
         // SAFETY: just made from a box. Only shared references are made from
         // `env`, and only while the box exists.
         let closure = unsafe { Box::from_raw(closure) };
-        HostFuncDef { ty, type_id, native, array, env, _closure: closure }
+        HostFuncDef { ty, type_id, native, array, env, descriptor: [].into(), _closure: closure }
     }
 
     /// A function that takes any values.
@@ -100,6 +102,17 @@ impl HostFuncDef {
         self.array as *mut u8
     }
 
+    /// The same with the descriptor of its type.
+    pub(crate) fn described(mut self, descriptor: Box<[u64]>) -> HostFuncDef {
+        self.descriptor = descriptor;
+        self
+    }
+
+    /// The descriptor of the type, null if it has none.
+    pub(crate) fn descriptor(&self) -> *mut u8 {
+        if self.descriptor.is_empty() { ptr::null_mut() } else { self.descriptor.as_ptr().cast_mut().cast() }
+    }
+
     /// What either gets as `env`.
     pub(crate) fn env(&self) -> *mut u8 {
         self.env.as_ptr()
@@ -121,6 +134,7 @@ impl HostFunc {
         let this = host.get(store);
         this.func_ref.ctx.set(ptr::from_ref(&this.record).cast_mut().cast());
         this.func_ref.type_id.set(this.def.type_id);
+        this.func_ref.descriptor.set(this.def.descriptor());
         this.func_ref.host.set(Arc::as_ptr(&this.def).cast_mut().cast());
         this.record.env.set(this.def.env());
         this.record.store.set(state.address());

@@ -284,6 +284,7 @@ impl InstanceData {
         import.code.set(self.module().code_at(code));
         import.ctx.set(ptr::from_ref(import.record()).cast_mut().cast());
         import.type_id.set(def.type_id());
+        import.descriptor.set(def.descriptor());
         import.host.set(ptr::from_ref(def).cast_mut().cast());
         import.host_native.set(native);
         import.host_env.set(def.env());
