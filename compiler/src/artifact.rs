@@ -189,7 +189,8 @@ impl Writer<'_> {
             canonical_nans: options.canonicalize_nans.into(),
             deterministic_relaxed_simd: options.relaxed_simd_deterministic.into(),
             uses_heap: self.env.facts.uses_heap.into(),
-            initializer: NONE,
+            initializer: self.linked.initializer.unwrap_or(NONE),
+            initializer_entry: self.linked.stub(Stub::InitializerEntry).unwrap_or(NONE),
             context: *self.env.facts.layout.counts(),
             triple: w.blob(options.target.triple().to_string()),
             compiler: w.blob(concat!("wasmc ", env!("CARGO_PKG_VERSION"))),
@@ -332,8 +333,11 @@ impl Writer<'_> {
     }
 
     fn globals(&self, w: &mut MetadataWriter) {
-        for global in &self.env.module.globals {
-            let (init, init_count) = const_expr(w, global.init.as_deref().unwrap_or_default());
+        for (index, global) in (0..).zip(&self.env.module.globals) {
+            // Without an operation, the value is left to the initialiser.
+            let computed = self.env.facts.initializer.computes(index);
+            let init = global.init.as_deref().filter(|_| !computed);
+            let (init, init_count) = const_expr(w, init.unwrap_or_default());
             w.globals(Global { ty: global.ty.into(), mutable: global.mutable.into(), init, init_count });
         }
     }
@@ -422,6 +426,7 @@ fn const_expr(w: &mut MetadataWriter, ops: &[ConstOp]) -> (u32, u32) {
             ConstOp::RefFunc(index) => (ConstOpKind::RefFunc, index.into(), 0),
             ConstOp::RefNull => (ConstOpKind::RefNull, 0, 0),
             ConstOp::Binary(op) => (op, 0, 0),
+            ConstOp::Computed { .. } => unreachable!("code computes this value"),
         };
         let row = w.const_ops(ConstRow { kind: kind as u8, low, high });
         if i == 0 {

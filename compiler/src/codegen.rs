@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::options::OptLevel;
 use crate::support;
 use crate::translate::stubs::{self, Stub};
-use crate::translate::{ModuleEnv, Symbol, Translated, set_stack_limit, translate};
+use crate::translate::{ModuleEnv, Symbol, Translated, set_stack_limit, translate, translate_initializer};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, ExternalName, LibCall, TrapCode, UserStackMap};
@@ -37,6 +37,8 @@ pub enum Item {
     Stub(Stub),
     /// A support routine, by its number.
     Support(u32),
+    /// The function that computes initial values.
+    Initializer,
 }
 
 /// A place in code that depends on where something else is.
@@ -125,7 +127,7 @@ fn body_length(env: &ModuleEnv<'_>, item: Item) -> u64 {
             let range = env.module.bodies[(index - env.module.imported_functions) as usize].body.range();
             range.end - range.start
         }
-        Item::Stub(_) | Item::Support(_) => 0,
+        Item::Stub(_) | Item::Support(_) | Item::Initializer => 0,
     }
 }
 
@@ -172,6 +174,11 @@ impl Worker {
                 }
                 return Ok(translated);
             }
+            Item::Initializer => {
+                let translated = translate_initializer(env, func, &mut self.builder)?;
+                set_stack_limit(env, func);
+                return Ok(translated);
+            }
             Item::Stub(stub) => stubs::build(env, stub, func, &mut self.builder),
             Item::Support(number) => support::build(number, env.isa, func, &mut self.builder),
         }
@@ -215,7 +222,7 @@ impl Worker {
             relocations.push(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
         }
         let handlers = match item {
-            Item::Function(_) => buffer.call_sites().filter_map(|site| handler(&site)).collect(),
+            Item::Function(_) | Item::Initializer => buffer.call_sites().filter_map(|site| handler(&site)).collect(),
             // What goes to an entry stub's handler is not looked up.
             Item::Stub(_) | Item::Support(_) => Vec::new(),
         };
@@ -304,6 +311,7 @@ fn refused(env: &ModuleEnv<'_>, item: Item, reason: &str) -> Error {
         Item::Function(index) => (index, format!(" `{}`", env.module.function_name(index))),
         Item::Stub(stub) => (0, format!(" (stub `{}`)", stub.symbol_name(&env.module.types))),
         Item::Support(number) => (0, format!(" (support routine {number})")),
+        Item::Initializer => (0, " (the initialiser)".to_owned()),
     };
     Error::Codegen { index, name, reason: reason.to_owned() }
 }

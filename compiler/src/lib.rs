@@ -144,7 +144,10 @@ fn items(env: &ModuleEnv<'_>) -> Vec<Item> {
     let entries = facts.entry_types.iter().flat_map(|ty| [Stub::NativeEntry(*ty), Stub::ArrayEntry(*ty)]);
     let hosts = facts.host_types.iter().flat_map(|ty| [Stub::NativeHost(*ty), Stub::ArrayHost(*ty)]);
     let thunks = facts.thunks.iter().map(|function| Stub::ImportThunk(*function));
-    functions.chain(entries.chain(hosts).chain(thunks).map(Item::Stub)).collect()
+    let computes = !facts.initializer.globals.is_empty();
+    let initializer = computes.then_some([Item::Initializer, Item::Stub(Stub::InitializerEntry)]);
+    let stubs = entries.chain(hosts).chain(thunks).map(Item::Stub);
+    functions.chain(stubs).chain(initializer.into_iter().flatten()).collect()
 }
 
 /// The support routines that compiled code calls.
@@ -169,6 +172,7 @@ fn item_name(env: &ModuleEnv<'_>, item: Item) -> String {
         Item::Function(index) => env.module.function_name(index),
         Item::Stub(stub) => stub.symbol_name(&env.module.types),
         Item::Support(number) => support::name(number).to_owned(),
+        Item::Initializer => "wasmc.initializer".to_owned(),
     }
 }
 

@@ -60,6 +60,8 @@ pub struct LinkedImage {
     pub source_locs: Vec<(u32, u32)>,
     /// Where the descriptors of types are, which are read-only data too.
     pub descriptors: BTreeMap<TypeIndex, u32>,
+    /// Where the function is that computes initial values, if there is one.
+    pub initializer: Option<u32>,
     stubs: HashMap<Stub, u32>,
 }
 
@@ -87,6 +89,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         stack_maps: Vec::new(),
         source_locs: Vec::new(),
         descriptors: BTreeMap::new(),
+        initializer: None,
         stubs: HashMap::new(),
     };
     let mut symbols = HashMap::new();
@@ -98,6 +101,7 @@ pub fn link(env: &ModuleEnv<'_>, compiled: Vec<CompiledFunction>) -> Result<Link
         match function.item {
             Item::Function(index) => drop(symbols.insert(Symbol::Function(index), offset)),
             Item::Support(number) => drop(symbols.insert(Symbol::Support(number), offset)),
+            Item::Initializer => image.initializer = Some(offset),
             Item::Stub(stub) => {
                 image.stubs.insert(stub, offset);
                 if let Stub::ImportThunk(function) = stub {

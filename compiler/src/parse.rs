@@ -35,6 +35,14 @@ pub enum ConstOp {
     RefNull,
     /// Integer arithmetic.
     Binary(ConstOpKind),
+    /// The value of the constant expression in these bytes of the module,
+    /// which only code can compute: it makes objects.
+    Computed {
+        /// The first byte.
+        start: u32,
+        /// One behind the last.
+        end: u32,
+    },
 }
 
 /// What an import must be.
@@ -182,6 +190,8 @@ pub struct ParsedModule<'a> {
     pub dwarf: Vec<(&'a str, &'a [u8])>,
     /// Which proposals its sections use; bodies come to this later.
     pub uses: Uses,
+    /// The module itself.
+    pub bytes: &'a [u8],
     /// Where the code section's contents begin, to which DWARF addresses are relative.
     pub code_start: u64,
 }
@@ -200,7 +210,7 @@ pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, 
         return Err(Error::Component);
     }
     let mut validator = Validator::new_with_features(options.features.wasm());
-    let mut module = ParsedModule::default();
+    let mut module = ParsedModule { bytes: wasm, ..ParsedModule::default() };
     let mut bodies = Vec::new();
     let mut parser = Parser::new(0);
     // The encoding of limits and indices depends on the proposals, too.
@@ -219,6 +229,7 @@ pub fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<ParsedModule<'a>, 
     let exports_mutable_global = module.exports.iter().any(mutable);
     module.uses.module(module.tables.len(), module.memories.len(), exports_mutable_global);
     module.bodies = bodies;
+    module.name_computed();
     Ok(module)
 }
 
@@ -318,6 +329,21 @@ impl<'a> ParsedModule<'a> {
         self.types.index(index).unwrap_or_else(|| unreachable!("validation has checked type indices"))
     }
 
+    /// Gives computed values of elements and tables names, as further globals behind those
+    /// of the module: there the collector finds them.
+    fn name_computed(&mut self) {
+        for table in &mut self.tables {
+            for item in table.init.iter_mut().flatten() {
+                hide(&mut self.globals, item, table.element);
+            }
+        }
+        for elem in &mut self.elems {
+            for item in &mut elem.items {
+                hide(&mut self.globals, item, elem.element);
+            }
+        }
+    }
+
     fn add_import(&mut self, import: wasmparser::Import<'a>) -> Result<(), Error> {
         let kind = match import.ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
@@ -388,11 +414,7 @@ impl<'a> ParsedModule<'a> {
                 for expr in exprs {
                     match const_expr(&expr?)?.as_slice() {
                         [one] => items.push(*one),
-                        _ => {
-                            return Err(Error::Options(
-                                "an element that is computed from several values is not supported yet".into(),
-                            ));
-                        }
+                        _ => unreachable!("arithmetic has no references as results"),
                     }
                 }
                 (ValType::Ref(self.types.ref_type(ty)?), items)
@@ -459,7 +481,24 @@ impl<'a> ParsedModule<'a> {
     }
 }
 
+/// Replaces a computed value by that of a new global, if it is one.
+fn hide(globals: &mut Vec<ParsedGlobal>, item: &mut ConstOp, ty: ValType) {
+    if let ConstOp::Computed { .. } = item {
+        globals.push(ParsedGlobal { ty, mutable: false, init: Some(vec![*item]) });
+        *item = ConstOp::GlobalGet(globals.len() as u32 - 1);
+    }
+}
+
 fn const_expr(expr: &ConstExpr<'_>) -> Result<Expr, Error> {
+    if let Some(ops) = plain_expr(expr)? {
+        return Ok(ops);
+    }
+    let range = expr.get_binary_reader().range();
+    Ok(vec![ConstOp::Computed { start: range.start as u32, end: range.end as u32 }])
+}
+
+/// A constant expression that makes no object.
+fn plain_expr(expr: &ConstExpr<'_>) -> Result<Option<Expr>, Error> {
     use ConstOpKind as B;
     let mut ops = Vec::new();
     for op in expr.get_operators_reader() {
@@ -480,12 +519,12 @@ fn const_expr(expr: &ConstExpr<'_>) -> Result<Expr, Error> {
             Operator::I64Mul => ConstOp::Binary(B::I64Mul),
             Operator::RefI31 => match ops.pop() {
                 Some(ConstOp::Const(value)) => ConstOp::Const(u128::from((value as u32) << 1 | 1)),
-                _ => return Err(Error::Options("a small integer that is not constant is not supported yet".into())),
+                _ => return Ok(None),
             },
             Operator::End => break,
-            other => return Err(Error::Options(format!("the constant instruction {other:?} is not supported yet"))),
+            _ => return Ok(None),
         };
         ops.push(op);
     }
-    Ok(ops)
+    Ok(Some(ops))
 }

@@ -70,7 +70,7 @@ impl Instance {
     pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
         let inner = store.as_context_mut().0;
         let own: *const InstanceData = self.data(&inner.opaque);
-        lifecycle::restore(&mut inner.opaque, |instance| std::ptr::eq(own, instance))?;
+        lifecycle::restore(inner, |instance| std::ptr::eq(own, instance))?;
         let index = self.data(&inner.opaque).index();
         start(inner, index)
     }
@@ -208,12 +208,13 @@ fn make<T: 'static>(
     let instance = InstanceData::allocate(&opaque.state, module, placement)?;
     provide(opaque, instance, items);
     let handle = Instance(instance.itself(&opaque.state));
-    instance.initialise()?;
+    let index = instance.index();
+    lifecycle::initialise(store, index)?;
+    let opaque = &mut store.opaque;
     if !opaque.unadapted.is_empty() {
         let waiting = std::mem::take(&mut opaque.unadapted);
         opaque.unadapted = waiting.into_iter().filter(|host| !host.get(opaque).adapt(module)).collect();
     }
-    let index = instance.index();
     start(store, index)?;
     Ok(handle)
 }

@@ -99,7 +99,7 @@ impl<T: 'static> Store<T> {
     /// [`Instance::reset`]: crate::Instance::reset
     /// [`ExternRef`]: crate::ExternRef
     pub fn reset(&mut self) -> Result<()> {
-        lifecycle::restore_all(&mut self.inner.opaque)?;
+        lifecycle::restore_all(&mut self.inner)?;
         for index in 0..self.inner.opaque.state.instance_count() {
             instance::start(&mut self.inner, index)?;
         }

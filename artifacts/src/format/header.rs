@@ -97,6 +97,8 @@ row! {
         /// are not constant: offset in the text of a wasm function without
         /// parameters, or [`NONE`](super::NONE).
         pub initializer: u32,
+        /// The array entry stub of that function, or [`NONE`](super::NONE).
+        pub initializer_entry: u32,
         /// The shape of the VMContext.
         pub context: ContextCounts,
         /// Target triple, in the blob.

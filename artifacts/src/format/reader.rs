@@ -117,10 +117,9 @@ impl<'a> Artifact<'a> {
         for span in [h.triple, h.compiler, h.name] {
             check(self.str(span).is_some(), "a string of the header is not in the blob")?;
         }
-        check(
-            h.initializer == NONE || u64::from(h.initializer) < h.text.length,
-            "the initialiser lies outside the text",
-        )?;
+        for at in [h.initializer, h.initializer_entry] {
+            check(at == NONE || u64::from(at) < h.text.length, "the initialiser lies outside the text")?;
+        }
         check(h.start == NONE || (h.start as usize) < self.function_count(), "the start function does not exist")
     }
 

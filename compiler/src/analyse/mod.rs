@@ -5,6 +5,7 @@
 //! that notes what they use, in parallel.
 
 mod images;
+mod initializer;
 mod memories;
 mod objects;
 mod segments;
@@ -12,6 +13,7 @@ mod tables;
 mod usage;
 
 pub use images::MemoryImage;
+pub use initializer::{Initializer, operators};
 pub use memories::MemoryFact;
 pub use objects::{ObjectFacts, is_subtype};
 pub use segments::SegmentRows;
@@ -79,6 +81,8 @@ pub struct ModuleFacts {
     /// Types that exist at run time: those above, those of tags, and all if the
     /// module defines others than plain functions' or references name one.
     pub run_time_types: BTreeSet<TypeIndex>,
+    /// The constant expressions that are compiled.
+    pub initializer: Initializer,
     /// Whether instances need the garbage-collected heap: code makes objects or
     /// exceptions, or looks at those of others.
     pub uses_heap: bool,
@@ -109,12 +113,13 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let usage = usage::scan(module)?;
     module.uses.union(usage.uses);
     let module = &*module;
+    let initializer = Initializer::new(module)?;
     let globals = global_facts(module, &usage);
     let table_fills = tables::fills(module);
     let (table_init, static_elems) = tables::initial(module, &table_fills, |offset| evaluate(offset, &globals));
     let tables = tables::facts(module, &usage, &table_init, &table_fills, &static_elems);
     let (images, static_data) = images::build(module, options, |expr| evaluate(expr, &globals))?;
-    let func_refs = func_refs(module, &usage, &tables, &static_elems);
+    let func_refs = func_refs(module, &usage, &initializer, &tables, &static_elems);
     let declared = module.elems.iter().map(|elem| elem.declared);
     let elems = SegmentRows::new(static_elems.iter().zip(declared).map(|(known, declared)| *known || declared));
     let data = SegmentRows::new(static_data);
@@ -131,7 +136,8 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         host_types,
         memories: memories::facts(module, options),
         uses_heap: uses_heap(module, &usage),
-        objects: ObjectFacts::new(module, usage.converts),
+        objects: ObjectFacts::new(module, usage.converts || initializer.converts),
+        initializer,
         tables,
         table_init,
         table_fills,
@@ -162,7 +168,7 @@ fn evaluate(expr: &Expr, globals: &[GlobalFact]) -> Option<u128> {
                 let (b, a) = (stack.pop()?, stack.pop()?);
                 op.arithmetic(a as u64, b as u64)?.into()
             }
-            ConstOp::RefFunc(_) | ConstOp::RefNull => return None,
+            ConstOp::RefFunc(_) | ConstOp::RefNull | ConstOp::Computed { .. } => return None,
         };
         stack.push(value);
     }
@@ -185,8 +191,14 @@ fn global_facts(module: &ParsedModule<'_>, usage: &Usage) -> Vec<GlobalFact> {
 }
 
 /// Defined functions that code or the host can get hold of as values.
-fn func_refs(module: &ParsedModule<'_>, usage: &Usage, tables: &[TableFact], static_elems: &[bool]) -> Vec<u32> {
-    let mut functions: BTreeSet<u32> = usage.ref_funcs.iter().copied().collect();
+fn func_refs(
+    module: &ParsedModule<'_>,
+    usage: &Usage,
+    initializer: &Initializer,
+    tables: &[TableFact],
+    static_elems: &[bool],
+) -> Vec<u32> {
+    let mut functions: BTreeSet<u32> = usage.ref_funcs.union(&initializer.functions).copied().collect();
     functions.extend(module.exports.iter().filter(|e| e.kind == ExternKind::Func).map(|e| e.index));
     functions.extend(module.start);
     let mut exprs: Vec<&[ConstOp]> = module.globals.iter().filter_map(|g| g.init.as_deref()).collect();

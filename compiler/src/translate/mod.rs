@@ -13,9 +13,11 @@ mod counted;
 mod handlers;
 mod heap;
 mod hints;
+mod initializer;
 mod known;
 mod ops;
 
+pub use initializer::translate_initializer;
 pub(crate) use ops::call::{READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL};
 mod stack;
 pub mod stubs;
@@ -50,6 +52,8 @@ pub enum Symbol {
     ExnDescriptor(TypeIndex),
     /// The descriptor of a type.
     Descriptor(TypeIndex),
+    /// The function that computes initial values.
+    Initializer,
 }
 
 impl Symbol {
@@ -62,6 +66,7 @@ impl Symbol {
             Symbol::Support(index) => (3, index),
             Symbol::ExnDescriptor(ty) => (4, ty.0),
             Symbol::Descriptor(ty) => (5, ty.0),
+            Symbol::Initializer => (6, 0),
         };
         UserExternalName { namespace, index }
     }
@@ -75,6 +80,7 @@ impl Symbol {
             3 => Symbol::Support(name.index),
             4 => Symbol::ExnDescriptor(TypeIndex(name.index)),
             5 => Symbol::Descriptor(TypeIndex(name.index)),
+            6 => Symbol::Initializer,
             _ => return None,
         })
     }

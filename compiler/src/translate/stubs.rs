@@ -27,6 +27,8 @@ pub enum Stub {
     ArrayHost(TypeIndex),
     /// Stand-in for an imported function.
     ImportThunk(u32),
+    /// Host to wasm, an array of no values: for the initialiser.
+    InitializerEntry,
 }
 
 impl Stub {
@@ -39,6 +41,7 @@ impl Stub {
             Stub::NativeHost(index) => format!("wasmc.native_host {}", ty(index)),
             Stub::ArrayHost(index) => format!("wasmc.array_host {}", ty(index)),
             Stub::ImportThunk(function) => format!("wasmc.import {function}"),
+            Stub::InitializerEntry => "wasmc.initializer_entry".to_owned(),
         }
     }
 }
@@ -74,7 +77,7 @@ fn array_signature() -> Signature {
 pub fn build(env: &ModuleEnv<'_>, stub: Stub, func: &mut ir::Function, context: &mut FunctionBuilderContext) {
     func.signature = match stub {
         Stub::NativeEntry(ty) => native_signature(env.module.types.func(ty)),
-        Stub::ArrayEntry(_) => array_signature(),
+        Stub::ArrayEntry(_) | Stub::InitializerEntry => array_signature(),
         Stub::NativeHost(ty) | Stub::ArrayHost(ty) => wasm_signature(env.module.types.func(ty)),
         Stub::ImportThunk(function) => wasm_signature(env.module.func_type(function)),
     };
@@ -91,6 +94,7 @@ pub fn build(env: &ModuleEnv<'_>, stub: Stub, func: &mut ir::Function, context: 
     match stub {
         Stub::NativeEntry(ty) => builder.native_entry(env.module.types.func(ty)),
         Stub::ArrayEntry(ty) => builder.array_entry(env.module.types.func(ty)),
+        Stub::InitializerEntry => builder.array_entry(&FuncType::new([], [])),
         Stub::NativeHost(ty) => builder.native_host(env.module.types.func(ty)),
         Stub::ArrayHost(ty) => builder.array_host(env.module.types.func(ty)),
         Stub::ImportThunk(function) => builder.import_thunk(function),

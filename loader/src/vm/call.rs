@@ -238,6 +238,15 @@ unsafe fn without_entry<P: WasmParams, R: WasmResults>(
     Ok(R::raw_to_out(&values))
 }
 
+/// Calls a function that has neither parameters nor results.
+///
+/// # Safety
+/// `func` belongs to the store.
+pub(crate) unsafe fn run<T: 'static>(store: &mut StoreInner<T>, func: &VMFuncRef) -> Result<()> {
+    // SAFETY: the caller's.
+    unsafe { untyped(store, func, &mut []) }
+}
+
 /// Calls a function with an array of values, which is long enough for the
 /// parameters and for the results.
 ///

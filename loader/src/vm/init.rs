@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::types::ValType;
 use wasmc_artifacts::FormatError;
 use wasmc_artifacts::abi::Trap;
-use wasmc_artifacts::format::{ConstOp, ConstOpKind, SegmentMode};
+use wasmc_artifacts::format::{ConstOp, ConstOpKind, NONE, SegmentMode};
 
 /// Why an instance could not get its first content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +67,36 @@ impl InstanceData {
         evaluate(ops.iter(), |index| self.global_cell(index).map(std::cell::Cell::get), function).ok_or(corrupt)
     }
 
-    /// Gives the instance, whose imports are provided, its first content. What
-    /// was written before a trap stays, as the specification wants it.
-    pub(crate) fn initialise(&self) -> Result<(), InitError> {
+    /// Gives the globals of the instance, whose imports are provided, their
+    /// first values, except for those that code computes.
+    pub(crate) fn begin_content(&self) -> Result<(), InitError> {
         if !self.is_initialised() {
             self.initialise_globals()?;
             self.take_snapshot();
         }
+        Ok(())
+    }
+
+    /// Gives the instance, whose globals have their first values, the rest of
+    /// its first content. What was written before a trap stays, as the
+    /// specification wants it.
+    pub(crate) fn end_content(&self) -> Result<(), InitError> {
         if self.module().blueprint().active_segments { self.initialise_segments() } else { Ok(()) }
+    }
+
+    /// The function that computes values of globals, if there is one. It has
+    /// no parameters and results.
+    pub(crate) fn initializer(&self) -> Option<VMFuncRef> {
+        let header = self.module().artifact().header();
+        if header.initializer == NONE || header.initializer_entry == NONE {
+            return None;
+        }
+        let text = self.module().text().start;
+        let function = VMFuncRef::default();
+        function.code.set((text + header.initializer as usize) as *mut u8);
+        function.array_entry.set((text + header.initializer_entry as usize) as *mut u8);
+        function.ctx.set(self.vmctx().cast());
+        Some(function)
     }
 
     fn initialise_globals(&self) -> Result<(), InitError> {
@@ -84,7 +106,9 @@ impl InstanceData {
         for defined in 0..counts.globals {
             let row = tables.globals.get((counts.global_imports + defined) as usize);
             let row = row.ok_or(InitError::Corrupt("a global has no row"))?;
-            self.global(defined).set(self.const_expr(row.init, row.init_count)?);
+            // What code computes is null until then.
+            let value = if row.init_count == 0 { ValRaw::of(0) } else { self.const_expr(row.init, row.init_count)? };
+            self.global(defined).set(value);
         }
         Ok(())
     }
@@ -216,7 +240,7 @@ impl InstanceData {
     /// The start function, if there is one.
     pub(crate) fn start(&self, state: &StoreState) -> Option<Result<Stored<VMFuncRef>, InitError>> {
         let start = self.module().artifact().header().start;
-        (start != wasmc_artifacts::format::NONE).then(|| {
+        (start != NONE).then(|| {
             self.handle(state, |instance| instance.func_ref(start))
                 .ok_or(InitError::Corrupt("the start function cannot be called"))
         })

@@ -22,6 +22,7 @@
 use super::blueprint::MemoryBlueprint;
 use super::build::build;
 use super::builtins::BUILTINS;
+use super::call;
 use super::handle::StoreId;
 use super::image::Source;
 use super::instance::{AllocationError, InstanceData, Placement};
@@ -35,7 +36,7 @@ use crate::error::Error;
 use crate::instance::ResetError;
 use crate::linking::Items;
 use crate::module::Module;
-use crate::store::StoreOpaque;
+use crate::store::StoreInner;
 use crate::sys;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -375,6 +376,18 @@ impl InstanceData {
     }
 }
 
+/// Gives a store's instance, whose imports are provided, its first content.
+pub(crate) fn initialise<T: 'static>(store: &mut StoreInner<T>, index: usize) -> Result<(), Error> {
+    let Some(instance) = store.opaque.state.instance(index) else { return Ok(()) };
+    instance.begin_content()?;
+    if let Some(initializer) = instance.initializer() {
+        // SAFETY: it is the store's, and has neither parameters nor results.
+        unsafe { call::run(store, &initializer) }?;
+    }
+    let Some(instance) = store.opaque.state.instance(index) else { return Ok(()) };
+    Ok(instance.end_content()?)
+}
+
 /// Whether instances of a module that are allocated on demand have views as
 /// memories, unless their creator wants something else.
 fn module_views(module: &Module) -> bool {
@@ -387,12 +400,17 @@ fn module_views(module: &Module) -> bool {
 /// # Errors
 /// [`ResetError`] if code of the store is running; if the system refuses, or
 /// a segment does not fit.
-pub(crate) fn restore(store: &mut StoreOpaque, which: impl Fn(&InstanceData) -> bool) -> Result<(), Error> {
+pub(crate) fn restore<T: 'static>(
+    inner: &mut StoreInner<T>,
+    which: impl Fn(&InstanceData) -> bool,
+) -> Result<(), Error> {
+    let store = &mut inner.opaque;
     if store.state.is_running() {
         return Err(Error::new(ResetError::CallActive));
     }
     let activity = store.state.activity();
     let mut all = true;
+    let mut reset = Vec::new();
     for instance in store.state.instances() {
         if !which(instance) {
             all = false;
@@ -404,10 +422,14 @@ pub(crate) fn restore(store: &mut StoreOpaque, which: impl Fn(&InstanceData) -> 
         unsafe { instance.reset(&activity).and_then(|()| instance.renew_shared(&store.state)) }
             .map_err(|e| Error::new(e).context("cannot reset an instance"))?;
         instance.module().intact()?;
-        instance.initialise()?;
+        reset.push(instance.index());
+    }
+    drop(activity);
+    for index in reset {
+        initialise(inner, index)?;
     }
     if all {
-        store.state.begin();
+        inner.opaque.state.begin();
     }
     Ok(())
 }
@@ -416,7 +438,8 @@ pub(crate) fn restore(store: &mut StoreOpaque, which: impl Fn(&InstanceData) -> 
 ///
 /// # Errors
 /// As for [`restore`].
-pub(crate) fn restore_all(store: &mut StoreOpaque) -> Result<(), Error> {
+pub(crate) fn restore_all<T: 'static>(inner: &mut StoreInner<T>) -> Result<(), Error> {
+    let store = &mut inner.opaque;
     if !store.state.is_running() {
         // SAFETY: as in `restore`. Before the instances: their segments may
         // go to what the host made.
@@ -428,5 +451,5 @@ pub(crate) fn restore_all(store: &mut StoreOpaque) -> Result<(), Error> {
         store.state.empty_heap();
         store.state.drop_references(StoreId::next());
     }
-    restore(store, |_| true)
+    restore(inner, |_| true)
 }

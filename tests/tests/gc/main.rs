@@ -2,6 +2,7 @@
 //! tables, and what a store's heap costs and gives back.
 
 mod exceptions;
+mod objects;
 
 use wasmc::{OptLevel, Options};
 use wasmc_loader::{Caller, Config, Engine, Instance, Linker, Module, Store};
