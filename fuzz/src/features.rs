@@ -20,6 +20,19 @@ pub struct Features {
 }
 
 impl Features {
+    /// All, supported or not.
+    pub const ALL: Features = Features {
+        tail_call: true,
+        multi_memory: true,
+        memory64: true,
+        threads: true,
+        exceptions: true,
+        function_references: true,
+        gc: true,
+        wide_arithmetic: true,
+        custom_page_sizes: true,
+    };
+
     /// All that is supported and known here.
     pub fn supported() -> Self {
         Self::where_supported(|_| true)

@@ -152,6 +152,7 @@ fn imports(store: &mut Store<Log>, module: &Module) -> Result<Vec<Extern>> {
                 Table::new(&mut *store, ty, null)?.into()
             }
             ExternType::Memory(ty) => Memory::new(&mut *store, ty)?.into(),
+            ExternType::Tag(_) => anyhow::bail!("the host cannot make a tag"),
         });
     }
     Ok(imports)
