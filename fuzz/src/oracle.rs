@@ -72,6 +72,9 @@ impl Prepared {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let functions = self.module.exports().filter_map(|export| {
             let ExternType::Func(ty) = export.ty() else { return None };
+            if ty.results().any(|ty| !is_seen(&ty)) {
+                return None;
+            }
             let params: Vec<Type> = ty.params().map(|ty| parameter(&ty)).collect::<Option<_>>()?;
             let mut call = || (export.name().to_owned(), params.iter().map(|ty| argument(&mut rng, *ty)).collect());
             Some((0..CALLS).map(|_| call()).collect())
@@ -162,8 +165,14 @@ fn parameter(ty: &ValType) -> Option<Type> {
         ValType::V128 => Type::V128,
         ValType::Ref(ty) if !ty.is_nullable() => return None,
         ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Extern) => Type::Extern,
+        ValType::Ref(_) if !is_seen(ty) => return None,
         ValType::Ref(_) => Type::Null,
     })
+}
+
+/// Whether our host's side knows values of the type.
+fn is_seen(ty: &ValType) -> bool {
+    ty.as_ref().is_none_or(|ty| matches!(ty.heap_type().top(), HeapType::Func | HeapType::Extern))
 }
 
 fn argument(rng: &mut Rng, ty: Type) -> Value {

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use wasmc::{OptLevel, Options, Target, Tunables};
 use wasmc_loader::{
     AsContextMut, Caller, Config, Engine, Extern, ExternRef, ExternType, Func, Global, Instance, InstantiationStrategy,
-    Memory, Module, Ref, Store, Table, Trap, Val,
+    Memory, Module, Ref, Store, Table, Tag, ThrownException, Trap, Val, ValType,
 };
 
 /// Bytes of stack that wasm may use: more than the oracle, so that it is the
@@ -28,6 +28,8 @@ pub struct Variant {
     strategy: InstantiationStrategy,
     /// Whether every instance is one that was used and reset.
     pub reset: bool,
+    /// Whether objects move at every allocation.
+    stress: bool,
 }
 
 impl Variant {
@@ -44,6 +46,7 @@ impl Variant {
                 InstantiationStrategy::Pooling,
             ]),
             reset: choices.below(3) == 1,
+            stress: choices.below(2) == 1,
         }
     }
 
@@ -80,7 +83,7 @@ impl Variant {
         let artifact = wasmc::compile(wasm, &self.options(canonicalize_nans)?).context("it does not compile")?;
         wasmc::inspect::verify(&artifact).context("the artifact is not what it should be")?;
         let mut config = Config::new();
-        config.max_wasm_stack(STACK).instantiation_strategy(self.strategy);
+        config.max_wasm_stack(STACK).gc_stress(self.stress).instantiation_strategy(self.strategy);
         if matches!(self.strategy, InstantiationStrategy::Pooling | InstantiationStrategy::PoolingCopyOnWrite) {
             config.allocation_strategy(limits()).memory_init_cow(self.strategy == InstantiationStrategy::PoolingCopyOnWrite);
         }
@@ -152,7 +155,7 @@ fn imports(store: &mut Store<Log>, module: &Module) -> Result<Vec<Extern>> {
                 Table::new(&mut *store, ty, null)?.into()
             }
             ExternType::Memory(ty) => Memory::new(&mut *store, ty)?.into(),
-            ExternType::Tag(_) => anyhow::bail!("the host cannot make a tag"),
+            ExternType::Tag(ty) => Tag::new(&mut *store, &ty)?.into(),
         });
     }
     Ok(imports)
@@ -194,11 +197,24 @@ impl Live {
             self.instance.module(&*store).exports().map(|export| export.name().to_owned()).collect();
         for name in names {
             if let Some(global) = self.instance.get_global(&mut *store, &name) {
+                if is_hidden(*global.ty(&*store).content()) {
+                    state.globals.insert(name, Value::Opaque);
+                    continue;
+                }
                 let value = global.get(&mut *store);
                 state.globals.insert(name, from_val(&mut *store, value));
             } else if let Some(memory) = self.instance.get_memory(&mut *store, &name) {
                 state.memories.insert(name, Content::of(memory.data(&*store)));
+            } else if let Some(memory) = self.instance.get_shared_memory(&mut *store, &name) {
+                // SAFETY: no other thread has this memory.
+                let bytes: Vec<u8> = memory.data().iter().map(|byte| unsafe { *byte.get() }).collect();
+                state.memories.insert(name, Content::of(&bytes));
             } else if let Some(table) = self.instance.get_table(&mut *store, &name) {
+                if is_hidden(table.ty(&*store).element()) {
+                    let elements = vec![Value::Opaque; table.size(&*store) as usize];
+                    state.tables.insert(name, elements);
+                    continue;
+                }
                 let elements = (0..table.size(&*store)).map(|index| {
                     let element = table.get(&mut *store, index);
                     element.map_or(Value::Null, |element| from_val(&mut *store, element.into()))
@@ -210,7 +226,12 @@ impl Live {
     }
 }
 
-fn to_val(mut store: impl AsContextMut, ty: wasmc_loader::ValType, value: Value) -> Val {
+/// Whether the host cannot see values of the type yet.
+pub fn is_hidden(ty: ValType) -> bool {
+    ty.is_ref() && !ty.is_func_ref() && ty != ValType::EXTERNREF
+}
+
+fn to_val(mut store: impl AsContextMut, ty: ValType, value: Value) -> Val {
     match value {
         Value::I32(v) => Val::I32(v),
         Value::I64(v) => Val::I64(v),
@@ -241,10 +262,11 @@ fn from_val(mut store: impl AsContextMut, value: Val) -> Value {
 fn stop(error: &wasmc_loader::Error) -> Stop {
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Stop::Deep,
-        Some(Trap::AllocationTooLarge) => Stop::Exhausted,
+        Some(Trap::AllocationTooLarge | Trap::HeapExhausted) => Stop::Exhausted,
         // One trap in the oracle.
         Some(Trap::UndefinedElement) => Stop::Trap(format!("{:?}", Trap::TableOutOfBounds)),
         Some(trap) => Stop::Trap(format!("{trap:?}")),
+        None if error.is::<ThrownException>() => Stop::Exception,
         None => Stop::Other(format!("{error:#}")),
     }
 }

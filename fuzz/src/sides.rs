@@ -30,7 +30,7 @@ pub enum Value {
     Array,
     /// An exception.
     Exn,
-    /// A reference of a kind that cannot be told.
+    /// A reference of which nothing can be told.
     Opaque,
 }
 
@@ -38,10 +38,7 @@ impl Value {
     /// Whether the two may be the same, as far as can be told.
     pub fn agrees(self, other: Value) -> bool {
         let is_reference = |value: Value| {
-            !matches!(
-                value,
-                Value::I32(_) | Value::I64(_) | Value::F32(_) | Value::F64(_) | Value::V128(_) | Value::Null
-            )
+            !matches!(value, Value::I32(_) | Value::I64(_) | Value::F32(_) | Value::F64(_) | Value::V128(_))
         };
         self == other
             || [self, other].contains(&Value::Opaque) && is_reference(self) && is_reference(other)

@@ -3,7 +3,10 @@
 use crate::choices::Choices;
 use crate::features::Features;
 use arbitrary::Unstructured;
+use wasm_encoder::reencode::{Error, Reencode};
+use wasm_encoder::{CodeSection, Instruction};
 use wasm_smith::{Config, Module};
+use wasmparser::{FunctionBody, Operator, Parser};
 
 /// Calls, loop iterations and units of bulk work after which a module stops
 /// itself.
@@ -19,7 +22,36 @@ pub fn generate(bytes: &[u8], canonical_nans: bool, features: Features) -> Optio
     config.canonicalize_nans = canonical_nans;
     let mut module = Module::new(config, &mut Unstructured::new(choices.rest())).ok()?;
     module.ensure_termination(FUEL).ok()?;
-    Some(module.to_bytes())
+    let wasm = module.to_bytes();
+    Some(if features.threads { without_waits(&wasm).expect("the module is a valid one") } else { wasm })
+}
+
+/// The module with timeouts of 0: nobody would ever notify.
+fn without_waits(wasm: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut module = wasm_encoder::Module::new();
+    Impatient.parse_core_module(&mut module, Parser::new(0), wasm)?;
+    Ok(module.finish())
+}
+
+struct Impatient;
+
+impl Reencode for Impatient {
+    type Error = std::convert::Infallible;
+
+    fn parse_function_body(&mut self, code: &mut CodeSection, body: FunctionBody<'_>) -> Result<(), Error> {
+        let mut function = self.new_function_with_parsed_locals(&body)?;
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            let operator = reader.read()?;
+            if matches!(operator, Operator::MemoryAtomicWait32 { .. } | Operator::MemoryAtomicWait64 { .. }) {
+                function.instruction(&Instruction::Drop);
+                function.instruction(&Instruction::I64Const(0));
+            }
+            function.instruction(&self.instruction(operator)?);
+        }
+        code.function(&function);
+        Ok(())
+    }
 }
 
 fn config(choices: &mut Choices<'_>, features: Features) -> Config {

@@ -372,7 +372,7 @@ mod tests {
     fn programs_are_valid_and_most_of_their_calls_return() {
         let oracle = Oracle::new().unwrap();
         let (mut calls, mut traps, mut deep) = (0, 0, 0);
-        for seed in 0..1000 {
+        for seed in 0..200 {
             let mut rng = Rng::new(seed);
             let bytes = rng.bytes([50, 500, 2000, 8000][seed as usize % 4]);
             let features = Features {
@@ -383,10 +383,7 @@ mod tests {
             };
             let wasm = generate(&bytes, features);
             let valid = Validator::new_with_features(WasmFeatures::all()).validate_all(&wasm);
-            if let Err(error) = valid {
-                std::fs::write("/tmp/h/invalid.wasm", &wasm).unwrap();
-                panic!("seed {seed}: {error}");
-            }
+            assert!(valid.is_ok(), "seed {seed}: {valid:?}");
             let prepared = oracle.prepare(&wasm, true).unwrap();
             for session in prepared.run(&prepared.script(0)).unwrap() {
                 for call in session.calls {
