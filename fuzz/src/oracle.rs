@@ -72,9 +72,6 @@ impl Prepared {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let functions = self.module.exports().filter_map(|export| {
             let ExternType::Func(ty) = export.ty() else { return None };
-            if ty.results().any(|ty| !is_seen(&ty)) {
-                return None;
-            }
             let params: Vec<Type> = ty.params().map(|ty| parameter(&ty)).collect::<Option<_>>()?;
             let mut call = || (export.name().to_owned(), params.iter().map(|ty| argument(&mut rng, *ty)).collect());
             Some((0..CALLS).map(|_| call()).collect())
@@ -165,14 +162,9 @@ fn parameter(ty: &ValType) -> Option<Type> {
         ValType::V128 => Type::V128,
         ValType::Ref(ty) if !ty.is_nullable() => return None,
         ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Extern) => Type::Extern,
-        ValType::Ref(_) if !is_seen(ty) => return None,
+        ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Any | HeapType::Eq | HeapType::I31) => Type::Any,
         ValType::Ref(_) => Type::Null,
     })
-}
-
-/// Whether our host's side knows values of the type.
-fn is_seen(ty: &ValType) -> bool {
-    ty.as_ref().is_none_or(|ty| matches!(ty.heap_type().top(), HeapType::Func | HeapType::Extern))
 }
 
 fn argument(rng: &mut Rng, ty: Type) -> Value {
@@ -189,8 +181,9 @@ fn argument(rng: &mut Rng, ty: Type) -> Value {
         Type::F32 => Value::F32(bits as u32),
         Type::F64 => Value::F64(bits),
         Type::V128 => Value::V128(u128::from(bits) << 64 | u128::from(rng.next_u64())),
+        Type::Any if bits & 1 == 0 => Value::I31(bits as i32 >> 1),
         Type::Extern if bits & 1 == 0 => Value::Extern(bits as u32),
-        Type::Extern | Type::Null => Value::Null,
+        Type::Any | Type::Extern | Type::Null => Value::Null,
     }
 }
 
@@ -216,11 +209,8 @@ impl Live {
     fn state(&mut self) -> State {
         let mut store = &mut self.store;
         let mut state = State { log: store.data().clone(), ..State::default() };
-        let exports: BTreeMap<String, Extern> = self
-            .instance
-            .exports(&mut store)
-            .map(|export| (export.name().to_owned(), export.into_extern()))
-            .collect();
+        let exports: BTreeMap<String, Extern> =
+            self.instance.exports(&mut store).map(|export| (export.name().to_owned(), export.into_extern())).collect();
         for (name, export) in exports {
             match export {
                 Extern::Global(global) => {

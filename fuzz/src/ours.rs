@@ -3,12 +3,12 @@
 use crate::choices::Choices;
 use crate::features;
 use crate::sides::{Content, State, Stop, Value};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::num::NonZeroUsize;
 use wasmc::{OptLevel, Options, Target, Tunables};
 use wasmc_loader::{
-    AsContextMut, Caller, Config, Engine, Extern, ExternRef, ExternType, Func, Global, Instance, InstantiationStrategy,
-    Memory, Module, Ref, Store, Table, Tag, ThrownException, Trap, Val, ValType,
+    AnyRef, AsContextMut, Caller, Config, Engine, Extern, ExternRef, ExternType, Func, Global, I31, Instance,
+    InstantiationStrategy, Memory, Module, Ref, Rooted, Store, Table, Tag, ThrownException, Trap, Val, ValType,
 };
 
 /// Bytes of stack that wasm may use: more than the oracle, so that it is the
@@ -85,7 +85,9 @@ impl Variant {
         let mut config = Config::new();
         config.max_wasm_stack(STACK).gc_stress(self.stress).instantiation_strategy(self.strategy);
         if matches!(self.strategy, InstantiationStrategy::Pooling | InstantiationStrategy::PoolingCopyOnWrite) {
-            config.allocation_strategy(limits()).memory_init_cow(self.strategy == InstantiationStrategy::PoolingCopyOnWrite);
+            config
+                .allocation_strategy(limits())
+                .memory_init_cow(self.strategy == InstantiationStrategy::PoolingCopyOnWrite);
         }
         let engine = Engine::new(&config).map_err(anyhow::Error::from).context("no engine can be made")?;
         // SAFETY: the artifact is the compiler's.
@@ -139,7 +141,10 @@ fn imports(store: &mut Store<Log>, module: &Module) -> Result<Vec<Extern>> {
         imports.push(match import.ty() {
             ExternType::Func(ty) => {
                 let number = numbers.next().unwrap_or_default();
-                let note = move |mut caller: Caller<'_, Log>, args: &[Val], _: &mut [Val]| {
+                let zeros = ty.results().iter().map(Val::default_for_ty).collect::<Option<Vec<Val>>>();
+                let zeros = zeros.context("an imported function returns references that are not null")?;
+                let note = move |mut caller: Caller<'_, Log>, args: &[Val], results: &mut [Val]| {
+                    results.copy_from_slice(&zeros);
                     let args = args.iter().map(|arg| from_val(&mut caller, *arg)).collect();
                     caller.data_mut().push((number, args));
                     Ok(())
@@ -147,11 +152,12 @@ fn imports(store: &mut Store<Log>, module: &Module) -> Result<Vec<Extern>> {
                 Func::new(&mut *store, ty, note).into()
             }
             ExternType::Global(ty) => {
-                let zero = Val::default_for(*ty.content());
+                let zero = Val::default_for_ty(ty.content()).context("a global that is not null is imported")?;
                 Global::new(&mut *store, ty, zero)?.into()
             }
             ExternType::Table(ty) => {
-                let null = Ref::null(ty.element());
+                let ValType::Ref(element) = ty.element() else { bail!("a table of numbers") };
+                let null = Ref::null(&element.heap);
                 Table::new(&mut *store, ty, null)?.into()
             }
             ExternType::Memory(ty) => Memory::new(&mut *store, ty)?.into(),
@@ -171,9 +177,8 @@ impl Live {
         let missing = || Stop::Other(format!("there is no function {name:?}"));
         let func = self.instance.get_func(&mut *store, name).ok_or_else(missing)?;
         let ty = func.ty(&*store);
-        let args: Vec<Val> =
-            ty.params().iter().zip(args).map(|(ty, arg)| to_val(&mut *store, *ty, *arg)).collect();
-        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default_for).collect();
+        let args: Vec<Val> = ty.params().iter().zip(args).map(|(ty, arg)| to_val(&mut *store, *ty, *arg)).collect();
+        let mut results = vec![Val::I32(0); ty.results().len()];
         match func.call(&mut *store, &args, &mut results) {
             Ok(()) => Ok(results.into_iter().map(|result| from_val(&mut *store, result)).collect()),
             Err(error) => Err(stop(&error)),
@@ -197,10 +202,6 @@ impl Live {
             self.instance.module(&*store).exports().map(|export| export.name().to_owned()).collect();
         for name in names {
             if let Some(global) = self.instance.get_global(&mut *store, &name) {
-                if is_hidden(*global.ty(&*store).content()) {
-                    state.globals.insert(name, Value::Opaque);
-                    continue;
-                }
                 let value = global.get(&mut *store);
                 state.globals.insert(name, from_val(&mut *store, value));
             } else if let Some(memory) = self.instance.get_memory(&mut *store, &name) {
@@ -210,11 +211,6 @@ impl Live {
                 let bytes: Vec<u8> = memory.data().iter().map(|byte| unsafe { *byte.get() }).collect();
                 state.memories.insert(name, Content::of(&bytes));
             } else if let Some(table) = self.instance.get_table(&mut *store, &name) {
-                if is_hidden(table.ty(&*store).element()) {
-                    let elements = vec![Value::Opaque; table.size(&*store) as usize];
-                    state.tables.insert(name, elements);
-                    continue;
-                }
                 let elements = (0..table.size(&*store)).map(|index| {
                     let element = table.get(&mut *store, index);
                     element.map_or(Value::Null, |element| from_val(&mut *store, element.into()))
@@ -226,11 +222,6 @@ impl Live {
     }
 }
 
-/// Whether the host cannot see values of the type yet.
-pub fn is_hidden(ty: ValType) -> bool {
-    ty.is_ref() && !ty.is_func_ref() && ty != ValType::EXTERNREF
-}
-
 fn to_val(mut store: impl AsContextMut, ty: ValType, value: Value) -> Val {
     match value {
         Value::I32(v) => Val::I32(v),
@@ -238,8 +229,9 @@ fn to_val(mut store: impl AsContextMut, ty: ValType, value: Value) -> Val {
         Value::F32(v) => Val::F32(v),
         Value::F64(v) => Val::F64(v),
         Value::V128(v) => Val::V128(v.into()),
-        Value::Extern(number) => Val::ExternRef(Some(ExternRef::new(&mut store, number))),
-        _ => Val::default_for(ty),
+        Value::Extern(number) => Val::ExternRef(ExternRef::new(&mut store, number).ok()),
+        Value::I31(number) => Val::AnyRef(Some(AnyRef::from_i31(&mut store, I31::wrapping_i32(number)))),
+        _ => Val::default_for_ty(&ty).unwrap_or(Val::I32(0)),
     }
 }
 
@@ -250,13 +242,33 @@ fn from_val(mut store: impl AsContextMut, value: Val) -> Value {
         Val::F32(v) => Value::F32(v),
         Val::F64(v) => Value::F64(v),
         Val::V128(v) => Value::V128(v.as_u128()),
-        Val::FuncRef(None) | Val::ExternRef(None) => Value::Null,
+        Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None) => Value::Null,
         Val::FuncRef(Some(_)) => Value::Func,
+        Val::ExnRef(Some(_)) => Value::Exn,
         Val::ExternRef(Some(value)) => {
-            let store = store.as_context_mut();
-            value.data(&store).downcast_ref::<u32>().map_or(Value::Opaque, |number| Value::Extern(*number))
+            let number = match value.data(store.as_context()) {
+                Ok(Some(value)) => value.downcast_ref::<u32>().copied(),
+                _ => None,
+            };
+            number.map_or(Value::Opaque, Value::Extern)
         }
+        Val::AnyRef(Some(value)) => any(&mut store, value).unwrap_or(Value::Opaque),
     }
+}
+
+fn any(mut store: impl AsContextMut, value: Rooted<AnyRef>) -> Option<Value> {
+    if let Some(number) = value.as_i31(&store).ok()? {
+        return Some(Value::I31(number.get_i32()));
+    }
+    if value.is_struct(&store).ok()? {
+        return Some(Value::Struct);
+    }
+    if value.is_array(&store).ok()? {
+        return Some(Value::Array);
+    }
+    let value = ExternRef::convert_any(&mut store, value).ok()?;
+    let number = value.data(store.as_context()).ok()??.downcast_ref::<u32>().copied()?;
+    Some(Value::Extern(number))
 }
 
 fn stop(error: &wasmc_loader::Error) -> Stop {

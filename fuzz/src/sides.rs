@@ -40,8 +40,7 @@ impl Value {
         let is_reference = |value: Value| {
             !matches!(value, Value::I32(_) | Value::I64(_) | Value::F32(_) | Value::F64(_) | Value::V128(_))
         };
-        self == other
-            || [self, other].contains(&Value::Opaque) && is_reference(self) && is_reference(other)
+        self == other || [self, other].contains(&Value::Opaque) && is_reference(self) && is_reference(other)
     }
 }
 
@@ -62,6 +61,8 @@ pub enum Type {
     Null,
     /// A value of the host's, or null.
     Extern,
+    /// A number in a reference, or null.
+    Any,
 }
 
 /// Why something ended without a result.

@@ -1,10 +1,8 @@
 //! Expressions: instructions that leave one value of a given type.
 
 use super::body::{Body, ELEMENTS, is_packed, top_of};
-use super::types::{ANY, EXTERN, EXN, Shape, abstract_ref, concrete};
-use wasm_encoder::{
-    AbstractHeapType, BlockType, FieldType, HeapType, Instruction, RefType, StorageType, ValType,
-};
+use super::types::{ANY, EXN, EXTERN, Shape, abstract_ref, concrete};
+use wasm_encoder::{AbstractHeapType, BlockType, FieldType, HeapType, Instruction, RefType, StorageType, ValType};
 
 impl Body<'_, '_> {
     /// Pushes a value of the type.
@@ -315,8 +313,9 @@ impl Body<'_, '_> {
             }
             H::Any | H::Eq | H::Struct | H::Array => {
                 let kinds = self.program.types.objects();
-                let kinds: Vec<u32> =
-                    kinds.filter(|index| matches!(ty, H::Any | H::Eq) || self.program.types.kind(*index) == ty).collect();
+                let kinds: Vec<u32> = kinds
+                    .filter(|index| matches!(ty, H::Any | H::Eq) || self.program.types.kind(*index) == ty)
+                    .collect();
                 if kinds.is_empty() {
                     return self.leaf(abstract_ref(ty, nullable));
                 }

@@ -204,15 +204,15 @@ impl Body<'_, '_> {
                 self.expr(concrete(index, false), depth);
                 small(self, 3);
                 small(self, 3);
-                self.emit(Instruction::ArrayCopy {
-                    array_type_index_dst: index,
-                    array_type_index_src: index,
-                });
+                self.emit(Instruction::ArrayCopy { array_type_index_dst: index, array_type_index_src: index });
             }
             2 if is_numeric(field.element_type) => {
                 small(self, 3);
                 small(self, 3);
-                self.emit(Instruction::ArrayInitData { array_type_index: index, array_data_index: super::PASSIVE_DATA });
+                self.emit(Instruction::ArrayInitData {
+                    array_type_index: index,
+                    array_data_index: super::PASSIVE_DATA,
+                });
             }
             2 if self.program.segment_for(element).is_some() => {
                 let array_elem_index = self.program.segment_for(element).unwrap_or_default();

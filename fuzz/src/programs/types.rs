@@ -90,8 +90,7 @@ impl Universe {
             let shape = self.function(c, end);
             return Def { is_final: true, supertype: None, shape };
         }
-        let open: Vec<u32> =
-            (0..self.defs.len() as u32).filter(|index| !self.defs[*index as usize].is_final).collect();
+        let open: Vec<u32> = (0..self.defs.len() as u32).filter(|index| !self.defs[*index as usize].is_final).collect();
         let is_final = c.below(3) == 1;
         if !open.is_empty() && c.below(2) == 1 {
             let supertype = c.pick(&open);
