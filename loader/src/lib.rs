@@ -70,8 +70,8 @@ pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport};
 pub use pre::InstancePre;
 pub use refs::{
-    AnyRef, ArrayRef, ArrayRefPre, ArrayType, EqRef, ExnRef, ExnType, ExternRef, FieldType, Finality, GcRef, I31,
-    OwnedRooted, RootScope, Rooted, RootedGcRef, StorageType, StructRef, StructRefPre, StructType,
+    AnyRef, ArrayRef, ArrayRefPre, ArrayType, EqRef, ExnRef, ExnRefPre, ExnType, ExternRef, FieldType, Finality, GcRef,
+    I31, OwnedRooted, RootScope, Rooted, RootedGcRef, StorageType, StructRef, StructRefPre, StructType,
 };
 pub use resources::{MemoryInitialization, ResourcesRequired};
 pub use shared_memory::SharedMemory;

@@ -1,12 +1,37 @@
 //! Exceptions.
 
+use super::Rooted;
 use super::rooted::gc_ref;
 use super::types::ExnType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
+use crate::tag::Tag;
 use crate::values::Val;
-use crate::vm::gc::access::Object;
+use crate::vm::gc::access::{Descriptor, Object};
+use crate::vm::handle::{StoreId, wrong_store};
 use wasmc_artifacts::abi::descriptor::ObjectKind;
+
+/// What it takes to make exceptions of a type in a store: made once, it saves
+/// looking the type up for every exception.
+#[derive(Debug, Clone)]
+pub struct ExnRefPre {
+    store: StoreId,
+    ty: ExnType,
+    descriptor: Descriptor,
+}
+
+impl ExnRefPre {
+    /// Prepares to make exceptions.
+    ///
+    /// # Panics
+    /// If the type belongs to another engine than the store.
+    pub fn new(mut store: impl AsContextMut, ty: ExnType) -> ExnRefPre {
+        let opaque = &store.as_context_mut().0.opaque;
+        opaque.expect_engine(ty.engine());
+        let descriptor = opaque.descriptor(ty.object_type());
+        ExnRefPre { store: opaque.id(), ty, descriptor }
+    }
+}
 
 gc_ref! {
     /// A reference to an exception.
@@ -14,6 +39,44 @@ gc_ref! {
 }
 
 impl ExnRef {
+    /// Makes an exception, which is not thrown yet. Garbage may be collected
+    /// first.
+    ///
+    /// # Errors
+    /// If the tag has another type than the allocator; if there are not as
+    /// many values as that has, or one is of another type;
+    /// [`Trap::HeapExhausted`](crate::Trap::HeapExhausted) if the heap has no
+    /// room.
+    ///
+    /// # Panics
+    /// If `allocator` or `tag` is of another store.
+    pub fn new(
+        mut store: impl AsContextMut,
+        allocator: &ExnRefPre,
+        tag: &Tag,
+        fields: &[Val],
+    ) -> Result<Rooted<ExnRef>> {
+        let opaque = &mut store.as_context_mut().0.opaque;
+        if allocator.store != opaque.id() {
+            wrong_store();
+        }
+        let ty = tag.ty_in(opaque);
+        if allocator.ty.tag_type() != ty {
+            return Err(Error::msg(format!("an {} cannot be made with a {ty}", allocator.ty)));
+        }
+        let root = opaque.allocate(allocator.ty.object_type(), allocator.descriptor, Some(tag), fields, None)?;
+        Ok(Rooted::at(root))
+    }
+
+    /// The tag.
+    ///
+    /// # Errors
+    /// As for [`ty`](Self::ty).
+    pub fn tag(&self, mut store: impl AsContextMut) -> Result<Tag> {
+        let tag = self.object(&store.as_context_mut().0.opaque)?.tag();
+        tag.ok_or_else(|| Error::msg("an exception has no tag"))
+    }
+
     fn object<'s>(&self, store: &'s StoreOpaque) -> Result<Object<'s>> {
         store.object_of(self.root, ObjectKind::Exception)
     }

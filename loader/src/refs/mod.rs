@@ -25,7 +25,7 @@ pub(crate) mod types;
 pub(crate) use anyref::heap_type;
 pub use anyref::{AnyRef, EqRef};
 pub use array::{ArrayRef, ArrayRefPre};
-pub use exn::ExnRef;
+pub use exn::{ExnRef, ExnRefPre};
 pub use externref::ExternRef;
 pub use i31::I31;
 pub use rooted::{GcRef, OwnedRooted, RootScope, Rooted, RootedGcRef};

@@ -10,9 +10,11 @@ use super::handles::Root;
 use super::layouts::ObjectType;
 use crate::error::{Error, Result};
 use crate::store::StoreOpaque;
+use crate::tag::Tag;
 use crate::types::ValType;
 use crate::values::Val;
 use crate::vm::externref::VMExternRef;
+use crate::vm::handle::Stored;
 use crate::vm::structs::{VMTagDef, ValRaw};
 use std::any::Any;
 use std::ptr::NonNull;
@@ -127,7 +129,7 @@ impl StoreOpaque {
         &mut self,
         ty: &Arc<ObjectType>,
         descriptor: Descriptor,
-        tag: Option<NonNull<VMTagDef>>,
+        tag: Option<&Tag>,
         values: &[Val],
         repeat: Option<u32>,
     ) -> Result<Root> {
@@ -151,7 +153,7 @@ impl StoreOpaque {
                 at.add(ARRAY_LENGTH as usize).cast::<u32>().write(length);
             }
             if let Some(tag) = tag {
-                at.add(EXCEPTION_TAG as usize).cast::<*mut VMTagDef>().write(tag.as_ptr());
+                at.add(EXCEPTION_TAG as usize).cast::<*mut VMTagDef>().write(tag.0.address(self).as_ptr());
             }
         }
         let object = Object { store: self, at, ty: ty.clone() };
@@ -199,12 +201,14 @@ impl Object<'_> {
     }
 
     /// The tag of an exception.
-    pub(crate) fn tag(&self) -> Option<NonNull<VMTagDef>> {
+    pub(crate) fn tag(&self) -> Option<Tag> {
         if self.ty.kind() != ObjectKind::Exception {
             return None;
         }
         // SAFETY: an exception has the address of its tag there.
-        NonNull::new(unsafe { self.at.add(EXCEPTION_TAG as usize).cast::<*mut VMTagDef>().read() })
+        let tag = unsafe { self.at.add(EXCEPTION_TAG as usize).cast::<*mut VMTagDef>().read() };
+        // SAFETY: tags live as long as their store.
+        NonNull::new(tag).map(|tag| Tag(unsafe { Stored::new(self.store.id(), tag) }))
     }
 
     /// The value at `index`, if there is one; a reference is kept in the
