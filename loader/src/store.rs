@@ -106,12 +106,6 @@ impl<T: 'static> Store<T> {
         Ok(())
     }
 
-    /// Whether an exception waits here that a call has returned as a
-    /// [`ThrownException`](crate::ThrownException).
-    pub fn has_pending_exception(&self) -> bool {
-        self.inner.opaque.state.has_pending_exception()
-    }
-
     /// Drops the store and returns the host's data.
     pub fn into_data(self) -> T {
         self.inner.data

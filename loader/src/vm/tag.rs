@@ -1,5 +1,6 @@
 //! Tags and exceptions in memory.
 
+use super::gc::handles::Root;
 use super::handle::Stored;
 use super::instance::InstanceData;
 use super::state::StoreState;
@@ -27,6 +28,18 @@ impl StoreState {
         // SAFETY: the arena keeps the box, and so what it owns.
         tag.descriptor.set(unsafe { descriptor.assume().as_ref() }.as_ptr().cast_mut().cast());
         self.keep(tag)
+    }
+
+    /// Lets an exception wait in the context, in place of any other.
+    pub(crate) fn set_exception(&self, raw: u32) {
+        self.context.exception.set(raw.into());
+    }
+
+    /// Takes the exception out of the context, and keeps it as a root.
+    pub(crate) fn take_exception(&self) -> Option<Root> {
+        let raw = self.context.exception.replace(0) as u32;
+        // SAFETY: what waits in the context is an exception of this store.
+        (raw != 0).then(|| unsafe { self.roots().push(raw) })
     }
 
     /// Whether an exception waits in the context.

@@ -36,20 +36,23 @@ impl StoreState {
     /// innermost activation's frames has one; whether their lists could be read.
     fn find_handler(&self, mut pc: usize, mut fp: usize) -> Result<Landing, bool> {
         let entry_fp = self.context.entry_fp.get() as usize;
-        let mut found: Option<&Module> = None;
+        // The module of the frame before, which is mostly that of the next too.
+        let (mut text, mut found) = (0..0, None);
         let mut intact = true;
+        let is_intact = |module: Option<&Module>| !module.is_some_and(Module::is_damaged);
         while fp != entry_fp {
-            if !found.is_some_and(|module| module.text().contains(&pc)) {
+            if !text.contains(&pc) {
+                intact &= is_intact(found);
                 found = self.code_list().map(|instance| instance.module()).find(|module| module.text().contains(&pc));
+                text = found.map_or(0..0, Module::text);
             }
-            if let Some(module) = found {
-                let start = module.text().start;
-                let handler = module.artifact().handler_at((pc - start) as u32);
-                intact &= !module.is_damaged();
-                if let Some(row) = handler.filter(|_| intact) {
-                    let sp = fp.wrapping_sub(row.frame as usize);
-                    return Ok(Landing { payload: 0, pc: start + row.handler as usize, fp, sp });
+            let handler = found.and_then(|module| module.artifact().handler_at((pc - text.start) as u32));
+            if let Some(row) = handler {
+                if !intact || !is_intact(found) {
+                    return Err(false);
                 }
+                let sp = fp.wrapping_sub(row.frame as usize);
+                return Ok(Landing { payload: 0, pc: text.start + row.handler as usize, fp, sp });
             }
             let (caller, to) = frame(fp);
             if caller <= fp {
@@ -57,7 +60,7 @@ impl StoreState {
             }
             (pc, fp) = (to, caller);
         }
-        Err(intact)
+        Err(intact && is_intact(found))
     }
 
     /// The entry stub of the innermost activation.

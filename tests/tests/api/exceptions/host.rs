@@ -4,7 +4,10 @@
 use super::{assert_thrown, module};
 use crate::with_data;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmc_loader::{Caller, Engine, Error, Func, Instance, Result, Store, Tag, ThrownException, WasmBacktrace};
+use wasmc_loader::{
+    AsContextMut, Caller, Engine, Error, ExnRef, ExnRefPre, ExnType, Func, FuncType, Instance, Result, Rooted, Store,
+    Tag, TagType, ThrownException, Val, ValType, WasmBacktrace,
+};
 
 /// `outer` calls `host`, which may call `inner`, which throws its argument.
 const NESTED: &str = r#"(module $nest
@@ -155,4 +158,88 @@ fn exceptions_of_one_store_are_errors_in_another() {
     let error = g.call(&mut store, ()).unwrap_err();
     assert!(error.is::<ThrownException>());
     assert!(!store.has_pending_exception() && store.data().has_pending_exception());
+}
+
+/// A new exception.
+fn exception(mut store: impl AsContextMut, tag: &Tag, values: &[Val]) -> Rooted<ExnRef> {
+    let ty = tag.ty(&store);
+    let ty = ExnType::from_tag_type(store.as_context().engine(), &ty).unwrap();
+    let pre = ExnRefPre::new(&mut store, ty);
+    ExnRef::new(&mut store, &pre, tag, values).unwrap()
+}
+
+#[test]
+fn host_functions_throw() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, 0);
+    let ty = TagType::new(FuncType::new([ValType::I32, ValType::EXTERNREF, ValType::I64], []));
+    let tag = Tag::new(&mut store, &ty).unwrap();
+    assert!(Tag::new(&mut store, &TagType::new(FuncType::new([], [ValType::I32]))).is_err());
+    let throw = Func::wrap(&mut store, move |mut caller: Caller<'_, i32>, value: i32| -> Result<()> {
+        *caller.data_mut() += 1;
+        let thrown = exception(&mut caller, &tag, &[Val::I32(value), Val::ExternRef(None), Val::I64(7)]);
+        Ok(caller.throw(thrown)?)
+    });
+    let text = r#"(module
+        (import "" "tag" (tag $e (param i32 externref i64)))
+        (import "" "throw" (func $throw (param i32)))
+        (func $indirect (param i32) (call $throw (local.get 0)))
+        (func (export "f") (param i32) (result i64) (local $last i64)
+            (block $caught (result i32 externref i64)
+                (try_table (catch $e $caught) (call $indirect (local.get 0)))
+                unreachable)
+            (local.set $last) (drop) (i64.add (i64.extend_i32_s) (local.get $last)))
+        (func (export "uncaught") (param i32) (call $indirect (local.get 0))))"#;
+    let module = module(&engine, text);
+    let instance = Instance::new(&mut store, &module, &[tag.into(), throw.into()]).unwrap();
+    let f = instance.get_typed_func::<i32, i64>(&mut store, "f").unwrap();
+    for value in [5, -100] {
+        assert_eq!(f.call(&mut store, value).unwrap(), i64::from(value) + 7);
+    }
+    let uncaught = instance.get_typed_func::<i32, ()>(&mut store, "uncaught").unwrap();
+    let error = uncaught.call(&mut store, 11).unwrap_err();
+    assert_eq!(error.to_string(), "uncaught exception (i32, externref, i64)");
+    assert_eq!(error.downcast_ref::<WasmBacktrace>().unwrap().frames().len(), 2);
+    let pending = store.take_pending_exception().unwrap();
+    assert_eq!(pending.field(&mut store, 0).unwrap().unwrap_i32(), 11);
+    assert!(Tag::eq(&pending.tag(&mut store).unwrap(), &tag, &store));
+    assert_eq!(*store.data(), 3);
+}
+
+#[test]
+fn an_exception_that_the_host_takes_is_kept_and_can_be_thrown_again() {
+    let (mut store, instance) = nested(|result| result);
+    let inner = instance.get_typed_func::<i32, ()>(&mut store, "inner").unwrap();
+    let error = inner.call(&mut store, 77).unwrap_err();
+    let taken = store.take_pending_exception().unwrap().to_owned_rooted(&mut store).unwrap();
+    assert!(store.take_pending_exception().is_none() && !store.has_pending_exception());
+    // Without the exception the error is one like any other.
+    let kept = std::sync::Mutex::new(Some(error));
+    let again = Func::wrap(&mut store, move |_: Caller<'_, Then>, _: i32| -> Result<()> {
+        Err(kept.lock().unwrap().take().unwrap())
+    });
+    let module = instance.module(&store).clone();
+    let second = Instance::new(&mut store, &module, &[again.into()]).unwrap();
+    let error = call(&mut store, &second, "outer, all", 1).unwrap_err();
+    assert!(error.is::<ThrownException>());
+    // The exception outlives collections, and goes back where its tag is known.
+    for _ in 0..3 {
+        store.gc();
+        assert_eq!(taken.field(&mut store, 0).unwrap().unwrap_i32(), 77);
+    }
+    let again = Func::wrap(&mut store, move |mut caller: Caller<'_, Then>, _: i32| -> Result<()> {
+        let exception = taken.to_rooted(&mut caller);
+        Ok(caller.throw(exception)?)
+    });
+    let tags = r#"(module (import "" "e" (tag $e (param i32))) (import "" "again" (func $again (param i32)))
+        (func (export "outer") (param i32) (result i32)
+            (block $caught (result i32)
+                (try_table (catch $e $caught) (call $again (i32.const 0)))
+                (i32.const -1))))"#;
+    let third = super::module(store.engine(), tags);
+    let tag = instance.get_tag(&mut store, "e").unwrap();
+    let third = Instance::new(&mut store, &third, &[tag.into(), again.into()]).unwrap();
+    for _ in 0..2 {
+        assert_eq!(call(&mut store, &third, "outer", 1).unwrap(), 77);
+    }
 }

@@ -5,7 +5,9 @@ mod legacy;
 mod limits;
 
 use super::module;
-use wasmc_loader::{Config, Engine, Extern, Instance, Result, Store, ThrownException, Trap, V128, Val};
+use wasmc_loader::{
+    Config, Engine, Extern, ExternRef, Instance, Result, Rooted, Store, ThrownException, Trap, V128, Val,
+};
 
 /// An instance in a store of its own, whose heap is collected, and everything
 /// on it moved, whenever an exception is made.
@@ -50,6 +52,7 @@ fn values_of_every_type_arrive_as_they_were_thrown() {
             (call_indirect $t (type $get) (i32.const 0))))"#;
     let (mut store, instance) = alone(text);
     let through = instance.get_func(&mut store, "through").unwrap();
+    let value = ExternRef::new(&mut store, "carried").unwrap();
     let vector = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210u128;
     let params = [
         Val::I32(-5),
@@ -57,7 +60,7 @@ fn values_of_every_type_arrive_as_they_were_thrown() {
         Val::F32(1.5f32.to_bits()),
         Val::F64((-2.5f64).to_bits()),
         Val::V128(V128::from(vector)),
-        Val::ExternRef(None),
+        Val::ExternRef(Some(value)),
     ];
     let mut results = vec![Val::I32(0); 8];
     for _ in 0..3 {
@@ -67,7 +70,8 @@ fn values_of_every_type_arrive_as_they_were_thrown() {
         assert_eq!(results[2].f32(), Some(1.5));
         assert_eq!(results[3].f64(), Some(-2.5));
         assert_eq!(results[4].v128().map(u128::from), Some(vector));
-        assert!(matches!(results[5], Val::ExternRef(None)));
+        let Val::ExternRef(Some(carried)) = results[5] else { panic!("{:?}", results[5]) };
+        assert!(Rooted::ref_eq(&store, &carried, &value).unwrap());
         assert_eq!((results[6].i32(), results[7].i32()), (Some(-1), Some(77)));
     }
 }
@@ -340,4 +344,44 @@ fn registers_that_callees_save_survive_frames_that_are_skipped() {
     let f = instance.get_typed_func::<i64, i64>(&mut store, "f").unwrap();
     let total: i64 = (1..=12).sum();
     assert_eq!(f.call(&mut store, 3).unwrap(), 3 * total * 3);
+}
+
+#[test]
+fn objects_arrive_as_they_were_thrown_however_often_they_move() {
+    let text = r#"(module
+        (type $pair (struct (field i32) (field (mut anyref))))
+        (tag $e (param (ref $pair) anyref i32 (ref null $pair)))
+        (func $throw (param $n i32) (param $p (ref $pair))
+            (if (i32.eqz (local.get $n))
+                (then (throw $e
+                    (local.get $p)
+                    (ref.i31 (i32.const 40))
+                    (i32.const 3)
+                    (struct.new $pair (i32.const 5) (local.get $p)))))
+            ;; Every frame has a reference of its own to keep.
+            (call $throw (i32.sub (local.get $n) (i32.const 1))
+                (struct.new $pair (local.get $n) (local.get $p)))
+            (drop (struct.get $pair 0 (local.get $p))))
+        (func (export "f") (param $depth i32) (result i32)
+            (local $first (ref null $pair)) (local $outer (ref null $pair)) (local $inner (ref null $pair)) (local $any anyref) (local $sum i32)
+            (local.set $outer (struct.new $pair (i32.const 1000) (ref.null any)))
+            (block $caught (result (ref $pair) anyref i32 (ref null $pair))
+                (try_table (catch $e $caught)
+                    (call $throw (local.get $depth) (struct.new $pair (i32.const 7) (ref.null any))))
+                unreachable)
+            (local.set $first)
+            (local.set $sum)
+            (local.set $any)
+            (local.set $sum (i32.add (local.get $sum) (i31.get_u (ref.cast (ref i31) (local.get $any)))))
+            ;; The last value refers to the first one.
+            (local.set $sum (i32.add (local.get $sum) (struct.get $pair 0 (local.get $first))))
+            (local.set $inner)
+            (if (ref.eq (local.get $inner) (ref.cast (ref null $pair) (struct.get $pair 1 (local.get $first))))
+                (then (local.set $sum (i32.add (local.get $sum) (i32.const 100)))))
+            (i32.add (local.get $sum) (struct.get $pair 0 (local.get $outer)))))"#;
+    let (mut store, instance) = alone(text);
+    let f = instance.get_typed_func::<i32, i32>(&mut store, "f").unwrap();
+    for depth in [0, 1, 5, 50] {
+        assert_eq!(f.call(&mut store, depth).unwrap(), 1000 + 100 + 5 + 40 + 3);
+    }
 }
