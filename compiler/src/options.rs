@@ -40,8 +40,10 @@ impl std::str::FromStr for OptLevel {
 /// What compiled code assumes about the address space around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tunables {
-    /// Bytes reserved for a 32-bit memory. With the default of 4 GiB accesses
-    /// need no bounds check.
+    /// Bytes reserved for every memory, at least. With the default of 4 GiB
+    /// accesses with 32-bit indices need no bounds check. A memory with 64-bit
+    /// indices has as much as the loader can give it beyond that
+    /// (`Config::memory64_reservation`), on which code does not rely.
     pub memory_reservation: u64,
     /// Inaccessible bytes after the reservation. An access whose constant
     /// offset is larger is checked.

@@ -78,7 +78,7 @@ row! {
         pub cpu_features: u64,
         /// Proposals that the module uses, bits as the compiler's proposal table numbers them.
         pub wasm_features: u64,
-        /// Bytes of address space that code expects to be reserved for a 32-bit memory.
+        /// Bytes of address space that code expects to be reserved for every memory.
         pub memory_reservation: u64,
         /// Bytes that code expects to be inaccessible after that reservation.
         pub memory_guard: u64,

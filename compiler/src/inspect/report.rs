@@ -4,8 +4,8 @@ use super::Error;
 use super::object::{ObjectView, hex};
 use crate::proposals::Features;
 use std::num::NonZeroU32;
-use wasmc_artifacts::abi::{Arch, CpuFeatures, Os, ValTypeCode};
-use wasmc_artifacts::format::{Artifact, ExternKind, FORMAT_VERSION, Function, Import};
+use wasmc_artifacts::abi::{Arch, CpuFeatures, Os, ValTypeCode, WASM_PAGE_SIZE};
+use wasmc_artifacts::format::{Artifact, ExternKind, FORMAT_VERSION, Function, Import, Memory};
 
 /// What an artifact contains.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub struct Report {
     /// Whether relaxed SIMD has the results of the specification's
     /// deterministic profile.
     pub deterministic_relaxed_simd: bool,
-    /// Bytes reserved for a 32-bit memory.
+    /// Bytes reserved for each memory, at least.
     pub memory_reservation: u64,
     /// Inaccessible bytes after that.
     pub memory_guard: u64,
@@ -99,7 +99,7 @@ pub struct Report {
 pub struct Entity {
     /// `func`, `table`, `memory` or `global`.
     pub kind: &'static str,
-    /// Its type, as `(i32) -> (i64)`, `funcref, 10..20`, `1..65536 pages` or `mut i32`.
+    /// Its type, as `(i32) -> (i64)`, `funcref, 10..20`, `i64 1..65536 pages` or `mut i32`.
     pub ty: String,
 }
 
@@ -139,7 +139,7 @@ pub struct FunctionSize {
 pub struct MemoryImage {
     /// Index in the module's memory index space.
     pub index: usize,
-    /// Limits, as `1..2 pages`.
+    /// Limits, as `1..2 pages`, `i64 1.. pages` or `5..9 pages of 1 byte`.
     pub limits: String,
     /// Number of stored ranges.
     pub extents: usize,
@@ -251,11 +251,15 @@ fn entity(artifact: &Artifact<'_>, kind: Option<ExternKind>, index: u32) -> Enti
     let value = |code: ValTypeCode| code.ty().map_or_else(|| "?".to_owned(), |ty| ty.to_string());
     match kind {
         Some(ExternKind::Table) => {
-            let ty = tables.tables.get(index).map(|t| format!("{}, {}", value(t.element), range(t.minimum, t.maximum)));
+            let index_type = |wide: u8| if wide != 0 { "i64 " } else { "" };
+            let ty = tables
+                .tables
+                .get(index)
+                .map(|t| format!("{}{}, {}", index_type(t.table64), value(t.element), range(t.minimum, t.maximum)));
             Entity { kind: "table", ty: ty.unwrap_or_else(|| "?".to_owned()) }
         }
         Some(ExternKind::Memory) => {
-            let ty = tables.memories.get(index).map(|m| format!("{} pages", range(m.minimum, m.maximum)));
+            let ty = tables.memories.get(index).map(|m| memory_type(&m));
             Entity { kind: "memory", ty: ty.unwrap_or_else(|| "?".to_owned()) }
         }
         Some(ExternKind::Global) => {
@@ -269,6 +273,18 @@ fn entity(artifact: &Artifact<'_>, kind: Option<ExternKind>, index: u32) -> Enti
         }
         Some(ExternKind::Func) | None => unknown("?"),
     }
+}
+
+/// A memory's limits and what is special about it.
+fn memory_type(memory: &Memory) -> String {
+    let shared = if memory.shared != 0 { "shared " } else { "" };
+    let index = if memory.memory64 != 0 { "i64 " } else { "" };
+    let pages = match 1u64 << memory.page_shift {
+        WASM_PAGE_SIZE => "pages".to_owned(),
+        1 => "pages of 1 byte".to_owned(),
+        bytes => format!("pages of {bytes} bytes"),
+    };
+    format!("{shared}{index}{} {pages}", range(memory.minimum, memory.maximum))
 }
 
 fn range(minimum: u64, maximum: u64) -> String {
@@ -295,10 +311,10 @@ fn memories(artifact: &Artifact<'_>) -> Vec<MemoryImage> {
         let (extents, stored) = extents.fold((0, 0), |(n, bytes), extent| (n + 1, bytes + extent.content.length));
         MemoryImage {
             index,
-            limits: format!("{} pages", range(memory.minimum, memory.maximum)),
+            limits: memory_type(&memory),
             extents,
             stored,
-            initial: memory.minimum << memory.page_shift,
+            initial: artifact.initial_length((index - imported) as u32).unwrap_or_default(),
             working_set: touched.map(|range| (range.first, range.pages)).collect(),
         }
     });

@@ -66,6 +66,27 @@ fn inspect_tells_what_the_code_promises() {
 }
 
 #[test]
+fn inspect_tells_what_is_special_about_memories_and_tables() {
+    let folder = Folder::new();
+    folder.write(
+        "a.wat",
+        r#"(module (import "env" "m" (memory i64 1 2)) (memory i64 1) (memory (export "m") 5 9 (pagesize 1))
+             (memory i64 0x1_0000_0000_0000) (table (export "t") i64 3 funcref))"#,
+    );
+    folder.wasmc(["a.wat"]).ok();
+    let text = folder.wasmc(["inspect", "a.cwasm"]).ok();
+    for words in [
+        "i64 1..2 pages",
+        "memory 1: i64 1.. pages, ",
+        "memory 2: 5..9 pages of 1 byte, ",
+        "0 of 18446744073709551615 bytes stored",
+        "i64 funcref, 3..",
+    ] {
+        assert!(text.text().contains(words), "no {words:?} in {}", text.text());
+    }
+}
+
+#[test]
 fn inspect_refuses_what_is_no_artifact() {
     let folder = Folder::new();
     folder.write("a.wat", ADD);
