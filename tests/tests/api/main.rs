@@ -9,6 +9,7 @@ mod linking;
 mod loading;
 mod process;
 mod stores;
+mod subtypes;
 mod traps;
 mod truncation;
 
