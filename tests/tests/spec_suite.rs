@@ -136,6 +136,17 @@ impl Group {
         self
     }
 
+    /// And once more with a collection at every allocation.
+    fn with_collector_stress(mut self) -> Group {
+        for reset in [false, true] {
+            let mut config = Config::new();
+            config.gc_stress(true);
+            let name = format!(" collector stress{}", if reset { ", reset" } else { "" });
+            self.setups.push((name, Setup { engine: Engine::new(&config).unwrap(), reset }));
+        }
+        self
+    }
+
     /// Runs the files on all cores; for each setup, what became of each file.
     fn run(&self) -> Vec<Vec<(String, Outcome)>> {
         let mut options = self.options.clone();
@@ -245,12 +256,20 @@ fn version_2_passes() {
 
 #[test]
 fn version_3_passes() {
-    Group::version("v3", SpecVersion::V3).features(VERSION_3).with_every_strategy(1200, 2).passes();
+    Group::version("v3", SpecVersion::V3)
+        .features(VERSION_3)
+        .with_every_strategy(1200, 2)
+        .with_collector_stress()
+        .passes();
 }
 
 #[test]
 fn what_comes_after_version_3_passes() {
     Group::version("latest", SpecVersion::Latest).features(VERSION_3).passes();
+    let mut group = Group::version("latest", SpecVersion::Latest);
+    group.name = "latest with the default features".to_owned();
+    group.options.features = Options::new().features;
+    group.passes();
 }
 
 #[test]
@@ -278,7 +297,7 @@ fn proposals_that_became_version_2_pass() {
         Proposal::ReferenceTypes,
         Proposal::SignExtensionOps,
     ] {
-        Group::proposal(proposal).features(VERSION_2).passes();
+        Group::proposal(proposal).features(VERSION_2).with_collector_stress().passes();
     }
 }
 
@@ -302,7 +321,11 @@ fn tail_calls_pass() {
 
 #[test]
 fn exceptions_pass() {
-    Group::proposal(Proposal::ExceptionHandling).features(VERSION_3).with_every_strategy(100, 1).passes();
+    Group::proposal(Proposal::ExceptionHandling)
+        .features(VERSION_3)
+        .with_every_strategy(100, 1)
+        .with_collector_stress()
+        .passes();
 }
 
 #[test]
@@ -311,12 +334,13 @@ fn function_references_pass() {
         .features(VERSION_2)
         .features("function-references,tail-call")
         .with_every_strategy(300, 1)
+        .with_collector_stress()
         .passes();
 }
 
 #[test]
 fn garbage_collection_passes() {
-    Group::proposal(Proposal::GC).features(VERSION_3).with_every_strategy(300, 1).passes();
+    Group::proposal(Proposal::GC).features(VERSION_3).with_every_strategy(300, 1).with_collector_stress().passes();
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Changes to an instance that a reset has to undo.
 
 use wasmc_loader::{
-    Error, Extern, ExternRef, ExternType, Func, Global, Instance, Memory, Module, Mutability, Ref, Store, Table, Val,
-    ValType,
+    AnyRef, Error, Extern, ExternRef, ExternType, Func, Global, I31, Instance, Memory, Module, Mutability, Ref, Store,
+    Table, Val, ValType,
 };
 
 /// Bytes written at each end of a memory.
@@ -20,13 +20,13 @@ pub(super) fn scribble(store: &mut Store<()>, module: &Module, instance: Instanc
     let (own_memories, own_tables) = (own(|ty| ty.memory().is_some()), own(|ty| ty.table().is_some()));
     let own_globals = own(|ty| ty.global().is_some());
     let names: Vec<String> = module.exports().map(|export| export.name().to_owned()).collect();
-    let function = names.iter().find_map(|name| instance.get_func(&mut *store, name));
+    let functions: Vec<Func> = names.iter().filter_map(|name| instance.get_func(&mut *store, name)).collect();
     for name in &names {
         match instance.get_export(&mut *store, name) {
             Some(Extern::Memory(memory)) if own_memories => change_memory(store, memory),
             Some(Extern::SharedMemory(memory)) if own_memories => drop(memory.grow(1)),
-            Some(Extern::Table(table)) if own_tables => change_table(store, table, function)?,
-            Some(Extern::Global(global)) if own_globals => change_global(store, global, function)?,
+            Some(Extern::Table(table)) if own_tables => change_table(store, table, &functions)?,
+            Some(Extern::Global(global)) if own_globals => change_global(store, global, &functions)?,
             _ => {}
         }
     }
@@ -42,17 +42,22 @@ fn change_memory(store: &mut Store<()>, memory: Memory) {
     bytes[length - edge..].fill(0x5a);
 }
 
-fn change_table(store: &mut Store<()>, table: Table, function: Option<Func>) -> Result<(), Error> {
+fn change_table(store: &mut Store<()>, table: Table, functions: &[Func]) -> Result<(), Error> {
     let element = table.ty(&*store).element();
-    let Some(value) = reference(store, element, function)? else { return Ok(()) };
-    let _ = table.grow(&mut *store, 1, value);
-    let length = table.size(&*store);
-    let edge = length.min(ELEMENTS);
-    table.fill(&mut *store, 0, value, edge)?;
-    table.fill(store, length - edge, value, edge)
+    for value in references(store, element, functions)? {
+        // Those that are of another type are refused.
+        let length = table.size(&*store);
+        if table.fill(&mut *store, 0, value, length.min(ELEMENTS)).is_ok() {
+            let _ = table.grow(&mut *store, 1, value);
+            let length = table.size(&*store);
+            let edge = length.min(ELEMENTS);
+            return table.fill(store, length - edge, value, edge);
+        }
+    }
+    Ok(())
 }
 
-fn change_global(store: &mut Store<()>, global: Global, function: Option<Func>) -> Result<(), Error> {
+fn change_global(store: &mut Store<()>, global: Global, functions: &[Func]) -> Result<(), Error> {
     let ty = global.ty(&*store);
     if ty.mutability() == Mutability::Const {
         return Ok(());
@@ -63,19 +68,25 @@ fn change_global(store: &mut Store<()>, global: Global, function: Option<Func>) 
         Val::F32(x) => Val::F32(!x),
         Val::F64(x) => Val::F64(!x),
         Val::V128(x) => Val::V128((!x.as_u128()).into()),
-        Val::FuncRef(_) => Val::FuncRef(function),
-        Val::ExternRef(_) => Val::ExternRef(Some(ExternRef::new(&mut *store, "scribble")?)),
-        // What refers to wasm's own objects cannot be made here for any type.
-        Val::AnyRef(_) | Val::ExnRef(_) => return Ok(()),
+        Val::FuncRef(_) | Val::ExternRef(_) | Val::AnyRef(_) | Val::ExnRef(_) => {
+            let mut values = references(store, *ty.content(), functions)?.into_iter();
+            values.any(|value| global.set(&mut *store, value.into()).is_ok());
+            return Ok(());
+        }
     };
     global.set(store, value)
 }
 
-/// A reference for a table of such elements that is not null, if there is one.
-fn reference(store: &mut Store<()>, ty: ValType, function: Option<Func>) -> Result<Option<Ref>, Error> {
-    Ok(match ty {
-        ValType::FUNCREF => Some(Ref::Func(function)),
-        ValType::EXTERNREF => Some(Ref::Extern(Some(ExternRef::new(store, "scribble")?))),
-        _ => None,
-    })
+/// References of which one may be of type `ty`, null last.
+fn references(store: &mut Store<()>, ty: ValType, functions: &[Func]) -> Result<Vec<Ref>, Error> {
+    let Some(ty) = ty.as_ref() else { return Ok(Vec::new()) };
+    let null = Ref::null(&ty.heap);
+    let mut values: Vec<Ref> = match null {
+        Ref::Func(_) => functions.iter().map(|function| (*function).into()).collect(),
+        Ref::Extern(_) => vec![ExternRef::new(&mut *store, "scribble")?.into()],
+        Ref::Any(_) => vec![AnyRef::from_i31(&mut *store, I31::wrapping_u32(0x5a5a)).into()],
+        Ref::Exn(_) => Vec::new(),
+    };
+    values.push(null);
+    Ok(values)
 }

@@ -167,7 +167,7 @@ impl<'scope, 'env> Session<'scope, 'env> {
             | WastDirective::AssertMalformedCustom { mut module, message, .. }
             | WastDirective::AssertInvalid { mut module, message, .. }
             | WastDirective::AssertInvalidCustom { mut module, message, .. } => {
-                refuse::refused(self.context, &mut module, message, &mut self.unsupported)
+                refuse::refused(self.context, &mut module, message)
             }
             WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
             WastDirective::AssertException { exec, .. } => self.assert_exception(exec),

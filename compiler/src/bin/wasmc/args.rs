@@ -182,6 +182,9 @@ pub(crate) struct WastArgs {
     /// Change the memories, tables and globals of every instance and reset it, before it is used for the first time
     #[arg(long)]
     pub(crate) reset: bool,
+    /// Collect garbage at every allocation
+    #[arg(long)]
+    pub(crate) gc_stress: bool,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]

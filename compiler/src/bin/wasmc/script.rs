@@ -53,6 +53,7 @@ fn setup(args: &WastArgs) -> anyhow::Result<Setup> {
     let mut config = Config::new();
     let limits = InstanceLimits { count: 500, tables: 20, table_elements: 100_000, memories: 10, ..Default::default() };
     config.allocation_strategy(limits).instantiation_strategy(args.strategy.strategy);
+    config.gc_stress(args.gc_stress);
     let engine = Engine::new(&config).map_err(|error| anyhow::Error::from_boxed(error.into()))?;
     Ok(Setup { engine, reset: args.reset })
 }
