@@ -3,7 +3,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use wasmc_loader::{Caller, Config, Engine, InstantiationStrategy, Linker, Module, Store};
+use wasmc_loader::{
+    AnyRef, Caller, Config, Engine, ExternRef, InstantiationStrategy, Linker, Module, RootScope, Rooted, Store,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -99,4 +101,46 @@ fn a_warm_instance_takes_no_allocation_beside_its_store() {
             assert_eq!(allocations(|| instance.reset(&mut store).unwrap()), 0, "{strategy}, reset {round}");
         }
     }
+}
+
+const REFERENCES: &str = r#"(module
+  (import "host" "echo" (func $echo (param externref anyref) (result externref)))
+  (func (export "work") (param externref i32) (result externref)
+    (loop $again
+      (local.set 0 (call $echo (local.get 0) (ref.i31 (local.get 1))))
+      (br_if $again (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))
+    (local.get 0)))"#;
+
+#[test]
+fn calls_with_references_take_no_allocation() {
+    let engine = Engine::default();
+    let wasm = wat::parse_str(REFERENCES).unwrap();
+    let artifact = wasmc::compile(&wasm, &wasmc::Options::default()).unwrap();
+    // SAFETY: just compiled.
+    let module = unsafe { Module::from_bytes(&engine, &artifact).unwrap() };
+    let mut linker = Linker::<u32>::new(&engine);
+    let echo = |mut caller: Caller<'_, u32>, value: Rooted<ExternRef>, any: Option<Rooted<AnyRef>>| {
+        *caller.data_mut() += u32::from(any.is_some());
+        value
+    };
+    let refused = linker.func_wrap("host", "echo", echo).unwrap().instantiate(&mut Store::new(&engine, 0), &module);
+    assert!(refused.is_err(), "the host function takes no null");
+    let mut linker = Linker::<u32>::new(&engine);
+    let echo = |mut caller: Caller<'_, u32>, value: Option<Rooted<ExternRef>>, any: Option<Rooted<AnyRef>>| {
+        *caller.data_mut() += u32::from(any.is_some());
+        value
+    };
+    linker.func_wrap("host", "echo", echo).unwrap();
+    let mut store = Store::new(&engine, 0);
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    type Reference = Option<Rooted<ExternRef>>;
+    let work = instance.get_typed_func::<(Reference, i32), Reference>(&mut store, "work").unwrap();
+    let value = ExternRef::new(&mut store, 5u8).unwrap();
+    let mut round = || {
+        let mut scope = RootScope::new(&mut store);
+        assert!(work.call(&mut scope, (Some(value), 1000)).unwrap().is_some());
+    };
+    round();
+    assert_eq!(allocations(&mut round), 0);
+    assert_eq!(*store.data(), 2000);
 }

@@ -177,6 +177,7 @@ impl VMExternRef {
     }
 
     /// Hashes where the value is.
+    #[allow(clippy::should_implement_trait, reason = "as for `eq`")]
     pub fn hash(reference: &VMExternRef, state: &mut impl Hasher) {
         Hash::hash(&reference.0, state);
     }

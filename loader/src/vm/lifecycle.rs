@@ -410,7 +410,6 @@ pub(crate) fn restore<T: 'static>(
     }
     let activity = store.state.activity();
     let mut all = true;
-    let mut reset = Vec::new();
     for instance in store.state.instances() {
         if !which(instance) {
             all = false;
@@ -422,11 +421,12 @@ pub(crate) fn restore<T: 'static>(
         unsafe { instance.reset(&activity).and_then(|()| instance.renew_shared(&store.state)) }
             .map_err(|e| Error::new(e).context("cannot reset an instance"))?;
         instance.module().intact()?;
-        reset.push(instance.index());
     }
     drop(activity);
-    for index in reset {
-        initialise(inner, index)?;
+    for index in 0..inner.opaque.state.instance_count() {
+        if inner.opaque.state.instance(index).is_some_and(&which) {
+            initialise(inner, index)?;
+        }
     }
     if all {
         inner.opaque.state.begin();

@@ -4,7 +4,8 @@
 use super::{Drops, engines, instance, linker, module};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_loader::{
-    Engine, ExternRef, Instance, OwnedRooted, RootScope, Rooted, Store, StoreContextMut, Trap, VMExternRef, Val,
+    AsContextMut, Engine, ExternRef, Instance, OwnedRooted, RootScope, Rooted, Store, StoreContextMut, Trap,
+    VMExternRef, Val,
 };
 
 type Reference = Option<Rooted<ExternRef>>;
@@ -92,12 +93,20 @@ fn whatever_ends_a_call_drops_what_only_its_frames_referred_to() {
             ("loop", None),
             ("trap", Some("unreachable")),
             ("fail", Some("on purpose")),
+            ("uncaught", Some("exception")),
         ] {
             let drops = Drops::default();
             let result = give(&mut store, instance, name, &drops);
             match outcome {
                 Some(message) => assert!(format!("{:#}", result.unwrap_err()).contains(message), "{name}"),
                 None => result.unwrap(),
+            }
+            if name == "uncaught" {
+                store.gc();
+                assert_eq!(drops.count(), 0, "the exception waits to be taken");
+                let mut scope = RootScope::new(&mut store);
+                assert!(scope.as_context_mut().take_pending_exception().is_some());
+                assert!(scope.as_context_mut().take_pending_exception().is_none());
             }
             store.gc();
             assert_eq!(drops.count(), 1, "{name}");

@@ -164,9 +164,9 @@ impl FieldType {
     }
 
     fn get(bytes: &mut &[u8]) -> Option<FieldType> {
-        let storage = match bytes.first()? {
-            &PACKED_I8 => StorageType::I8,
-            &PACKED_I16 => StorageType::I16,
+        let storage = match *bytes.first()? {
+            PACKED_I8 => StorageType::I8,
+            PACKED_I16 => StorageType::I16,
             _ => StorageType::Val(ValType::get(bytes)?),
         };
         if !matches!(storage, StorageType::Val(_)) {
@@ -232,9 +232,9 @@ impl SubType {
     }
 
     fn get(bytes: &mut &[u8]) -> Option<SubType> {
-        let is_final = match bytes.first()? {
-            &OPEN => false,
-            &FINAL => true,
+        let is_final = match *bytes.first()? {
+            OPEN => false,
+            FINAL => true,
             _ => return Some(SubType::plain(CompositeType::get(bytes)?)),
         };
         bytes.split_off_first()?;
