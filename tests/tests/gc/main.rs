@@ -3,6 +3,7 @@
 
 mod exceptions;
 mod objects;
+mod places;
 
 use wasmc::{OptLevel, Options};
 use wasmc_loader::{Caller, Config, Engine, Instance, Linker, Module, Store};
