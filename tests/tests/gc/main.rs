@@ -2,6 +2,7 @@
 //! tables, and what a store's heap costs and gives back.
 
 mod exceptions;
+mod heaps;
 mod objects;
 mod places;
 

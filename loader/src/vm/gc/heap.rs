@@ -210,6 +210,9 @@ impl Heap {
 
     /// Bytes of memory that the heap has from the system.
     pub(crate) fn resident(&self) -> usize {
+        if !self.entered {
+            return 0;
+        }
         self.halves.iter().map(Area::resident).sum::<usize>() + self.nursery.resident()
     }
 
