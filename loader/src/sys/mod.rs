@@ -20,5 +20,5 @@ mod unix;
 pub(crate) use unix::{
     Access, Announced, Damage, Region, Watch, anonymous_copy, anonymous_file, can_discard, can_tell_written,
     copy_on_write_works, discard, keep_pages_small, make_accessible, make_inaccessible, make_read_only, note_loss,
-    overlay, page_size, populate, random, signals, stack_bounds, thread_faults, try_out, written,
+    overlay, page_size, populate, prefer_large_pages, random, signals, stack_bounds, thread_faults, try_out, written,
 };

@@ -2,9 +2,11 @@
 //! tables, and what a store's heap costs and gives back.
 
 mod exceptions;
+mod externs;
 mod heaps;
 mod objects;
 mod places;
+mod zz_measure;
 
 use wasmc::{OptLevel, Options};
 use wasmc_loader::{Caller, Config, Engine, Instance, Linker, Module, Store};

@@ -73,6 +73,17 @@ pub(crate) fn keep_pages_small(start: *mut u8, length: usize) -> bool {
     failed == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
 }
 
+/// Lets the system use large pages for a range, if it has some.
+pub(crate) fn prefer_large_pages(start: *mut u8, length: usize) {
+    let page = page_size();
+    let (from, to) = ((start as usize).next_multiple_of(page), (start as usize + length) / page * page);
+    if from < to {
+        // SAFETY: this changes nothing that can be seen there. A kernel that
+        // has no large pages refuses, which changes nothing either.
+        unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
+    }
+}
+
 /// As [`discard`], for a page that shows the start of `file`.
 ///
 /// # Safety

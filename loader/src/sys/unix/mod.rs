@@ -35,6 +35,7 @@ pub(crate) use probe::copy_on_write_works;
 pub(crate) use random::random;
 pub(crate) use stack::stack_bounds;
 pub(crate) use system::{
-    can_discard, can_tell_written, discard, keep_pages_small, populate, thread_faults, try_out, written,
+    can_discard, can_tell_written, discard, keep_pages_small, populate, prefer_large_pages, thread_faults, try_out,
+    written,
 };
 pub(crate) use watch::{Damage, Watch, note_loss};

@@ -60,6 +60,10 @@ pub(crate) fn keep_pages_small(_start: *mut u8, _length: usize) -> bool {
     false
 }
 
+/// Lets the system use large pages for a range: there is no portable way to
+/// say so.
+pub(crate) fn prefer_large_pages(_start: *mut u8, _length: usize) {}
+
 /// Page faults of this thread: the standard's `getrusage` knows only those of
 /// the whole process.
 pub(crate) fn thread_faults() -> Option<u64> {

@@ -10,6 +10,9 @@ const OPENED: usize = 256 << 10;
 /// The least that is made resident at once: a page fault for every page costs
 /// several times as much as one call for many.
 const PREPARED: usize = 64 << 10;
+/// Beyond so many bytes, large pages are welcome: they take a fraction of the
+/// faults, and of the time to find out where they are.
+const SMALL: usize = 4 << 20;
 /// The most that is made resident at once, unless more is needed.
 const PREPARED_MOST: usize = 1 << 20;
 
@@ -67,6 +70,11 @@ impl Area {
             // SAFETY: the range is in the area, and nothing is there yet.
             result = unsafe { sys::make_accessible(base.wrapping_add(self.open), length) };
             if result.is_ok() {
+                // A heap that is so small is not to become larger by it.
+                let from = self.open.max(self.start + SMALL);
+                if from < end {
+                    sys::prefer_large_pages(base.wrapping_add(from), end - from);
+                }
                 self.open = end;
                 break;
             }

@@ -49,14 +49,15 @@ const HALF: usize = (SPAN - NULL_GUARD - END_GUARD - NURSERY_SPAN) / 2;
 const NURSERY_MOST: usize = 256 << 20;
 /// The smallest nursery, unless the heap's limit is smaller.
 const NURSERY_LEAST: usize = 64 << 10;
-/// The nursery has one so many-th of the old objects' bytes, at least.
-const NURSERY_SHARE: usize = 2;
+/// Up to this size, the nursery has twice the bytes of the old objects; then it
+/// stays, as long as it has at least half as many.
+const NURSERY_USUAL: usize = 32 << 20;
 /// Bytes that the nursery has for each reference outside of objects: looking
 /// at those takes time in every collection too.
 const NURSERY_PER_ROOT: usize = 64;
 /// Old objects may have so many bytes, at least, before a full collection is
 /// due, beyond what was alive after the last.
-const OLD_GROWTH: usize = 4 << 20;
+const OLD_GROWTH: usize = 16 << 20;
 /// A full collection that leaves less free than one so many-th of the limit
 /// was in vain: a program would do little else from then on.
 const LEFT_FREE: usize = 64;
@@ -347,7 +348,8 @@ impl Heap {
     /// number of references outside of objects, and what there must be room for.
     fn resize(&mut self, roots: usize, size: usize) {
         let old = self.old();
-        let wanted = self.settings.initial.max(old / NURSERY_SHARE).max(roots.saturating_mul(NURSERY_PER_ROOT));
+        let share = (2 * old).min(NURSERY_USUAL).max(old / 2);
+        let wanted = self.settings.initial.max(share).max(roots.saturating_mul(NURSERY_PER_ROOT));
         let mut wanted = wanted.clamp(NURSERY_LEAST, NURSERY_MOST).next_multiple_of(NURSERY_LEAST);
         if size > wanted / 4 {
             // More objects of that kind may follow.

@@ -41,6 +41,15 @@ const STRUCT: u32 = ObjectKind::Struct as u32;
 const ARRAY: u32 = ObjectKind::Array as u32;
 const EXCEPTION: u32 = ObjectKind::Exception as u32;
 
+/// Where the elements of an array are that have `size` bytes each.
+#[inline(always)]
+const fn elements(size: usize) -> usize {
+    if size <= 4 { 12 } else { 16 }
+}
+
+// As the ABI says, in a form that is compiled in place.
+const _: () = assert!(elements(4) == abi::array_elements(4) as usize && elements(8) == abi::array_elements(8) as usize);
+
 /// What the collector has to know of an object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
@@ -89,7 +98,7 @@ impl Shape {
             ARRAY if size > 0 => {
                 // SAFETY: an array has its length there.
                 let length = unsafe { at.wrapping_add(abi::ARRAY_LENGTH as usize).cast::<u32>().read() };
-                let bytes = abi::array_size(size as u32, length) as usize;
+                let bytes = (elements(size) + size * length as usize).next_multiple_of(8);
                 Some(match refs {
                     0 => Shape::Opaque { size: bytes },
                     _ => Shape::References { size: bytes, length: length as usize },
