@@ -6,7 +6,6 @@ mod externs;
 mod heaps;
 mod objects;
 mod places;
-mod zz_measure;
 
 use wasmc::{OptLevel, Options};
 use wasmc_loader::{Caller, Config, Engine, Instance, Linker, Module, Store};

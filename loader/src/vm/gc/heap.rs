@@ -340,6 +340,11 @@ impl Heap {
         if full {
             self.shrink(base);
         }
+        let nursery = self.end - self.nursery.start;
+        if self.nursery.resident() > 4 * nursery.max(KEPT) {
+            // SAFETY: the nursery is empty.
+            unsafe { self.nursery.trim(base, nursery) };
+        }
         self.set_limit(context);
         true
     }
@@ -362,17 +367,12 @@ impl Heap {
 
     /// Gives memory back that is not needed for as many objects as there are.
     fn shrink(&mut self, base: *mut u8) {
-        let usual = (self.threshold - self.halves[self.current].start).max(2 * self.old());
+        let usual = (2 * self.old()).max(KEPT);
         for area in &mut self.halves {
             if area.resident() > 2 * usual {
-                // SAFETY: old objects take less than `usual`, in either half.
+                // SAFETY: old objects take less than that, in either half.
                 unsafe { area.trim(base, usual) };
             }
-        }
-        let nursery = self.end - self.nursery.start;
-        if self.nursery.resident() > 2 * nursery {
-            // SAFETY: the nursery is empty.
-            unsafe { self.nursery.trim(base, nursery) };
         }
     }
 }
