@@ -39,6 +39,12 @@ fn text() -> String {
                 (call_indirect (type $number) (i32.const 0)) i32.add)
             (func (export "cut_and_sum") (result i32) call $cut call $sum)
             (func (export "cut_and_fail") (result i32) call $cut (call_indirect (type $number) (i32.const 1)))
+            (tag $number (param i32))
+            (func $throw (param i32) (throw $number (local.get 0)))
+            (func (export "cut_and_throw") (result i32)
+                (block $caught (result i32)
+                    (try_table (catch $number $caught) call $cut (call $throw (call $sum)))
+                    unreachable))
             (func (export "cut") call $cut))"#
     )
 }
@@ -316,6 +322,8 @@ fn code_whose_file_is_cut_while_it_runs_goes_on_or_traps() {
         }
     };
     for_every_length(scenario("cut_and_sum"));
+    // Whether there is a handler is told from the file.
+    for_every_length(scenario("cut_and_throw"));
     let artifact = Artifact::new();
     for engine in engines() {
         for length in artifact.lengths() {

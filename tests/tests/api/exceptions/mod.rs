@@ -6,7 +6,7 @@ mod limits;
 
 use super::module;
 use wasmc_loader::{
-    Config, Engine, Extern, ExternRef, Instance, Result, Rooted, Store, ThrownException, Trap, V128, Val,
+    Config, Engine, Extern, ExternRef, Instance, Result, Rooted, Store, ThrownException, Trap, V128, Val, WasmBacktrace,
 };
 
 /// An instance in a store of its own, whose heap is collected, and everything
@@ -383,5 +383,27 @@ fn objects_arrive_as_they_were_thrown_however_often_they_move() {
     let f = instance.get_typed_func::<i32, i32>(&mut store, "f").unwrap();
     for depth in [0, 1, 5, 50] {
         assert_eq!(f.call(&mut store, depth).unwrap(), 1000 + 100 + 5 + 40 + 3);
+    }
+}
+
+#[test]
+fn backtraces_from_handlers_name_the_frames_that_are_left() {
+    let text = r#"(module
+        (tag $e)
+        (func $thrower (throw $e))
+        (func $between (call $thrower))
+        (func $handler (param i32)
+            (block $caught (try_table (catch_all $caught) (call $between)))
+            (if (local.get 0) (then (call $thrower)))
+            unreachable)
+        (func $caller (export "f") (param i32) (call $handler (local.get 0))))"#;
+    let (mut store, instance) = alone(text);
+    let f = instance.get_typed_func::<i32, ()>(&mut store, "f").unwrap();
+    for (throw, expected) in [(0, &["handler", "caller"][..]), (1, &["thrower", "handler", "caller"])] {
+        let error = f.call(&mut store, throw).unwrap_err();
+        assert_eq!(error.is::<Trap>(), throw == 0);
+        let backtrace = error.downcast_ref::<WasmBacktrace>().unwrap();
+        let names: Vec<_> = backtrace.frames().iter().filter_map(|frame| frame.func_name()).collect();
+        assert_eq!(names, expected);
     }
 }
