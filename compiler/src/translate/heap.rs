@@ -119,10 +119,7 @@ impl Translator<'_> {
         let args = dfg.inst_args(inst);
         let of = |at: usize| self.most(args[at], depth - 1);
         match (dfg.insts[inst].opcode(), args.len()) {
-            (Opcode::Iconst, _) => match dfg.insts[inst] {
-                InstructionData::UnaryImm { imm, .. } => imm.bits() as u64,
-                _ => u64::MAX,
-            },
+            (Opcode::Iconst, _) => self.constant_value(value).unwrap_or(u64::MAX),
             (Opcode::Uextend, 1) => match dfg.value_type(args[0]).bits() {
                 bits @ ..64 => (1 << bits) - 1,
                 _ => u64::MAX,
@@ -137,17 +134,23 @@ impl Translator<'_> {
             (Opcode::Imul, 2) => of(0).checked_mul(of(1)).unwrap_or(u64::MAX),
             (Opcode::Umin, 2) => of(0).min(of(1)),
             (Opcode::Select, 3) => of(1).max(of(2)),
-            (Opcode::Ushr, 2) if dfg.value_type(args[1]) == types::I64 => self.most_shifted(args[1], of(0)),
+            (Opcode::Ushr, 2) => self.constant_value(args[1]).map_or(of(0), |by| of(0) >> (by & 63)),
+            // Only if no bit is lost.
+            (Opcode::Ishl, 2) => match self.constant_value(args[1]).map(|by| by & 63) {
+                Some(by) if of(0) <= u64::MAX >> by => of(0) << by,
+                _ => u64::MAX,
+            },
+            (Opcode::Urem, 2) => self.constant_value(args[1]).filter(|by| *by != 0).map_or(u64::MAX, |by| by - 1),
             _ => u64::MAX,
         }
     }
 
-    /// What is left of a number up to `most` that is shifted right by `by`.
-    fn most_shifted(&self, by: Value, most: u64) -> u64 {
+    /// The number that a value is, if it is a constant.
+    fn constant_value(&self, value: Value) -> Option<u64> {
         let dfg = &self.b.func.dfg;
-        match dfg.value_def(dfg.resolve_aliases(by)).inst().map(|inst| dfg.insts[inst]) {
-            Some(InstructionData::UnaryImm { opcode: Opcode::Iconst, imm }) => most >> (imm.bits() & 63),
-            _ => most,
+        match dfg.insts[dfg.value_def(dfg.resolve_aliases(value)).inst()?] {
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits() as u64),
+            _ => None,
         }
     }
 

@@ -54,6 +54,28 @@ block1:
   ldp fp, lr, [sp], #16
   ret
 
+;; element
+  stp fp, lr, [sp, #-16]!
+  mov fp, sp
+block0:
+  movz x15, #48759
+  movk x15, x15, #6815, LSL #16
+  movk x15, x15, #56623, LSL #32
+  movk x15, x15, #1572, LSL #48
+  umulh x15, x3, x15
+  sub x0, x3, x15
+  lsr x0, x0, #1
+  add x15, x15, x0
+  lsr x15, x15, #9
+  movz x0, #1000
+  msub x15, x15, x0, x3
+  add x15, x2, x15, LSL 3
+  ldr x2, [x15, #4096]
+  b label1
+block1:
+  ldp fp, lr, [sp], #16
+  ret
+
 ;; known
   stp fp, lr, [sp, #-16]!
   mov fp, sp

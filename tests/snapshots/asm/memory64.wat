@@ -9,6 +9,8 @@
     (i64.load offset=8 (i64.extend_i32_u (local.get $p))))
   (func (export "masked") (param $p i64) (result i32)
     (i32.load8_u (i64.and (local.get $p) (i64.const 0xffff))))
+  (func (export "element") (param $i i64) (result i64)
+    (i64.load offset=0x1000 (i64.shl (i64.rem_u (local.get $i) (i64.const 1000)) (i64.const 3))))
   (func (export "known") (param $p i64) (result i64)
     (i64.load $known offset=8 (local.get $p)))
   (func (export "far") (param $p i64) (result i64)

@@ -52,6 +52,26 @@ block1:
   popq %rbp
   retq
 
+;; element
+  pushq %rbp
+  movq %rsp, %rbp
+block0:
+  movq %rsi, %rax
+  mulq (%rip) ;; implicit: %rax, %rdx
+  movq %rsi, %r9
+  subq %rdx, %r9
+  shrq $1, %r9
+  leaq (%rdx, %r9), %r9
+  shrq $0x9, %r9
+  imulq $0x3e8, %r9, %r10
+  subq %r10, %rsi
+  movq 0x1000(%rdi, %rsi, 8), %rax
+  jmp     label1
+block1:
+  movq %rbp, %rsp
+  popq %rbp
+  retq
+
 ;; known
   pushq %rbp
   movq %rsp, %rbp

@@ -283,3 +283,81 @@ fn accesses_and_bulk_operations_do_as_the_model_does() {
         }
     }
 }
+
+/// An expression of whose value something may be known, made of two 64-bit
+/// parameters.
+fn expression(rng: &mut Rng, depth: u32) -> String {
+    let small = [0, 1, 3, 7, 8, 16, 31, 32, 33, 63, 64, 100, 255, 65_535, 1 << 20, u32::MAX.into(), 1 << 33, u64::MAX];
+    if depth == 0 {
+        return match rng.below(3) {
+            0 => format!("(i64.const {})", rng.pick(&small) as i64),
+            other => format!("(local.get {})", other - 1),
+        };
+    }
+    let mut of = |rng: &mut Rng| expression(rng, depth - 1);
+    let (a, b) = (of(rng), of(rng));
+    let constant = format!("(i64.const {})", rng.pick(&small) as i64);
+    let divisor = format!("(i64.const {})", rng.pick(&small[1..]) as i64);
+    match rng.below(16) {
+        0 => format!("(i64.extend_i32_u (i32.wrap_i64 {a}))"),
+        1 | 2 => format!("(i64.and {a} {constant})"),
+        3 => format!("(i64.and {a} {b})"),
+        4 => format!("(i64.or {a} {b})"),
+        5 => format!("(i64.xor {a} {b})"),
+        6 | 7 => format!("(i64.add {a} {b})"),
+        8 => format!("(i64.mul {a} {b})"),
+        9 | 10 => format!("(i64.shl {a} {constant})"),
+        11 => format!("(i64.shr_u {a} {constant})"),
+        12 => format!("(i64.rem_u {a} {divisor})"),
+        13 => format!("(select {a} {b} (i32.wrap_i64 (local.get 0)))"),
+        14 => format!("(i64.extend_i32_u (i64.lt_u {a} {b}))"),
+        _ => format!("(i64.load32_u $other (i64.and {a} (i64.const 0xff)))"),
+    }
+}
+
+#[test]
+fn accesses_at_indices_of_which_something_is_known_do_as_the_model_does() {
+    let engine = Engine::default();
+    let mut rng = Rng::new(7);
+    let operands =
+        [0, 1, 2, 255, 65_535, 65_536, 1 << 20, 1 << 31, u32::MAX.into(), 1 << 32, 1 << 52, 1 << 63, u64::MAX];
+    for tunables in tunables() {
+        for _ in 0..12 {
+            let mut text = "(module (memory $m i64 2 4) (memory $other i64 1) (data (memory $other) (i64.const 0) \"\\ff\\01\\ff\\ff\\ff\")\n".to_owned();
+            for number in 0..30 {
+                let (depth, offset) = (1 + rng.below(5) as u32, rng.pick(&[0, 1, 60_000, 1 << 20, 1_u64 << 32]));
+                let value = expression(&mut rng, depth);
+                writeln!(
+                    text,
+                    "(func (export \"value {number}\") (param i64 i64) (result i64) {value})
+                     (func (export \"offset {number}\") (result i64) (i64.const {offset}))
+                     (func (export \"load {number}\") (param i64 i64) (result i64)
+                       (i64.load8_u $m offset={offset} {value}))"
+                )
+                .unwrap();
+            }
+            let code = module(&engine, &(text + ")"), tunables);
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &code, &[]).unwrap();
+            for number in 0..30 {
+                let function = |store: &mut Store<()>, name: &str| {
+                    instance.get_typed_func::<(i64, i64), i64>(store, &format!("{name} {number}")).unwrap()
+                };
+                let (value, load) = (function(&mut store, "value"), function(&mut store, "load"));
+                let offset = instance.get_typed_func::<(), i64>(&mut store, &format!("offset {number}")).unwrap();
+                let offset = offset.call(&mut store, ()).unwrap() as u64;
+                for _ in 0..40 {
+                    let mut operand = || rng.pick(&operands).wrapping_add(rng.below(3) as u64).wrapping_sub(1) as i64;
+                    let operands = (operand(), operand());
+                    let index = value.call(&mut store, operands).unwrap() as u64;
+                    let found = load.call(&mut store, operands);
+                    if u128::from(index) + u128::from(offset) < 2 << 16 {
+                        assert_eq!(found.unwrap(), 0, "{index:#x}+{offset:#x}");
+                    } else {
+                        assert_eq!(trap(found), Trap::MemoryOutOfBounds, "{index:#x}+{offset:#x}");
+                    }
+                }
+            }
+        }
+    }
+}
