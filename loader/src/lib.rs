@@ -14,6 +14,9 @@
 //! * [`Linker`], [`InstancePre`], [`Instance`]: from imports to exports;
 //! * [`Func`], [`TypedFunc`], [`Caller`]: calls in both directions;
 //! * [`Memory`], [`Table`], [`Global`]: the rest of what instances consist of;
+//! * [`Rooted`], [`OwnedRooted`]: references to values of the host's
+//!   ([`ExternRef`]) and to wasm's own ([`AnyRef`], [`StructRef`], [`ArrayRef`],
+//!   [`ExnRef`]); [`VMExternRef`]: a value of the host's by itself;
 //! * [`SharedMemory`]: what instances on several threads have in common.
 //!
 //! What this crate is not: it does not compile, parse or validate WebAssembly,

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::func::Func;
-use crate::refs::{AnyRef, ExnRef, ExternRef, Rooted, heap_type};
+use crate::refs::{AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, Rooted, StructRef, heap_type};
 use crate::store::{AsContext, StoreOpaque};
 use crate::types::{HeapType, RefType, ValType};
 use std::fmt;
@@ -435,6 +435,9 @@ macro_rules! from_rooted {
 from_rooted! {
     ExternRef => ExternRef Extern;
     AnyRef => AnyRef Any;
+    EqRef => AnyRef Any;
+    StructRef => AnyRef Any;
+    ArrayRef => AnyRef Any;
     ExnRef => ExnRef Exn;
 }
 

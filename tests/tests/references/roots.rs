@@ -231,6 +231,34 @@ fn numbers_need_no_place_and_survive_all_the_same() {
 }
 
 #[test]
+fn threads_can_look_into_a_store_at_the_same_time() {
+    let (mut store, instance) = instance(&engines()[0], ECHO);
+    let _ = instance;
+    let ty = wasmc_loader::ArrayType::new(
+        store.engine(),
+        wasmc_loader::FieldType::new(Mutability::Const, wasmc_loader::StorageType::I8),
+    );
+    let pre = wasmc_loader::ArrayRefPre::new(&mut store, ty);
+    let array = wasmc_loader::ArrayRef::new_from_i8_slice(&mut store, &pre, b"bytes").unwrap();
+    let value = ExternRef::new(&mut store, 77u32).unwrap();
+    let owned = value.to_owned_rooted(&mut store).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    assert_eq!(array.len(&store).unwrap(), 5);
+                    assert_eq!(owned.data(&store).unwrap().unwrap().downcast_ref(), Some(&77u32));
+                    assert!(Rooted::ref_eq(&store, &value, &owned).unwrap());
+                }
+            });
+        }
+    });
+    // Whoever counted those who look would count wrong, and refuse this.
+    store.gc();
+    assert_eq!(array.get(&mut store, 4).unwrap().unwrap_i32(), i32::from(b's'));
+}
+
+#[test]
 fn references_stay_good_however_many_there_are() {
     let mut store = Store::new(&engines()[0], ());
     let all: Vec<_> = (0..20_000u32).map(|i| ExternRef::new(&mut store, i).unwrap()).collect();

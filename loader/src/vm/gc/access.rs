@@ -6,7 +6,7 @@
 //! that the host does here can break what compiled code relies on.
 
 use super::externs::is_extern;
-use super::handles::Root;
+use super::handles::{Root, unguarded};
 use super::layouts::ObjectType;
 use crate::error::{Error, Result};
 use crate::store::StoreOpaque;
@@ -357,8 +357,9 @@ impl StoreOpaque {
         if !is_extern(raw) {
             return Ok(None);
         }
-        // SAFETY: the table is changed only by who has the store exclusively.
-        Ok(unsafe { &*self.state.externs().as_ptr() }.get(raw))
+        // SAFETY: the table is changed only by who has the store exclusively,
+        // for which the result must be given up.
+        Ok(unsafe { unguarded(self.state.externs()) }.get(raw))
     }
 
     /// The same value, to be changed; the number of other references to it if

@@ -240,9 +240,12 @@ impl RootSet {
             return Err(RootError::WrongStore);
         }
         let found = if root.index & OWNED == 0 {
-            self.scoped.borrow().get(root.index as usize).map(|slot| (slot.raw, slot.generation))
+            // SAFETY: nothing is called that changes the set.
+            let scoped = unsafe { unguarded(&self.scoped) };
+            scoped.get(root.index as usize).map(|slot| (slot.raw, slot.generation))
         } else {
-            let owned = self.owned.borrow();
+            // SAFETY: as above.
+            let owned = unsafe { unguarded(&self.owned) };
             let slot = owned.get((root.index & !OWNED) as usize).filter(|slot| slot.alive.is_some());
             slot.map(|slot| (slot.raw, slot.generation))
         };
@@ -263,6 +266,20 @@ impl RootSet {
         for slot in owned.iter_mut().filter(|slot| slot.alive.is_some()) {
             visit(&mut slot.raw);
         }
+    }
+}
+
+/// What is in a cell of a store, which several threads may look into at the
+/// same time: a guard would count them, without being made for it.
+///
+/// # Safety
+/// Nobody changes it while the result is used. Whoever changes a store has it
+/// exclusively.
+pub(super) unsafe fn unguarded<T>(cell: &RefCell<T>) -> &T {
+    // SAFETY: the caller's.
+    match unsafe { cell.try_borrow_unguarded() } {
+        Ok(content) => content,
+        Err(_) => unreachable!("a store is looked into while it changes"),
     }
 }
 

@@ -31,6 +31,7 @@ mod trace;
 use super::state::{Cause, StoreState};
 use super::structs::VMHeader;
 use externs::drop_all;
+use handles::unguarded;
 pub(crate) use heap::{Extent, Heap, HeapSettings};
 pub(crate) use object::Descriptor;
 pub(super) use roots::Frame;
@@ -83,7 +84,8 @@ impl StoreState {
 
     /// The base of the heap, if there are objects.
     pub(super) fn heap_base(&self) -> Option<NonNull<u8>> {
-        self.heap.borrow().base()
+        // SAFETY: used up before anything else happens.
+        unsafe { unguarded(&self.heap) }.base()
     }
 
     /// Room for an object, with its descriptor; `None` if the heap is
@@ -200,11 +202,13 @@ impl StoreState {
 
     /// Bytes of all objects.
     pub(crate) fn heap_size(&self) -> usize {
-        self.heap.borrow().used(&self.context)
+        // SAFETY: as in `heap_base`.
+        unsafe { unguarded(&self.heap) }.used(&self.context)
     }
 
     /// Bytes of memory that the heap has.
     pub(crate) fn heap_resident(&self) -> usize {
-        self.heap.borrow().resident()
+        // SAFETY: as in `heap_base`.
+        unsafe { unguarded(&self.heap) }.resident()
     }
 }
