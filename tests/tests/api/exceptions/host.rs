@@ -243,3 +243,23 @@ fn an_exception_that_the_host_takes_is_kept_and_can_be_thrown_again() {
         assert_eq!(call(&mut store, &third, "outer", 1).unwrap(), 77);
     }
 }
+
+#[test]
+fn collections_do_not_harm_an_exception_on_its_way_through_the_host() {
+    let (mut store, instance) = with_data((), NESTED, |linker| {
+        linker
+            .func_wrap("", "host", |mut caller: Caller<'_, ()>, value: i32| {
+                let inner = caller.get_export("inner").and_then(|e| e.into_func()).unwrap();
+                let result = inner.typed::<i32, ()>(&caller).unwrap().call(&mut caller, value);
+                for _ in 0..3 {
+                    caller.gc();
+                }
+                result
+            })
+            .unwrap();
+    });
+    let outer = instance.get_typed_func::<i32, i32>(&mut store, "outer").unwrap();
+    for value in 0..10 {
+        assert_eq!(outer.call(&mut store, value).unwrap(), value);
+    }
+}

@@ -407,3 +407,48 @@ fn backtraces_from_handlers_name_the_frames_that_are_left() {
         assert_eq!(names, expected);
     }
 }
+
+#[test]
+fn many_exceptions_are_kept_and_thrown_again() {
+    let text = r#"(module
+        (tag $e (param i32 externref))
+        (table $kept 300 exnref)
+        (global $last (mut exnref) (ref.null exn))
+        (func $throw (param i32 externref) (throw $e (local.get 0) (local.get 1)))
+        (func (export "keep") (param $i i32) (param $x externref)
+            (local $exn exnref)
+            (block $caught (result i32 externref exnref)
+                (try_table (catch_ref $e $caught) (call $throw (local.get $i) (local.get $x)))
+                unreachable)
+            (local.set $exn) (drop) (drop)
+            (table.set $kept (local.get $i) (local.get $exn))
+            (global.set $last (local.get $exn)))
+        (func (export "again") (param $i i32) (result i32 externref)
+            (block $caught (result i32 externref)
+                (try_table (catch $e $caught) (throw_ref (table.get $kept (local.get $i))))
+                unreachable))
+        (func (export "last") (result i32 externref)
+            (block $caught (result i32 externref)
+                (try_table (catch $e $caught) (throw_ref (global.get $last)))
+                unreachable)))"#;
+    let (mut store, instance) = alone(text);
+    let keep = instance.get_func(&mut store, "keep").unwrap();
+    for i in 0..300 {
+        let value = ExternRef::new(&mut store, i).unwrap();
+        keep.call(&mut store, &[Val::I32(i), Val::ExternRef(Some(value))], &mut []).unwrap();
+    }
+    store.gc();
+    let mut results = [Val::I32(0), Val::ExternRef(None)];
+    let again = instance.get_func(&mut store, "again").unwrap();
+    for round in 0..2 {
+        for i in (0..300).rev() {
+            again.call(&mut store, &[Val::I32(i)], &mut results).unwrap();
+            assert_eq!(results[0].unwrap_i32(), i, "round {round}");
+            let Val::ExternRef(Some(value)) = results[1] else { panic!("{:?}", results[1]) };
+            assert_eq!(value.data(&store).unwrap().unwrap().downcast_ref(), Some(&i));
+        }
+    }
+    let last = instance.get_func(&mut store, "last").unwrap();
+    last.call(&mut store, &[], &mut results).unwrap();
+    assert_eq!(results[0].unwrap_i32(), 299);
+}
