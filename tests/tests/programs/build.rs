@@ -6,31 +6,19 @@ use wasmc::{Options, Target};
 use wasmc_artifacts::format::Artifact;
 use wasmc_loader::{Engine, Module};
 
-/// What a program of the corpus can come to.
-#[derive(Debug)]
-pub(crate) enum Problem {
-    /// It uses a proposal that the compiler does not support yet.
-    Unsupported(&'static str),
-    /// It does not do what it should.
-    Failed(String),
-}
-
-impl From<String> for Problem {
-    fn from(message: String) -> Problem {
-        Problem::Failed(message)
-    }
-}
-
-/// Compiles wasm for this machine's own processor.
-pub(crate) fn compile(wasm: &[u8]) -> Result<Vec<u8>, Problem> {
+/// Compiles wasm for this machine's own processor, with the proposals that are
+/// off by default where the module needs them.
+pub(crate) fn compile(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let target = Target::default().cpu("native").map_err(|e| e.to_string())?;
-    match wasmc::compile(wasm, &Options { target, ..Options::new() }) {
-        Ok(artifact) => Ok(artifact),
-        Err(wasmc::Error::Unsupported { proposal, .. }) if !proposal.supported => {
-            Err(Problem::Unsupported(proposal.name))
-        }
-        Err(error) => Err(Problem::Failed(format!("does not compile: {error}"))),
+    let mut options = Options { target, ..Options::new() };
+    let mut artifact = wasmc::compile(wasm, &options);
+    if let Err(wasmc::Error::Unsupported { proposal, .. }) = &artifact
+        && proposal.supported
+    {
+        options.features.set(proposal.name, true).map_err(|e| e.to_string())?;
+        artifact = wasmc::compile(wasm, &options);
     }
+    artifact.map_err(|error| format!("does not compile: {error}"))
 }
 
 /// Reads an artifact back, in both ways there are.
@@ -41,13 +29,13 @@ pub(crate) fn check(artifact: &[u8]) -> Result<(), String> {
 }
 
 /// Compiles, checks and loads the module in a file.
-pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, Problem> {
+pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, String> {
     let wasm = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let artifact = compile(&wasm)?;
     check(&artifact)?;
     // SAFETY: the artifact is the compiler's.
     let module = unsafe { Module::from_bytes(engine, &artifact) };
-    Ok(module.map_err(|e| format!("cannot load the artifact: {e:#}"))?)
+    module.map_err(|e| format!("cannot load the artifact: {e:#}"))
 }
 
 /// Calls `work` with each item, on as many threads as there are cores, and

@@ -1,7 +1,7 @@
 //! Command-line programs: for each case what they are given and what has to
 //! come out.
 
-use crate::build::{self, Problem};
+use crate::build;
 use crate::wasi::{Command, Ended, same_text};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -13,16 +13,18 @@ use wasmc_loader::{Engine, Module};
 const TRAPPED: i64 = 134;
 
 /// Runs all cases of the program in `folder`.
-pub(crate) fn run(engine: &Engine, folder: &Path) -> Result<(), Problem> {
+pub(crate) fn run(engine: &Engine, folder: &Path) -> Result<(), String> {
     let text = fs::read_to_string(folder.join("cases.json")).map_err(|e| e.to_string())?;
     let program: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     let file = string(&program["module"]);
     let module = build::load(engine, &folder.join(&file))?;
     let cases = program["cases"].as_array().ok_or("it has no cases".to_owned())?;
+    // One folder for all of them: what a case writes may be another's input.
+    let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
     for case in cases {
         let stubs = program["stub_unknown_imports"].as_bool().unwrap_or_default();
-        let problem = |problem: String| Problem::Failed(format!("case {}: {problem}", case["id"]));
-        run_case(engine, &module, folder, &command(case, &file, stubs), case).map_err(problem)?;
+        let problem = |problem: String| format!("case {}: {problem}", case["id"]);
+        run_case(engine, &module, folder, scratch.path(), &command(case, &file, stubs), case).map_err(problem)?;
     }
     Ok(())
 }
@@ -45,13 +47,19 @@ fn command(case: &Value, file: &str, stubs: bool) -> Command {
     }
 }
 
-fn run_case(engine: &Engine, module: &Module, folder: &Path, command: &Command, case: &Value) -> Result<(), String> {
-    let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
+fn run_case(
+    engine: &Engine,
+    module: &Module,
+    folder: &Path,
+    scratch: &Path,
+    command: &Command,
+    case: &Value,
+) -> Result<(), String> {
     let input = folder.join("input");
     if input.is_dir() {
-        copy(&input, scratch.path()).map_err(|e| format!("cannot copy the input: {e}"))?;
+        copy(&input, scratch).map_err(|e| format!("cannot copy the input: {e}"))?;
     }
-    let ended = command.run(engine, module, scratch.path()).map_err(|problem| format!("{problem:?}"))?;
+    let ended = command.run(engine, module, scratch)?;
     check_exit(case, &ended)?;
     let trapped = case["exit_code"].as_i64() == Some(TRAPPED);
     for (stream, found) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
@@ -63,7 +71,7 @@ fn run_case(engine: &Engine, module: &Module, folder: &Path, command: &Command, 
         same_text(stream, found, &expected)?;
     }
     for (name, hash) in case["out_files"].as_object().into_iter().flatten() {
-        let content = fs::read(scratch.path().join(name)).map_err(|e| format!("{name} was not written: {e}"))?;
+        let content = fs::read(scratch.join(name)).map_err(|e| format!("{name} was not written: {e}"))?;
         let found: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
         if hash != &found {
             return Err(format!("{name} has SHA-256 {found} instead of {hash}"));
@@ -92,7 +100,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         let path = entry?.path();
         let copy_to = to.join(path.file_name().unwrap_or_default());
         if path.is_dir() {
-            fs::create_dir(&copy_to)?;
+            fs::create_dir_all(&copy_to)?;
             copy(&path, &copy_to)?;
         } else {
             fs::copy(&path, copy_to)?;

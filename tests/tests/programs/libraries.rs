@@ -1,6 +1,6 @@
 //! Libraries: calls of their exports, with what has to come back.
 
-use crate::build::{self, Problem};
+use crate::build;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::path::Path;
 use wasmc_loader::{Engine, Instance, Linker, Memory, Store, Val, ValType};
 
 /// Runs the script of the library in `folder`.
-pub(crate) fn run(engine: &Engine, folder: &Path) -> Result<(), Problem> {
+pub(crate) fn run(engine: &Engine, folder: &Path) -> Result<(), String> {
     let text = fs::read_to_string(folder.join("calls.json")).map_err(|e| e.to_string())?;
     let script: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     let module = build::load(engine, &folder.join(script["module"].as_str().unwrap_or_default()))?;
@@ -22,7 +22,7 @@ pub(crate) fn run(engine: &Engine, folder: &Path) -> Result<(), Problem> {
     let calls = script["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     let ops = script["ops"].as_array().map(Vec::as_slice).unwrap_or_default();
     if calls.is_empty() && ops.is_empty() {
-        return Err(Problem::Failed("its script has no calls".to_owned()));
+        return Err("its script has no calls".to_owned());
     }
     for call in calls {
         library.expect(call["export"].as_str().unwrap_or_default(), call)?;
