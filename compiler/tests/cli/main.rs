@@ -8,6 +8,7 @@ mod inspect;
 mod run;
 #[cfg(feature = "wast")]
 mod script;
+mod threads;
 mod working_set;
 
 use std::ffi::OsStr;

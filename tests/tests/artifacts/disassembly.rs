@@ -178,6 +178,58 @@ fn every_load_and_store_is_one_access_off_the_context_register() {
     }
 }
 
+/// Each atomic operator whose result nobody wants, or that has an instruction of
+/// its own, is that one instruction, on whatever memory.
+#[test]
+fn atomics_are_the_instructions_that_the_processor_has() {
+    let cases = [
+        ("i32.atomic.load", "i32", 0, Mnemonic::Mov, false),
+        ("i64.atomic.load16_u", "i64", 0, Mnemonic::Movzx, false),
+        ("i32.atomic.store", "", 1, Mnemonic::Xchg, false),
+        ("i64.atomic.store8", "", 1, Mnemonic::Xchg, false),
+        ("i32.atomic.rmw.add", "i32", 1, Mnemonic::Xadd, true),
+        ("i64.atomic.rmw.add", "i64", 1, Mnemonic::Xadd, true),
+        ("i32.atomic.rmw8.add_u", "i32", 1, Mnemonic::Xadd, true),
+        ("i64.atomic.rmw16.sub_u", "i64", 1, Mnemonic::Xadd, true),
+        ("i32.atomic.rmw.xchg", "i32", 1, Mnemonic::Xchg, false),
+        ("i64.atomic.rmw32.xchg_u", "i64", 1, Mnemonic::Xchg, false),
+        ("i64.atomic.rmw.cmpxchg", "i64", 2, Mnemonic::Cmpxchg, true),
+        ("i32.atomic.rmw8.cmpxchg_u", "i32", 2, Mnemonic::Cmpxchg, true),
+        ("i32.atomic.rmw.add", "drop", 1, Mnemonic::Add, true),
+        ("i64.atomic.rmw.or", "drop", 1, Mnemonic::Or, true),
+        ("i32.atomic.rmw16.xor_u", "drop", 1, Mnemonic::Xor, true),
+        ("i64.atomic.rmw.and", "drop", 1, Mnemonic::And, true),
+    ];
+    let functions = cases.iter().enumerate().map(|(i, (op, result, operands, ..))| {
+        let ty = op.split('.').next().unwrap();
+        let params = format!(" {ty}").repeat(*operands);
+        let gets: String = (0..=*operands).map(|operand| format!("(local.get {operand})")).collect();
+        let body = format!("({op} offset=16 {gets})");
+        match *result {
+            "drop" => format!("(func $f{i} (export \"{i}\") (param i32{params}) (drop {body}))"),
+            "" => format!("(func $f{i} (export \"{i}\") (param i32{params}) {body})"),
+            result => format!("(func $f{i} (export \"{i}\") (param i32{params}) (result {result}) {body})"),
+        }
+    });
+    let functions: String = functions.collect();
+    for (memory, own) in [("(memory 1 2)", true), (r#"(import "m" "m" (memory 1 2 shared))"#, false)] {
+        let code = Disassembly::of(&format!("(module {memory} {functions})"));
+        for (i, (op, _, _, mnemonic, locked)) in cases.iter().enumerate() {
+            let function = code.function(&format!("f{i}"));
+            let linear: Vec<_> =
+                function.accesses().into_iter().filter(|i| i.memory_index() != Register::None).collect();
+            assert_eq!(linear.len(), 1, "{op} is more than one access:\n{function}");
+            let access = linear[0];
+            assert_eq!((access.mnemonic(), access.has_lock_prefix()), (*mnemonic, *locked), "{op}:\n{function}");
+            assert_eq!(displacement(access), 16, "{op}:\n{function}");
+            // Where it is another module's memory, that register may be free
+            // for its base.
+            assert!(!own || access.memory_base() == CONTEXT, "{op}:\n{function}");
+            assert_eq!(function.count(&[Mnemonic::Mfence]), 0, "{op}:\n{function}");
+        }
+    }
+}
+
 /// A loop over the memory, with and without calls; in the second module the
 /// memory is somebody else's.
 fn loops(memory: &str) -> String {

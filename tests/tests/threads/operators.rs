@@ -150,7 +150,7 @@ fn every_operator_does_what_the_model_does_in_every_kind_of_memory() {
                 let mut operands = [rng.next_u64(), rng.next_u64()];
                 if op.kind == Kind::Exchange && rng.below(2) == 0 {
                     // The upper part does not count.
-                    operands[0] = old | operands[0] & !(u64::MAX >> (64 - 8 * op.bytes));
+                    operands[0] = old | (operands[0] & !(u64::MAX >> (64 - 8 * op.bytes)));
                 }
                 let value = |x: u64| if op.wide { Val::I64(x as i64) } else { Val::I32(x as u32 as i32) };
                 let arguments = operands[..op.operands()].iter().map(|x| value(*x)).collect::<Vec<_>>();

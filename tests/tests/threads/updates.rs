@@ -161,7 +161,7 @@ fn updates_of_parts_and_of_the_whole_do_not_disturb_each_other() {
     let n = ROUNDS as u64;
     assert_eq!(read(&guest, 16, 1), n & 0xff);
     assert_eq!(read(&guest, 17, 1), n.wrapping_neg() & 0xff);
-    assert_eq!(read(&guest, 18, 2), 3 * n & 0xffff);
+    assert_eq!(read(&guest, 18, 2), (3 * n) & 0xffff);
     assert_eq!(read(&guest, 20, 4), 9 * n);
 }
 

@@ -1,0 +1,18 @@
+;; Atomic accesses of a shared memory, which is somebody else's.
+(module
+  (import "m" "memory" (memory 1 16 shared))
+  (func (export "load") (param i32) (result i32) (i32.atomic.load offset=8 (local.get 0)))
+  (func (export "load8") (param i32) (result i64) (i64.atomic.load8_u (local.get 0)))
+  (func (export "store") (param i32 i64) (i64.atomic.store (local.get 0) (local.get 1)))
+  (func (export "add") (param i32 i32) (result i32) (i32.atomic.rmw.add (local.get 0) (local.get 1)))
+  (func (export "count") (param i32) (drop (i64.atomic.rmw.add (local.get 0) (i64.const 1))))
+  (func (export "and") (param i32 i32) (result i32) (i32.atomic.rmw16.and_u (local.get 0) (local.get 1)))
+  (func (export "exchange") (param i32 i64) (result i64) (i64.atomic.rmw.xchg (local.get 0) (local.get 1)))
+  (func (export "compare") (param i32 i32 i32) (result i32)
+    (i32.atomic.rmw.cmpxchg (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "fence") (atomic.fence))
+  (func (export "size") (result i32) (memory.size))
+  (func (export "wait") (param i32 i32 i64) (result i32)
+    (memory.atomic.wait32 (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "notify") (param i32 i32) (result i32)
+    (memory.atomic.notify offset=4 (local.get 0) (local.get 1))))
