@@ -112,7 +112,7 @@ impl Translator<'_> {
     /// A reference to the object that begins at `start`, with its descriptor.
     fn begin_object(&mut self, descriptor: Value, start: Value) -> Value {
         let reference = self.b.ins().ireduce(types::I32, start);
-        self.b.declare_value_needs_stack_map(reference);
+        self.tracked.references.insert(reference);
         let address = self.object_address(reference);
         let flags = self.part_flags(Part::Descriptor);
         self.b.ins().store(flags, descriptor, address, 0);

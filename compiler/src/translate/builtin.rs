@@ -41,6 +41,9 @@ impl Translator<'_> {
         }
         all.extend_from_slice(args);
         let call = self.b.ins().call_indirect(sig, code, &all);
+        if builtin != Builtin::gc_alloc {
+            self.tracked.quiet.insert(call);
+        }
         self.b.inst_results(call).first().copied()
     }
 

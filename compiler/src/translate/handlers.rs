@@ -70,7 +70,7 @@ impl Translator<'_> {
         let block = self.b.create_block();
         self.b.set_cold_block(block);
         let exception = self.b.append_block_param(block, types::I32);
-        self.b.declare_value_needs_stack_map(exception);
+        self.tracked.references.insert(exception);
         self.landing(frame).dispatch = Some(block);
         block
     }

@@ -1,6 +1,6 @@
 //! The function that computes initial values of globals.
 
-use super::{ModuleEnv, Translated, Translator, visit, wasm_signature};
+use super::{ModuleEnv, Translated, Translator, safepoints, visit, wasm_signature};
 use crate::analyse::operators;
 use crate::error::Error;
 use crate::parse::ConstOp;
@@ -36,8 +36,8 @@ pub fn translate_initializer(
         t.visit_global_set(*global);
     }
     t.visit_end();
-    t.b.seal_all_blocks();
-    t.b.finalize(env.isa.frontend_config());
+    let tracked = t.finish();
+    safepoints::expose(func, &tracked);
     Ok(Translated { leaf: false, tail_args: 0 })
 }
 

@@ -16,6 +16,7 @@ mod hints;
 mod initializer;
 mod known;
 mod ops;
+mod safepoints;
 
 pub use initializer::translate_initializer;
 pub(crate) use ops::call::{READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL};
@@ -166,6 +167,8 @@ pub struct Translator<'a> {
     parts: HashMap<ops::Part, AliasRegion>,
     /// What is known of references.
     known: known::Known,
+    /// What the collector has to know of.
+    tracked: safepoints::Tracked,
     /// What was allocated last.
     room: Option<alloc::Room>,
     makes_calls: bool,
@@ -218,9 +221,9 @@ pub fn translate(
     if leaf {
         t.keep_count_unchanged();
     }
-    t.b.seal_all_blocks();
     t.hints.apply(t.b.func);
-    t.b.finalize(env.isa.frontend_config());
+    let tracked = t.finish();
+    safepoints::expose(func, &tracked);
     Ok(Translated { leaf, tail_args })
 }
 
@@ -264,6 +267,7 @@ impl<'a> Translator<'a> {
             regions,
             parts: HashMap::new(),
             known: known::Known::default(),
+            tracked: safepoints::Tracked::default(),
             room: None,
             makes_calls: false,
             tail_args: 0,
@@ -272,11 +276,18 @@ impl<'a> Translator<'a> {
         }
     }
 
+    /// Ends the function; what the collector has to know of it.
+    fn finish(mut self) -> safepoints::Tracked {
+        self.b.seal_all_blocks();
+        self.b.finalize(self.env.isa.frontend_config());
+        self.tracked
+    }
+
     fn declare_locals(&mut self, ty: &FuncType, body: &wasmparser::FunctionBody<'_>) -> Result<(), Error> {
         let entry = self.b.current_block().unwrap_or_else(|| unreachable!("the entry block is current"));
         for (i, param) in ty.params().iter().enumerate() {
             let value = self.b.block_params(entry)[i + 1];
-            self.define(value, *param);
+            self.track(value, *param);
             self.declare_local(*param, value);
         }
         // A null is not a number: the collector is told of it.
@@ -294,9 +305,6 @@ impl<'a> Translator<'a> {
 
     fn declare_local(&mut self, ty: ValType, value: Value) {
         let variable = self.b.declare_var(clif_type(ty));
-        if ty.is_gc_ref() {
-            self.b.declare_var_needs_stack_map(variable);
-        }
         self.b.def_var(variable, value);
         self.locals.push((variable, ty));
     }

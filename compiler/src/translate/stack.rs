@@ -22,7 +22,7 @@ impl Translator<'_> {
     /// produced: the collector must find references, and may change them.
     pub(super) fn track(&mut self, value: Value, ty: ValType) {
         if ty.is_gc_ref() {
-            self.b.declare_value_needs_stack_map(value);
+            self.tracked.references.insert(value);
         }
         self.define(value, ty);
     }
