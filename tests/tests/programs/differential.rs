@@ -49,6 +49,7 @@ fn config(rng: &mut Rng) -> Config {
         max_instructions: rng.pick(&[20, 100, 1000]),
         max_memories: rng.pick(&[1, 1, 3]),
         max_memory32_bytes: 1 << 20,
+        max_memory64_bytes: 1 << 20,
         max_tables: rng.pick(&[1, 4]),
         max_table_elements: 500,
         memory_max_size_required: true,
@@ -61,17 +62,17 @@ fn config(rng: &mut Rng) -> Config {
         min_tables: u32::from(rng.below(4) != 0),
         min_types: 4,
         tail_call_enabled: rng.below(2) == 0,
+        custom_page_sizes_enabled: rng.below(3) == 0,
+        memory64_enabled: rng.below(2) == 0,
+        wide_arithmetic_enabled: rng.below(2) == 0,
         // What one of the sides does not support, or leaves open.
         acquire_release_atomics_enabled: false,
         compact_imports_enabled: false,
-        custom_page_sizes_enabled: false,
         exceptions_enabled: false,
         gc_enabled: false,
-        memory64_enabled: false,
         relaxed_simd_enabled: false,
         shared_everything_threads_enabled: false,
         threads_enabled: false,
-        wide_arithmetic_enabled: false,
         ..Config::default()
     }
 }

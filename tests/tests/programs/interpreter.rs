@@ -17,6 +17,7 @@ pub(crate) fn load(wasm: &[u8]) -> Result<Module, String> {
     // The fuel in the module ends a recursion, not the interpreter.
     config.set_max_recursion_depth(1 << 20).set_max_stack_height(64 << 20);
     config.wasm_tail_call(true).wasm_multi_memory(true);
+    config.wasm_memory64(true).wasm_custom_page_sizes(true).wasm_wide_arithmetic(true);
     Module::new(&Engine::new(&config), wasm).map_err(|e| e.to_string())
 }
 

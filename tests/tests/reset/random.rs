@@ -42,6 +42,7 @@ fn generate(rng: &mut Rng) -> Vec<u8> {
             max_instructions: rng.pick(&[50, 300]),
             max_memories: rng.pick(&[1, 1, 3]),
             max_memory32_bytes: 1 << 20,
+            max_memory64_bytes: 1 << 20,
             max_tables: rng.pick(&[1, 4]),
             max_table_elements: 500,
             memory_max_size_required: true,
@@ -53,17 +54,17 @@ fn generate(rng: &mut Rng) -> Vec<u8> {
             min_memories: u32::from(rng.below(8) != 0),
             min_tables: u32::from(rng.below(4) != 0),
             min_types: 4,
+            custom_page_sizes_enabled: rng.below(3) == 0,
+            memory64_enabled: rng.below(2) == 0,
+            wide_arithmetic_enabled: rng.below(2) == 0,
             // Proposals that the compiler does not support, or that only some
             // machines do.
             acquire_release_atomics_enabled: false,
             compact_imports_enabled: false,
-            custom_page_sizes_enabled: false,
             exceptions_enabled: false,
             gc_enabled: false,
-            memory64_enabled: false,
             shared_everything_threads_enabled: false,
             threads_enabled: false,
-            wide_arithmetic_enabled: false,
             ..Config::default()
         };
         let length = rng.pick(&[1000, 8000]);
