@@ -152,7 +152,7 @@ impl Worker {
         self.context.set_disasm(listing == Listing::Asm);
         self.generate(env, item)?;
         let frame = self.code(env, item)?.buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset);
-        if leaf && frame > UNCHECKED_FRAME {
+        if leaf && frame.saturating_add(tail_args) > UNCHECKED_FRAME {
             // A leaf with a frame so large needs the check after all.
             self.translate(env, item)?;
             set_stack_limit(env, &mut self.context.func);

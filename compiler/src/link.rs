@@ -9,7 +9,7 @@ use crate::analyse::TableFact;
 use crate::codegen::{CompiledFunction, Item, Relocation};
 use crate::error::Error;
 use crate::translate::stubs::Stub;
-use crate::translate::{ModuleEnv, READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL, Symbol};
+use crate::translate::{ModuleEnv, READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL, Symbol, read_only_elements};
 use crate::types::TypeIndex;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::unwind::UnwindInfo;
@@ -178,7 +178,7 @@ impl LinkedImage {
             }
             self.text.resize(self.text.len().next_multiple_of(TABLE_ALIGNMENT), 0);
             let start = text_offset(self.text.len())?;
-            let count = env.module.tables[index].ty.initial as usize;
+            let count = read_only_elements(env.module.tables[index].ty.initial) as usize;
             let init = &env.facts.table_init[index];
             for i in 0..count {
                 let (ty, distance) = match init.get(i).copied().flatten() {

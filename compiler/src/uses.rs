@@ -260,7 +260,21 @@ impl Uses {
             Operator::TryTable { try_table } => self.block(try_table.ty),
             Operator::TypedSelect { ty } => self.value(*ty),
             Operator::RefNull { hty } => self.heap(*hty),
+            Operator::RefTestNonNull { hty } | Operator::RefCastNonNull { hty } => self.target(false, *hty),
+            Operator::RefTestNullable { hty } | Operator::RefCastNullable { hty } => self.target(true, *hty),
+            Operator::BrOnCast { from_ref_type, to_ref_type, .. }
+            | Operator::BrOnCastFail { from_ref_type, to_ref_type, .. } => {
+                self.value(ValType::Ref(*from_ref_type));
+                self.value(ValType::Ref(*to_ref_type));
+            }
             _ => {}
+        }
+    }
+
+    /// Notes what the target of a cast needs.
+    fn target(&mut self, nullable: bool, ty: HeapType) {
+        if let Some(ty) = RefType::new(nullable, ty) {
+            self.value(ValType::Ref(ty));
         }
     }
 

@@ -146,6 +146,14 @@ fn has_known_types(module: &ParsedModule<'_>, elements: &[Option<u32>]) -> bool 
 }
 
 impl ModuleFacts {
+    /// Whether calls through a table reach functions alone that the module
+    /// defines.
+    pub fn calls_own_functions(&self, module: &ParsedModule<'_>, table: u32) -> bool {
+        let mut functions = self.table_init[table as usize].iter().flatten();
+        self.tables[table as usize] == TableFact::ReadOnly
+            && !functions.any(|function| module.is_imported_function(*function))
+    }
+
     /// The types that a function in a read-only table can have where one of
     /// type `ty` is called.
     pub fn read_only_types(&self, module: &ParsedModule<'_>, table: u32, ty: TypeIndex) -> Vec<TypeIndex> {

@@ -19,7 +19,7 @@ mod ops;
 mod safepoints;
 
 pub use initializer::translate_initializer;
-pub(crate) use ops::call::{READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL};
+pub(crate) use ops::call::{READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL, read_only_elements};
 mod stack;
 pub mod stubs;
 mod visit;
@@ -181,7 +181,9 @@ pub struct Translator<'a> {
 /// What translation of a body found out about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Translated {
-    /// Whether it calls nothing, so that its own frame is all the stack it needs.
+    /// Whether it calls nothing, or functions of the module alone and in its own
+    /// place, so that its frame and their arguments are all the stack it needs.
+    /// What may be the host's is no such function: it could call back for ever.
     pub leaf: bool,
     /// Bytes of stack that the arguments of its tail calls may take.
     pub tail_args: u32,

@@ -24,6 +24,7 @@ use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use wasmc_artifacts::abi::TypeId;
 use wasmc_artifacts::format::{NONE, TypeRow};
 
 type ArrayFn = unsafe extern "C" fn(*mut VMHostFunc, *mut ValRaw);
@@ -150,11 +151,12 @@ impl HostFunc {
     /// module; whether it has one.
     pub(crate) fn adapt(&self, module: &Module) -> bool {
         let types = module.artifact().tables().types;
-        let Some((code, native)) =
-            types.iter().filter(|row| row.id == self.def.type_id).find_map(|row| adapter(&row, &self.def))
-        else {
-            return false;
-        };
+        // An adapter for a supertype does the same: parameters and results
+        // that are references have one representation in both.
+        let (id, known) = (self.def.type_id, module.engine().types());
+        let below = |row: &TypeRow| !self.def.descriptor.is_empty() && known.is_subtype(TypeId(id), TypeId(row.id));
+        let mut fitting = types.iter().filter(|row| row.id == id || below(row));
+        let Some((code, native)) = fitting.find_map(|row| adapter(&row, &self.def)) else { return false };
         self.record.native.set(native);
         self.func_ref.code.set(module.code_at(code));
         true

@@ -191,6 +191,38 @@ fn a_function_stays_what_it_is_when_it_is_imported_as_a_supertype() {
     provide(true);
 }
 
+/// The module that calls the function does not know its type, only the one
+/// above it.
+#[test]
+fn a_host_function_can_be_called_as_one_of_a_supertype() {
+    let engine = Engine::default();
+    let known = importer(&engine, "sub", "sub");
+    let ty = known.imports().next().unwrap().ty().func().unwrap().clone();
+    let caller = module(
+        &engine,
+        r#"(module (type $super (sub (func (result i32))))
+            (func (export "call") (param (ref $super)) (result i32) (call_ref $super (local.get 0)))
+            (table (export "table") 1 (ref null $super))
+            (func (export "indirect") (result i32) (call_indirect (type $super) (i32.const 0))))"#,
+    );
+    for first in [true, false] {
+        let mut store = Store::new(&engine, ());
+        let instance = first.then(|| Instance::new(&mut store, &caller, &[]).unwrap());
+        let host = Func::new(&mut store, ty.clone(), |_, _, results| {
+            results[0] = Val::I32(11);
+            Ok(())
+        });
+        let instance = instance.unwrap_or_else(|| Instance::new(&mut store, &caller, &[]).unwrap());
+        let mut results = [Val::I32(0)];
+        let call = instance.get_func(&mut store, "call").unwrap();
+        call.call(&mut store, &[host.into()], &mut results).unwrap();
+        assert_eq!(results[0].unwrap_i32(), 11);
+        instance.get_table(&mut store, "table").unwrap().set(&mut store, 0, host.into()).unwrap();
+        let indirect = instance.get_typed_func::<(), i32>(&mut store, "indirect").unwrap();
+        assert_eq!(indirect.call(&mut store, ()).unwrap(), 11);
+    }
+}
+
 #[test]
 fn only_what_cannot_change_may_be_of_a_subtype() {
     let engine = Engine::default();

@@ -16,6 +16,16 @@ pub(crate) const READ_ONLY_ELEMENT_SIZE: u32 = 8;
 /// The type in a null element of a read-only table.
 pub(crate) const READ_ONLY_NULL: u32 = u32::MAX;
 
+/// Larger read-only tables are as long as they look.
+const PADDED_ELEMENTS: u64 = 1 << 12;
+
+/// How many elements a read-only table takes in the text: a power of two, the
+/// last ones null, if it is small, so that any index can be made one of the
+/// table's without a comparison.
+pub(crate) fn read_only_elements(length: u64) -> u64 {
+    if length <= PADDED_ELEMENTS { length.next_power_of_two() } else { length }
+}
+
 /// A function value that is about to be called.
 pub(super) struct Callee {
     pub(super) code: Value,
@@ -63,9 +73,9 @@ impl Translator<'_> {
     }
 
     pub(in crate::translate) fn visit_return_call(&mut self, function: u32) {
-        self.makes_calls = true;
         let ty = self.env.module.functions[function as usize];
         if self.env.module.is_imported_function(function) {
+            self.makes_calls = true;
             let callee = self.imported_callee(function);
             return self.tail_call(ty, callee);
         }
@@ -94,6 +104,7 @@ impl Translator<'_> {
     }
 
     pub(in crate::translate) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
+        self.makes_calls = true;
         let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);
@@ -102,13 +113,13 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {
         let ty = self.type_index(ty);
+        self.makes_calls |= !self.env.facts.calls_own_functions(self.env.module, table);
         let callee = self.indirect_callee(ty, table);
         self.tail_call(ty, callee);
     }
 
     /// Pops an index; the function of type `ty` there.
     fn indirect_callee(&mut self, ty: TypeIndex, table: u32) -> Callee {
-        self.makes_calls = true;
         let index = self.pop();
         if self.env.facts.tables[table as usize] == TableFact::ReadOnly {
             self.read_only_callee(ty, table, index)
@@ -128,8 +139,14 @@ impl Translator<'_> {
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
         self.trap_if(outside, Trap::UndefinedElement);
         let index = self.table_index(table, index);
-        let zero = self.b.ins().iconst(types::I64, 0);
-        let index = self.b.ins().select_spectre_guard(outside, zero, index);
+        // A mispredicted branch reads the table, too.
+        let elements = read_only_elements(self.env.module.tables[table as usize].ty.initial);
+        let index = if elements.is_power_of_two() {
+            self.b.ins().band_imm_u(index, (elements - 1) as i64)
+        } else {
+            let zero = self.b.ins().iconst(types::I64, 0);
+            self.b.ins().select_spectre_guard(outside, zero, index)
+        };
         let base = self.symbol_address(Symbol::Table(table));
         let offset = self.b.ins().imul_imm_u(index, i64::from(READ_ONLY_ELEMENT_SIZE));
         let element = self.b.ins().iadd(base, offset);
