@@ -65,10 +65,8 @@ block0:
   subs wzr, w3, #4
   b.hs #trap=user5
   load_ext_name_near x0, User(userextname0)+0
-  movz x1, #0
-  mov w4, w3
-  subs wzr, w3, #4
-  csel x1, x1, x4, hs
+  mov w1, w3
+  and x1, x1, #3
   lsl x4, x1, #3
   add x3, x0, x1, LSL 3
   ldr w1, [x0, x4]

@@ -66,11 +66,8 @@ block0:
   cmpl $0x4, %esi
   jnb #trap=user5
   load_ext_name userextname0+0, %rax
-  uninit  %rdx
-  xorq %rdx, %rdx
   movl %esi, %ecx
-  cmpl $0x4, %esi
-  cmovaeq %rdx, %rcx
+  andq $0x3, %rcx
   movl (%rax, %rcx, 8), %edx
   testl %edx, %edx
   jz      label3; j label1

@@ -73,40 +73,22 @@ block4:
 ;; loop
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
-  add x16, x16, #16
-  subs xzr, sp, x16, UXTX
-  b.lo #trap=stk_ovf
 block0:
-  movn x0, #39
-  movk x0, x0, #65534, LSL #16
-  ldr x0, [x2, x0]
-  ldr x1, [x0, #56]
-  subs xzr, x1, #997
+  movn x6, #39
+  movk x6, x6, #65534, LSL #16
+  ldr x9, [x2, x6]
+  ldr x7, [x9, #56]
+  subs xzr, x7, #997
   b.hi #trap=stk_ovf
-  add x1, x1, #3
-  str x1, [x0, #56]
   cbnz w3, label4 ; b label1
 block1:
   b label2
 block2:
   b label3
 block3:
-  movn x0, #39
-  movk x0, x0, #65534, LSL #16
-  ldr x0, [x2, x0]
-  ldr x1, [x0, #56]
-  sub x1, x1, #3
-  str x1, [x0, #56]
   ldp fp, lr, [sp], #16
   ret
 block4:
-  movn x0, #39
-  movk x0, x0, #65534, LSL #16
-  ldr x0, [x2, x0]
-  ldr x1, [x0, #56]
-  sub x1, x1, #3
-  str x1, [x0, #56]
   sub w3, w3, #1
   return_call User(userextname0) new_stack_arg_size:0 x2=x2 x3=x3
 

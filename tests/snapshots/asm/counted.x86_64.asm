@@ -70,17 +70,11 @@ block4:
 ;; loop
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10018(%rdi), %r10
-  addq $0x10, %r10
-  cmpq %rsp, %r10
-  jnbe #trap=stk_ovf
 block0:
-  movq -0x10028(%rdi), %r9
-  movq 0x38(%r9), %r10
-  cmpq $0x3e5, %r10
+  movq -0x10028(%rdi), %r8
+  movq 0x38(%r8), %r8
+  cmpq $0x3e5, %r8
   jnbe #trap=stk_ovf
-  leaq 3(%r10), %r11
-  movq %r11, 0x38(%r9)
   testl %esi, %esi
   jnz     label4; j label1
 block1:
@@ -88,14 +82,10 @@ block1:
 block2:
   jmp     label3
 block3:
-  movq -0x10028(%rdi), %rax
-  addq $0xfffffffffffffffd, 0x38(%rax)
   movq %rbp, %rsp
   popq %rbp
   retq
 block4:
-  movq -0x10028(%rdi), %rax
-  addq $0xfffffffffffffffd, 0x38(%rax)
   subl $0x1, %esi
   return_call_known User(userextname0) (0) tmp=%r11 %rdi=%rdi %rsi=%rsi
 

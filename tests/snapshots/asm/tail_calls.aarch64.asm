@@ -1,10 +1,6 @@
 ;; loop
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
-  add x16, x16, #16
-  subs xzr, sp, x16, UXTX
-  b.lo #trap=stk_ovf
 block0:
   cbz w3, label2 ; b label1
 block1:
@@ -40,33 +36,27 @@ block0:
 ;; through
   stp fp, lr, [sp, #-16]!
   mov fp, sp
-  movn x16, #23 ; movk x16, x16, #65534, LSL #16 ; ldr x16, [x2, x16, SXTX]
-  add x16, x16, #16
-  subs xzr, sp, x16, UXTX
-  b.lo #trap=stk_ovf
 block0:
   subs wzr, w3, #2
   b.hs #trap=user5
-  load_ext_name_near x0, User(userextname0)+0
-  movz x1, #0
-  mov w4, w3
-  subs wzr, w3, #2
-  csel x1, x1, x4, hs
-  lsl x4, x1, #3
-  add x3, x0, x1, LSL 3
-  ldr w1, [x0, x4]
-  cbz w1, label3 ; b label1
+  load_ext_name_near x15, User(userextname0)+0
+  mov w0, w3
+  and x0, x0, #1
+  lsl x3, x0, #3
+  add x1, x15, x0, LSL 3
+  ldr w0, [x15, x3]
+  cbz w0, label3 ; b label1
 block1:
   b label2
 block3:
-  ldrsw x1, [x3, #4]
-  add x1, x0, x1
+  ldrsw x0, [x1, #4]
+  add x1, x15, x0
   movz w3, #1
   movz w4, #2
   return_call_ind x1 new_stack_arg_size:0 x2=x2 x3=x3 x4=x4
 block2:
-  movn w0, #0
-  subs wzr, w1, w0
+  movn w1, #0
+  subs wzr, w0, w1
   b.eq #trap=user6
   udf #0xc11f
 

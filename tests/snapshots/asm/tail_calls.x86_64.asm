@@ -1,10 +1,6 @@
 ;; loop
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10018(%rdi), %r10
-  addq $0x10, %r10
-  cmpq %rsp, %r10
-  jnbe #trap=stk_ovf
 block0:
   testl %esi, %esi
   jz      label2; j label1
@@ -38,19 +34,12 @@ block0:
 ;; through
   pushq %rbp
   movq %rsp, %rbp
-  movq -0x10018(%rdi), %r10
-  addq $0x10, %r10
-  cmpq %rsp, %r10
-  jnbe #trap=stk_ovf
 block0:
   cmpl $0x2, %esi
   jnb #trap=user5
   load_ext_name userextname0+0, %rax
-  uninit  %rdx
-  xorq %rdx, %rdx
   movl %esi, %ecx
-  cmpl $0x2, %esi
-  cmovaeq %rdx, %rcx
+  andq $0x1, %rcx
   movl (%rax, %rcx, 8), %edx
   testl %edx, %edx
   jz      label3; j label1
