@@ -2,6 +2,7 @@
 //! dropped once, by the next collection at the latest.
 
 use super::{LEVELS, instance, linker, module, stressed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wasmc::OptLevel;
@@ -120,6 +121,45 @@ fn a_value_dies_with_its_frame_however_that_ends() {
                 assert_eq!(drops.load(Relaxed), 1, "{way} at {level:?}");
             }
         }
+    }
+}
+
+/// Panics when it is dropped.
+struct Angry(Arc<AtomicUsize>);
+
+impl Drop for Angry {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_in_a_collection_ends_the_call_and_nothing_else() {
+    let (mut store, instance) = instance(&stressed(), KEEPERS, OptLevel::Speed);
+    for host in [false, true] {
+        let drops = Arc::new(AtomicUsize::new(0));
+        {
+            let mut scope = RootScope::new(&mut store);
+            let value = ExternRef::new(&mut scope, Angry(drops.clone())).unwrap();
+            let function = instance.get_typed_func::<Option<Rooted<ExternRef>>, ()>(&mut scope, "keep_global");
+            function.unwrap().call(&mut scope, Some(value)).unwrap();
+        }
+        call(&mut store, instance, "drop_global");
+        let others = Arc::new(AtomicUsize::new(0));
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            if host { store.gc() } else { give(&mut store, instance, "box", &others).unwrap() }
+        }));
+        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"on purpose"));
+        assert_eq!(drops.load(Relaxed), 1);
+        // The store goes on.
+        let drops = Arc::new(AtomicUsize::new(0));
+        give(&mut store, instance, "keep_struct", &drops).unwrap();
+        store.gc();
+        assert_eq!(drops.load(Relaxed), 0);
+        call(&mut store, instance, "drop_struct");
+        store.gc();
+        assert_eq!(drops.load(Relaxed), 1);
     }
 }
 

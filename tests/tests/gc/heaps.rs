@@ -279,6 +279,37 @@ fn resets_empty_the_heap_or_leave_it_to_others() {
 }
 
 #[test]
+fn objects_that_globals_have_at_first_are_made_again_by_resets() {
+    const COUNTER: &str = r#"(module
+        (type $box (struct (field (mut i32))))
+        (global $mine (ref $box) (struct.new $box (i32.const 7)))
+        (global $same (export "same") (ref $box) (global.get $mine))
+        (table $table 3 (ref $box) (struct.new $box (i32.const 7)))
+        (func (export "count") (param $n i32) (result i32)
+            (struct.set $box 0 (global.get $mine)
+                (i32.add (struct.get $box 0 (global.get $mine)) (local.get $n)))
+            (struct.set $box 0 (table.get $table (i32.const 0))
+                (i32.add (struct.get $box 0 (table.get $table (i32.const 0))) (local.get $n)))
+            (table.set $table (i32.const 1) (struct.new $box (i32.const 100)))
+            (i32.add (struct.get $box 0 (global.get $same))
+                (struct.get $box 0 (table.get $table (i32.const 2))))))"#;
+    for engine in pools().into_iter().chain([Engine::default(), stressed()]) {
+        let module = module(&engine, COUNTER, OptLevel::Speed);
+        let pre = linker(&engine).instantiate_pre(&module).unwrap();
+        for _ in 0..5 {
+            let mut store = Store::new(&engine, ());
+            let instance = pre.instantiate(&mut store).unwrap();
+            for round in 0..4 {
+                assert_eq!(length(&mut store, instance, "count", 5).unwrap(), 2 * 12);
+                store.gc();
+                assert_eq!(length(&mut store, instance, "count", 1).unwrap(), 2 * 13);
+                if round % 2 == 0 { instance.reset(&mut store).unwrap() } else { store.reset().unwrap() }
+            }
+        }
+    }
+}
+
+#[test]
 fn modules_pass_objects_to_each_other() {
     const OTHER: &str = r#"(module
         (type $list (sub (struct (field (mut (ref null $list))) (field i64))))

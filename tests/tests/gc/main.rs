@@ -8,7 +8,7 @@ mod objects;
 mod places;
 
 use wasmc::{OptLevel, Options};
-use wasmc_loader::{Caller, Config, Engine, Instance, Linker, Module, Store};
+use wasmc_loader::{Caller, Config, Engine, Func, Instance, Linker, Module, Store};
 
 const LEVELS: [OptLevel; 4] = [OptLevel::None, OptLevel::Basic, OptLevel::Speed, OptLevel::Size];
 
@@ -28,8 +28,9 @@ fn stressed() -> Engine {
     Engine::new(Config::new().gc_stress(true)).unwrap()
 }
 
-/// What the tests' modules can import: `host.gc` collects, `host.call` calls
-/// the export `back` of the caller.
+/// What the tests' modules can import: `host.gc` collects, `host.direct` calls
+/// a function of the host's that does, `host.call` calls the export `back` of
+/// the caller, and so does `host.elsewhere`, on another thread.
 fn linker(engine: &Engine) -> Linker<()> {
     let mut linker = Linker::new(engine);
     linker.func_wrap("host", "gc", |mut caller: Caller<'_, ()>| caller.gc()).unwrap();
@@ -42,6 +43,17 @@ fn linker(engine: &Engine) -> Linker<()> {
         Ok(result)
     };
     linker.func_wrap("host", "call", call).unwrap();
+    let direct = |mut caller: Caller<'_, ()>| {
+        let inner = Func::wrap(&mut caller, |mut caller: Caller<'_, ()>| caller.gc());
+        inner.call(&mut caller, &[], &mut [])
+    };
+    linker.func_wrap("host", "direct", direct).unwrap();
+    let elsewhere = |mut caller: Caller<'_, ()>, value: i32| {
+        let back = caller.get_export("back").and_then(|export| export.into_func()).unwrap();
+        let back = back.typed::<i32, i32>(&caller)?;
+        std::thread::scope(|scope| scope.spawn(|| back.call(&mut caller, value)).join().unwrap())
+    };
+    linker.func_wrap("host", "elsewhere", elsewhere).unwrap();
     linker
 }
 

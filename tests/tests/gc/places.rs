@@ -45,7 +45,12 @@ fn below(n: i32) -> i32 {
 }
 
 fn program(rest: &str, expected: impl Fn(i32) -> i32) {
-    let text = format!("(module {COMMON} {rest})");
+    // Imports come before everything else.
+    let (imports, rest) = match rest.split_once("\n") {
+        Some((first, rest)) if first.starts_with("(import") => (first, rest),
+        _ => ("", rest),
+    };
+    let text = format!("(module {imports} {COMMON} {rest})");
     let cases: Vec<(i32, i32)> = [0, 1, 2, 5, 23].into_iter().map(|n| (n, expected(n))).collect();
     check(&text, &cases);
 }
@@ -236,6 +241,38 @@ fn frames_below_host_functions() {
             (local.set $list (call $below (i32.const 9)))
             (i32.add (call $call (local.get $n)) (call $sum (local.get $list))))"#,
         |n| 36 + (1..=n).map(below).sum::<i32>(),
+    );
+}
+
+#[test]
+fn frames_below_functions_of_the_host_that_the_host_calls() {
+    program(
+        r#"(import "host" "direct" (func $direct))
+        (func $inner (param $list (ref null $list)) (result i32)
+            (call $direct)
+            (drop (call $below (i32.const 4)))
+            (call $direct)
+            (call $sum (local.get $list)))
+        (func (export "run") (param $n i32) (result i32) (local $list (ref null $list))
+            (local.set $list (call $below (local.get $n)))
+            (call $direct)
+            (i32.add (call $inner (local.get $list)) (call $inner (call $below (i32.const 6)))))"#,
+        |n| below(n) + 15,
+    );
+}
+
+#[test]
+fn frames_on_the_stacks_of_other_threads() {
+    program(
+        r#"(import "host" "elsewhere" (func $elsewhere (param i32) (result i32)))
+        (func (export "back") (param $n i32) (result i32) (local $list (ref null $list))
+            (if (i32.eqz (local.get $n)) (then (call $gc) (return (i32.const 0))))
+            (local.set $list (call $below (local.get $n)))
+            (i32.add (call $elsewhere (i32.sub (local.get $n) (i32.const 1))) (call $sum (local.get $list))))
+        (func (export "run") (param $n i32) (result i32) (local $list (ref null $list))
+            (local.set $list (call $below (i32.const 9)))
+            (i32.add (call $elsewhere (i32.rem_u (local.get $n) (i32.const 6))) (call $sum (local.get $list))))"#,
+        |n| 36 + (1..=n % 6).map(below).sum::<i32>(),
     );
 }
 
