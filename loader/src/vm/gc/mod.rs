@@ -143,9 +143,11 @@ impl StoreState {
     unsafe fn collect(&self, extent: Extent, size: usize, frame: Option<Frame>) -> bool {
         let mut heap = self.heap.borrow_mut();
         let mut externs = self.externs().borrow_mut();
-        externs.clear_marks();
         // Only a collection of everything comes across everything that is alive.
-        let marks = (extent == Extent::Full).then_some(&mut *externs as &mut (dyn trace::Marks + 'static));
+        let marks = (extent == Extent::Full).then(|| {
+            externs.clear_marks();
+            &mut *externs as &mut (dyn trace::Marks + 'static)
+        });
         let roots = |tracer: &mut Tracer<'_>| self.trace(tracer, frame);
         // SAFETY: those are all the roots, if the frame is right.
         let done = unsafe { heap.collect(&self.context, extent, size, marks, roots) };
