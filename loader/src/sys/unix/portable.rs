@@ -127,6 +127,7 @@ mod tests {
         assert!(!can_discard() && !can_tell_written());
         assert_eq!(written([0; 16].as_ptr(), 16, &mut out), None);
         assert_eq!(thread_faults(), None);
+        prefer_large_pages([0; 16].as_mut_ptr(), 16);
         // SAFETY: nothing is done.
         assert_eq!(unsafe { discard(std::ptr::null_mut(), 0) }.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
