@@ -130,8 +130,8 @@ impl Translator<'_> {
             (Opcode::Band, 2) => of(0).min(of(1)),
             // No bit is set above the highest one that either can have.
             (Opcode::Bor | Opcode::Bxor, 2) => u64::MAX.checked_shr((of(0) | of(1)).leading_zeros()).unwrap_or(0),
-            (Opcode::Iadd, 2) => of(0).checked_add(of(1)).unwrap_or(u64::MAX),
-            (Opcode::Imul, 2) => of(0).checked_mul(of(1)).unwrap_or(u64::MAX),
+            (Opcode::Iadd, 2) => of(0).saturating_add(of(1)),
+            (Opcode::Imul, 2) => of(0).saturating_mul(of(1)),
             (Opcode::Umin, 2) => of(0).min(of(1)),
             (Opcode::Select, 3) => of(1).max(of(2)),
             (Opcode::Ushr, 2) => self.constant_value(args[1]).map_or(of(0), |by| of(0) >> (by & 63)),

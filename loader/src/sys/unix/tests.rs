@@ -49,6 +49,18 @@ macro_rules! implementation {
             }
 
             #[test]
+            fn large_pages_change_nothing_that_is_there() {
+                let (region, _file) = view(2);
+                let first = at(&region, 0);
+                // SAFETY: nobody else knows the region.
+                unsafe { first.write(9) };
+                system::prefer_large_pages(first.wrapping_add(1), 2 * page_size() - 1);
+                system::prefer_large_pages(first, 0);
+                // SAFETY: as above.
+                assert_eq!(unsafe { [first.read(), at(&region, 1).read()] }, [9, 2]);
+            }
+
+            #[test]
             fn populated_pages_keep_their_content_and_are_private() {
                 let (region, file) = view(4);
                 // SAFETY: nobody else knows the region.
