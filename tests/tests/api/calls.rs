@@ -53,7 +53,7 @@ fn values_pass_unchanged_through_untyped_calls() {
         let ty = match value {
             Val::ExternRef(_) => ValType::EXTERNREF,
             Val::FuncRef(_) => ValType::FUNCREF,
-            number => number.ty(&wasmc_loader::Store::new(&wasmc_loader::Engine::default(), ())).unwrap(),
+            number => number.ty(wasmc_loader::Store::new(&wasmc_loader::Engine::default(), ())).unwrap(),
         };
         let define = |linker: &mut Linker<()>| {
             let ty = FuncType::new([ty], [ty]);

@@ -227,7 +227,7 @@ fn pools() -> Vec<Engine> {
         if strategy.is_pooling() {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling {
                 strategy: Default::default(),
-                instance_limits: limits.clone(),
+                instance_limits: limits,
             });
         }
         config.instantiation_strategy(strategy);

@@ -134,7 +134,7 @@ impl Pair {
     /// memory.
     fn range(&self, start: u128, length: u64) -> Option<std::ops::Range<usize>> {
         let end = start + u128::from(length);
-        (end <= self.bytes.len() as u128).then(|| start as usize..end as usize)
+        (end <= self.bytes.len() as u128).then_some(start as usize..end as usize)
     }
 
     /// An interesting number: near a border, perhaps one that an offset leads
@@ -294,7 +294,7 @@ fn expression(rng: &mut Rng, depth: u32) -> String {
             other => format!("(local.get {})", other - 1),
         };
     }
-    let mut of = |rng: &mut Rng| expression(rng, depth - 1);
+    let of = |rng: &mut Rng| expression(rng, depth - 1);
     let (a, b) = (of(rng), of(rng));
     let constant = format!("(i64.const {})", rng.pick(&small) as i64);
     let divisor = format!("(i64.const {})", rng.pick(&small[1..]) as i64);

@@ -124,9 +124,9 @@ fn shared_and_unshared_do_not_link() {
     for (item, fits, refused) in
         [(&unshared, "1 2", ["1 2 shared", "2 2"]), (&shared, "1 2 shared", ["1 2", "1 1 shared"])]
     {
-        Instance::new(&mut store, &wants(fits), &[item.clone()]).unwrap();
+        Instance::new(&mut store, &wants(fits), std::slice::from_ref(item)).unwrap();
         for ty in refused {
-            let error = Instance::new(&mut store, &wants(ty), &[item.clone()]).unwrap_err();
+            let error = Instance::new(&mut store, &wants(ty), std::slice::from_ref(item)).unwrap_err();
             assert!(error.is::<LinkError>() && error.to_string().contains("incompatible import type"), "{error:?}");
             let mut linker = Linker::new(&engine);
             linker.define(&store, "m", "memory", item.clone()).unwrap();
