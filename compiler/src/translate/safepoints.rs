@@ -47,6 +47,9 @@ pub(super) struct Tracked {
 
 /// Makes the references of a function known at every call that may collect.
 pub(super) fn expose(func: &mut ir::Function, tracked: &Tracked) {
+    if tracked.references.is_empty() {
+        return;
+    }
     let cfg = ControlFlowGraph::with_function(func);
     let domtree = DominatorTree::with_function(func, &cfg);
     let follow = Follow::new(func, &domtree, &tracked.references);
