@@ -69,7 +69,8 @@ impl<R: Runtime> Side<R> {
         }
     }
 
-    fn artifact_for(&self, runtime: &R, name: &str, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Artifact> {
+    /// The artifact of the module `name` for a runtime of this side.
+    pub fn artifact_for(&self, runtime: &R, name: &str, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Artifact> {
         let key = (runtime.flavour(), name.to_owned());
         if let Some(artifact) = self.made.borrow().get(&key) {
             return Ok(artifact.clone());

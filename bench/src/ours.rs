@@ -13,13 +13,20 @@ use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Stra
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod embed;
 
+#[path = "kernel.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
+mod kernel;
+
 #[path = "cycle.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod cycle;
 
-/// The types `embed` and `cycle` are written against.
+/// The types `embed`, `cycle` and `kernel` are written against.
 mod api {
-    pub use wasmc_loader::{Caller, Engine, Error, Instance, InstancePre, Linker, Memory, Module, Store, TypedFunc};
+    pub use wasmc_loader::{
+        Caller, Engine, Error, Instance, InstancePre, Linker, Memory, MemoryType, Module, SharedMemory, Store,
+        TypedFunc,
+    };
 }
 
 /// wasmc for this machine's processor.
@@ -40,6 +47,7 @@ impl Runtime for Ours {
     type Module = Module;
     type Starter = Starter;
     type Calls = embed::Calls;
+    type Kernel = kernel::Kernel;
 
     fn new(allocation: Allocation) -> Result<Self> {
         let options = Options { target: Target::native(), ..Options::default() };
@@ -72,6 +80,10 @@ impl Runtime for Ours {
         embed::calls(&self.engine, module)
     }
 
+    fn kernel(&self, module: &Module, export: &str) -> Result<kernel::Kernel> {
+        kernel::Kernel::new(&self.engine, module, export)
+    }
+
     fn run(&self, module: &Module, job: &Job<'_>) -> Result<Outcome> {
         embed::run(&self.engine, module, job)
     }
@@ -83,7 +95,7 @@ fn config(allocation: Allocation) -> Result<Config> {
     let mut config = Config::new();
     config.instantiation_strategy(allocation.strategy.name().parse()?);
     match allocation.tuning {
-        Tuning::Defaults => {}
+        Tuning::Defaults | Tuning::OtherCollector => {}
         Tuning::Tuned => {
             config.linear_memory_keep_resident(MIB).table_keep_resident(MIB);
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use wasmtime::{Config, Enabled, Engine, Module, PoolingAllocationConfig};
+use wasmtime::{Collector, Config, Enabled, Engine, Module, PoolingAllocationConfig};
 
 use self::cycle::Kept;
 use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Tuning, Work};
@@ -12,19 +12,27 @@ use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Tuni
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod embed;
 
+#[path = "kernel.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
+mod kernel;
+
 #[path = "cycle.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod cycle;
 
-/// The types `embed` and `cycle` are written against.
+/// The types `embed`, `cycle` and `kernel` are written against.
 mod api {
-    pub use wasmtime::{Caller, Engine, Error, Instance, InstancePre, Linker, Memory, Module, Store, TypedFunc};
+    pub use wasmtime::{
+        Caller, Engine, Error, Instance, InstancePre, Linker, Memory, MemoryType, Module, SharedMemory, Store,
+        TypedFunc,
+    };
 }
 
 /// Wasmtime with Cranelift.
 pub struct Peer {
     engine: Engine,
     copy_on_write: bool,
+    counts_references: bool,
 }
 
 impl Runtime for Peer {
@@ -32,21 +40,30 @@ impl Runtime for Peer {
     type Module = Module;
     type Starter = cycle::Starter;
     type Calls = embed::Calls;
+    type Kernel = kernel::Kernel;
 
     fn new(allocation: Allocation) -> Result<Self> {
         let copy_on_write = allocation.strategy.is_copy_on_write();
         let mut config = Config::new();
-        config.memory_init_cow(copy_on_write);
+        config.memory_init_cow(copy_on_write).shared_memory(true);
+        let counts_references = allocation.tuning == Tuning::OtherCollector;
+        if counts_references {
+            config.collector(Collector::DeferredReferenceCounting);
+        }
         if allocation.strategy.is_pooling() {
             config.allocation_strategy(pool(allocation.tuning));
         }
-        Ok(Self { engine: Engine::new(&config)?, copy_on_write })
+        Ok(Self { engine: Engine::new(&config)?, copy_on_write, counts_references })
     }
 
     /// The layout of data segments in an artifact depends on how memories are
-    /// initialised.
+    /// initialised, its code on the collector.
     fn flavour(&self) -> &'static str {
-        if self.copy_on_write { "with images" } else { "with segments" }
+        match (self.copy_on_write, self.counts_references) {
+            (_, true) => "with reference counts",
+            (true, false) => "with images",
+            (false, false) => "with segments",
+        }
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
@@ -66,6 +83,10 @@ impl Runtime for Peer {
 
     fn calls(&self, module: &Module) -> Result<embed::Calls> {
         embed::calls(&self.engine, module)
+    }
+
+    fn kernel(&self, module: &Module, export: &str) -> Result<kernel::Kernel> {
+        kernel::Kernel::new(&self.engine, module, export)
     }
 
     fn run(&self, module: &Module, job: &Job<'_>) -> Result<Outcome> {

@@ -22,6 +22,8 @@ pub trait Runtime: Sized {
     type Starter: Starter + 'static;
     /// An instance of the module of calls.
     type Calls: Calls;
+    /// An instance of a module of kernels.
+    type Kernel: Kernel + 'static;
 
     /// Sets the runtime up for this machine's processor, at the optimisation
     /// level that is its default, with this allocation of instances.
@@ -42,6 +44,10 @@ pub trait Runtime: Sized {
 
     /// Instantiates the module of calls.
     fn calls(&self, module: &Self::Module) -> Result<Self::Calls>;
+
+    /// Instantiates a module of kernels, for one of its exports. A memory that
+    /// it imports is shared by threads.
+    fn kernel(&self, module: &Self::Module, export: &str) -> Result<Self::Kernel>;
 
     /// Runs a WASI command to its end.
     fn run(&self, module: &Self::Module, job: &Job<'_>) -> Result<Outcome>;
@@ -119,6 +125,8 @@ pub enum Tuning {
     /// On our side no address space is kept for the next instance, which is
     /// how the peer allocates on demand; the peer has nothing to change.
     NoSpareSlots,
+    /// The peer's other collector, which counts references; ours has one.
+    OtherCollector,
 }
 
 /// A module linked and ready to be instantiated, by several threads at once.
@@ -194,6 +202,14 @@ pub enum CompileError {
     Unsupported(String),
     /// Anything else: the run has failed.
     Failed(anyhow::Error),
+}
+
+/// A live instance of a module of kernels, and one of its exports.
+pub trait Kernel {
+    /// Does the work so many times, once at least, and returns the checksum.
+    /// `partner` does the other half of what the export `ping-pong` does, on
+    /// another thread.
+    fn run(&mut self, rounds: u32) -> Result<i64>;
 }
 
 /// A live instance of the module of calls.

@@ -3,6 +3,7 @@
 mod calls;
 mod compile;
 mod instantiate;
+mod kernels;
 mod load;
 pub mod pages;
 mod request;
@@ -44,8 +45,20 @@ pub enum Group {
     CallIndirect,
     /// Nanoseconds to throw an exception and catch it.
     Exception,
+    /// Nanoseconds to throw and catch in one function, or not to throw.
+    Try,
     /// Nanoseconds for a call that ends in a trap.
     Trap,
+    /// Nanoseconds for a tail call.
+    TailCall,
+    /// Nanoseconds for a call through a reference.
+    CallRef,
+    /// Nanoseconds for work with objects.
+    Gc,
+    /// Nanoseconds for a loop over a 64-bit memory.
+    Memory64,
+    /// Nanoseconds for an atomic operation.
+    Atomics,
     /// Milliseconds to run each benchmark program.
     Run,
 }
@@ -71,7 +84,13 @@ impl Group {
             Self::WasmToHost => calls::measure(bench, &calls::WASM_TO_HOST),
             Self::CallIndirect => calls::measure(bench, &calls::CALL_INDIRECT),
             Self::Exception => calls::measure(bench, &calls::EXCEPTION),
+            Self::Try => kernels::measure(bench, &kernels::TRY),
             Self::Trap => calls::measure(bench, &calls::TRAP),
+            Self::TailCall => kernels::measure(bench, &kernels::TAIL_CALL),
+            Self::CallRef => kernels::measure(bench, &kernels::CALL_REF),
+            Self::Gc => kernels::measure(bench, &kernels::GC),
+            Self::Memory64 => kernels::measure(bench, &kernels::MEMORY64),
+            Self::Atomics => kernels::measure(bench, &kernels::ATOMICS),
             Self::Run => run::measure(bench),
         }
     }
