@@ -31,7 +31,7 @@ use super::pool::{Idle, Taken};
 use super::reset::{Activity, Policy, Reset};
 use super::shared_memory::SharedData;
 use super::slot::{Origin, Slot};
-use super::state::StoreState;
+use super::state::{StoreState, drop_values};
 use crate::error::Error;
 use crate::instance::ResetError;
 use crate::linking::Items;
@@ -440,6 +440,7 @@ pub(crate) fn restore<T: 'static>(
 /// As for [`restore`].
 pub(crate) fn restore_all<T: 'static>(inner: &mut StoreInner<T>) -> Result<(), Error> {
     let store = &mut inner.opaque;
+    let mut values = Vec::new();
     if !store.state.is_running() {
         // SAFETY: as in `restore`. Before the instances: their segments may
         // go to what the host made.
@@ -449,7 +450,10 @@ pub(crate) fn restore_all<T: 'static>(inner: &mut StoreInner<T>) -> Result<(), E
             instance.drop_references();
         }
         store.state.empty_heap();
-        store.state.drop_references(StoreId::next());
+        values = store.state.forget_references(StoreId::next());
     }
-    restore(inner, |_| true)
+    let restored = restore(inner, |_| true);
+    // Last, since destructors can panic.
+    drop_values(values);
+    restored
 }

@@ -2,6 +2,7 @@
 
 use super::arena::Arena;
 use super::builtins::BUILTINS;
+use super::externref::VMExternRef;
 use super::gc::externs::{ExternTable, drop_all};
 use super::gc::handles::RootSet;
 use super::gc::roots::trace_cell;
@@ -166,7 +167,7 @@ impl StoreState {
         self.instances.get_mut().shrink_to(CAPACITY_KEPT);
         self.made.get_mut().clear();
         self.made.get_mut().shrink_to(CAPACITY_KEPT);
-        self.drop_references(self.id);
+        drop_values(self.forget_references(self.id));
         self.arena.clear();
         self.heap.get_mut().leave(&self.context);
         self.cause.set(None);
@@ -179,22 +180,14 @@ impl StoreState {
         self.entered.set(false);
     }
 
-    /// Drops the host's values that there are references to, and forgets the
-    /// references that the host has: they are as foreign to the store from
-    /// now on as another store's, of which `id` is the identity. Values are
-    /// dropped last, when nothing knows them any more.
-    ///
-    /// # Panics
-    /// If a destructor does so.
-    pub(crate) fn drop_references(&self, id: StoreId) {
+    /// Forgets the references that the host has, which are as foreign to the
+    /// store from now on as another store's, of which `id` is the identity; and
+    /// the host's values, which are for the caller to drop.
+    #[must_use = "dropping the values is a step of its own"]
+    pub(super) fn forget_references(&self, id: StoreId) -> Vec<VMExternRef> {
         self.roots.renew(id);
-        if self.externs.borrow().is_empty() {
-            return;
-        }
-        let values = self.externs.borrow_mut().take_all();
-        if let Err(payload) = drop_all(values) {
-            resume_unwind(payload);
-        }
+        let mut externs = self.externs.borrow_mut();
+        if externs.is_empty() { Vec::new() } else { externs.take_all() }
     }
 
     /// What the host holds references to.
@@ -437,6 +430,16 @@ impl StoreState {
             }
         }
         Ok(())
+    }
+}
+
+/// Drops values of the host's that nothing knows any more.
+///
+/// # Panics
+/// If a destructor does so.
+pub(super) fn drop_values(values: Vec<VMExternRef>) {
+    if let Err(payload) = drop_all(values) {
+        resume_unwind(payload);
     }
 }
 

@@ -285,8 +285,12 @@ fn a_destructor_that_panics_ends_the_call_and_leaves_the_store_usable() {
         assert_eq!(drops.count(), 6);
         run((&mut store).into(), instance).unwrap();
         doomed(&mut store);
-        catch_unwind(AssertUnwindSafe(|| drop(store))).unwrap_err();
+        catch_unwind(AssertUnwindSafe(|| store.reset())).unwrap_err();
         assert_eq!(drops.count(), 9);
+        run((&mut store).into(), instance).unwrap();
+        doomed(&mut store);
+        catch_unwind(AssertUnwindSafe(|| drop(store))).unwrap_err();
+        assert_eq!(drops.count(), 12);
     }
 }
 
