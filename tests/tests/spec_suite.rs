@@ -280,6 +280,10 @@ fn simd_passes() {
 #[test]
 fn relaxed_simd_passes() {
     Group::proposal(Proposal::RelaxedSimd).features(VERSION_3).passes();
+    let mut deterministic =
+        Group::proposal(Proposal::RelaxedSimd).features(VERSION_3).with("relaxed-simd", OptLevel::Speed, "native");
+    deterministic.options.relaxed_simd_deterministic = true;
+    deterministic.passes();
 }
 
 #[test]
