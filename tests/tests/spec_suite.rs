@@ -68,6 +68,7 @@ const PARTS: &[(&str, usize, usize)] = &[
     ("tail-call", 2, 113),
     ("threads", 4, 444),
     ("wide-arithmetic", 1, 107),
+    ("references", 1, 42),
 ];
 
 /// How many failures are shown: a module that fails takes many assertions along.
@@ -345,6 +346,18 @@ fn function_references_pass() {
 #[test]
 fn garbage_collection_passes() {
     Group::proposal(Proposal::GC).features(VERSION_3).with_every_strategy(300, 1).with_collector_stress().passes();
+}
+
+/// What the suite's files of references leave out, by a script of our own.
+#[test]
+fn casts_tables_and_linking_of_references_pass() {
+    let contents = include_str!("../scripts/references.wast");
+    let file = TestFile { parent: "references".to_owned(), name: "references.wast".to_owned(), contents };
+    Group::new("references", std::iter::once(file))
+        .features(VERSION_3)
+        .with_every_strategy(20, 1)
+        .with_collector_stress()
+        .passes();
 }
 
 #[test]
