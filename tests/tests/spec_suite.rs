@@ -351,8 +351,8 @@ fn garbage_collection_passes() {
 /// What the suite's files of references leave out, by a script of our own.
 #[test]
 fn casts_tables_and_linking_of_references_pass() {
-    let contents = include_str!("../scripts/references.wast");
-    let file = TestFile { parent: "references".to_owned(), name: "references.wast".to_owned(), contents };
+    let contents = include_str!("../scripts/references/casts-tables-linking.wast");
+    let file = TestFile { parent: "references".to_owned(), name: "casts-tables-linking.wast".to_owned(), contents };
     Group::new("references", std::iter::once(file))
         .features(VERSION_3)
         .with_every_strategy(20, 1)
