@@ -99,19 +99,27 @@ impl Translator<'_> {
         };
         let pad = self.pad_of(frame);
         let returned = self.b.create_block();
+        // A block of the call's own, as nothing but the exception can be passed
+        // on from a call that unwinds: the collector may have moved the rest.
+        let unwound = self.b.create_block();
+        self.b.set_cold_block(unwound);
+        let payload = self.b.append_block_param(unwound, types::I64);
         let results: Vec<_> = self.b.func.dfg.signatures[sig].returns.iter().map(|result| result.value_type).collect();
         for ty in &results {
             self.b.append_block_param(returned, *ty);
         }
         let results: Vec<BlockArg> = (0..results.len()).map(|i| BlockArg::TryCallRet(i as u32)).collect();
         let normal = self.b.func.dfg.block_call(returned, &results);
-        let caught = self.b.func.dfg.block_call(pad, &[BlockArg::TryCallExn(0)]);
+        let caught = self.b.func.dfg.block_call(unwound, &[BlockArg::TryCallExn(0)]);
         let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(caught)]);
         let table = self.b.func.dfg.exception_tables.push(table);
         match code {
             Code::Direct(function) => self.b.ins().try_call(function, args, table),
             Code::At(address) => self.b.ins().try_call_indirect(address, args, table),
         };
+        self.b.seal_block(unwound);
+        self.b.switch_to_block(unwound);
+        self.b.ins().jump(pad, &[BlockArg::Value(payload)]);
         self.b.seal_block(returned);
         self.b.switch_to_block(returned);
         self.b.block_params(returned).to_vec()

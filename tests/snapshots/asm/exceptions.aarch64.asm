@@ -48,20 +48,20 @@ block0:
   str x4, [sp, #16]
   movn x1, #135
   movk x1, x1, #65534, LSL #16
-  ldr x0, [x2, x1]
-  str x0, [sp, #8]
+  ldr x4, [x2, x1]
+  str x4, [sp, #8]
   str x2, [sp]
-  ldr x0, [sp, #16]
+  ldr x4, [sp, #16]
   ldr x2, [sp, #8]
-  blr x0; b MachLabel(2); catch [default: MachLabel(1)]
-block2:
+  blr x4; b MachLabel(1); catch [default: MachLabel(5)]
+block1:
   ldr x4, [sp, #16]
   mov x3, x2
   ldr x2, [sp, #8]
-  blr x4; b MachLabel(4); catch [default: MachLabel(3)]
-block4:
-  b label5
-block5:
+  blr x4; b MachLabel(2); catch [default: MachLabel(4)]
+block2:
+  b label3
+block3:
   add sp, sp, #32
   ldp d8, d9, [sp], #16
   ldp d10, d11, [sp], #16
@@ -93,10 +93,10 @@ block11:
   ldp x27, x28, [sp], #16
   ldp fp, lr, [sp], #16
   ret
-block1:
+block4:
   mov x1, x0
   b label6
-block3:
+block5:
   mov x1, x0
   b label6
 block6:

@@ -45,15 +45,15 @@ block0:
   movq %rdi, <offset:1>+(%rsp)
   movq %rcx, <offset:1>+8(%rsp)
   movq <offset:1>+8(%rsp), %rdi
-  call    *%r8; jmp MachLabel(2); catch [default: MachLabel(1)]
-block2:
+  call    *%r8; jmp MachLabel(1); catch [default: MachLabel(5)]
+block1:
   movq %rax, %rsi
   movq <offset:1>+8(%rsp), %rdi
   movq <offset:1>+0x10(%rsp), %r8
-  call    *%r8; jmp MachLabel(4); catch [default: MachLabel(3)]
-block4:
-  jmp     label5
-block5:
+  call    *%r8; jmp MachLabel(2); catch [default: MachLabel(4)]
+block2:
+  jmp     label3
+block3:
   movq 0x20(%rsp), %rbx
   movq 0x28(%rsp), %r12
   movq 0x30(%rsp), %r13
@@ -80,10 +80,10 @@ block11:
   movq %rbp, %rsp
   popq %rbp
   retq
-block1:
+block4:
   movq %rax, %rsi
   jmp     label6
-block3:
+block5:
   movq %rax, %rsi
   jmp     label6
 block6:

@@ -183,6 +183,39 @@ fn locals_have_the_values_of_the_call_that_threw() {
 }
 
 #[test]
+fn references_in_locals_are_those_of_the_call_that_threw() {
+    let text = r#"(module
+        (type $box (struct (field i32)))
+        (tag $e)
+        ;; Makes objects, so that everything moves.
+        (func $maybe (param $throw i32) (param $n i32) (result i32)
+            (drop (struct.new $box (local.get $n)))
+            (if (local.get $throw) (then (throw $e)))
+            (struct.get $box 0 (struct.new $box (local.get $n))))
+        (func (export "f") (param $at i32) (result i32)
+            (local $x (ref null $box)) (local $y (ref null $box)) (local $n i32)
+            (block $caught
+                (try_table (catch_all $caught)
+                    (local.set $x (struct.new $box (i32.const 1)))
+                    (local.set $y (struct.new $box (i32.const 100)))
+                    (local.set $n (call $maybe (i32.eq (local.get $at) (i32.const 1)) (i32.const 1000)))
+                    (local.set $x (struct.new $box (i32.const 2)))
+                    (local.set $n (call $maybe (i32.eq (local.get $at) (i32.const 2)) (i32.const 2000)))
+                    (local.set $y (struct.new $box (i32.const 200)))
+                    (local.set $n (call $maybe (i32.eq (local.get $at) (i32.const 3)) (i32.const 3000)))
+                    (return (i32.const -1))))
+            (i32.add (local.get $n)
+                (i32.add (struct.get $box 0 (local.get $x)) (struct.get $box 0 (local.get $y))))))"#;
+    let (mut store, instance) = alone(text);
+    let f = instance.get_typed_func::<i32, i32>(&mut store, "f").unwrap();
+    for _ in 0..3 {
+        for (at, expected) in [(1, 101), (2, 1102), (3, 2202), (4, -1)] {
+            assert_eq!(f.call(&mut store, at).unwrap(), expected, "{at}");
+        }
+    }
+}
+
+#[test]
 fn exceptions_cross_modules_by_the_identity_of_their_tags() {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
