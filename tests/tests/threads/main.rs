@@ -9,6 +9,7 @@ mod scripts;
 mod sharing;
 mod updates;
 mod waiting;
+mod wasi;
 
 use wasmc_loader::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
