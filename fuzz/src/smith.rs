@@ -60,6 +60,8 @@ fn config(choices: &mut Choices<'_>, features: Features) -> Config {
     let objects = choices.below(2) == 1;
     let gc = features.gc && objects;
     Config {
+        // Those are not counted by the fuel.
+        limit_arrays_in_const_exprs: true,
         allow_start_export: choices.below(4) == 1,
         // Random addresses hit nothing; these modules get farther.
         disallow_traps: choices.below(2) == 1,
