@@ -41,7 +41,9 @@ fn a_component_is_called_that() {
 #[test]
 fn a_proposal_that_is_not_supported_or_off_is_named() {
     refused("(module (memory i64 1))", &["--wasm-features", "-memory64"], &["--wasm-features memory64"]);
-    refused("(module (tag))", &[], &["`exceptions`"]);
+    refused("(module (tag))", &["--wasm-features", "-exceptions"], &["--wasm-features exceptions"]);
+    refused("(module (func try end))", &[], &["--wasm-features legacy-exceptions"]);
+    refused("(module (type $f (func)) (type (cont $f)))", &[], &["`stack-switching`"]);
     refused("(module (func (param v128)))", &["--wasm-features", "-simd,-relaxed-simd"], &["--wasm-features simd"]);
 }
 
@@ -54,7 +56,7 @@ fn unknown_names_are_mistakes_in_the_command_line() {
         (["--cpu", "x86-64-v9"], ["unknown CPU", "x86-64-v3"]),
         (["--cpu", "avx3"], ["unknown CPU", "avx2"]),
         (["--wasm-features", "smid"], ["unknown WebAssembly feature", "simd"]),
-        (["--wasm-features", "gc"], ["`gc`", "not supported"]),
+        (["--wasm-features", "stack-switching"], ["`stack-switching`", "not supported"]),
         (["--opt-level", "3"], ["unknown optimisation level", "0, 1, 2, s"]),
         (["--format", "pe"], ["invalid value 'pe'", "macho"]),
         (["--jobs", "0"], ["invalid value '0'", "--jobs"]),
