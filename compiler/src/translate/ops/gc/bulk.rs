@@ -7,6 +7,15 @@ use cranelift_codegen::ir::{InstBuilder, Value, types};
 use wasmc_artifacts::abi::descriptor::array_elements;
 use wasmc_artifacts::abi::{Builtin, StorageType, Trap};
 
+/// A segment of the module.
+#[derive(Clone, Copy)]
+enum Segment {
+    /// A data segment.
+    Data(u32),
+    /// An element segment.
+    Elem(u32),
+}
+
 impl Translator<'_> {
     /// The address of the element at `index`, after which there are `length`
     /// elements at least, and the bytes of those; traps otherwise.
@@ -106,7 +115,7 @@ impl Translator<'_> {
         let count = self.data_length(segment);
         self.check_segment(count, from, bytes, Trap::MemoryOutOfBounds);
         let array = self.allocate_array(ty, length);
-        self.copy_data(ty, array, None, segment, from, bytes);
+        self.copy_segment(Segment::Data(segment), (ty, array, None), from, bytes);
         self.push_typed(array, self.reference_to(ty).into());
     }
 
@@ -116,23 +125,21 @@ impl Translator<'_> {
         let array = self.pop();
         let (_, bytes) = self.checked_elements(ty, array, index, length);
         let from = self.wide(from);
-        self.copy_data(ty, array, Some(index), segment, from, bytes);
+        self.copy_segment(Segment::Data(segment), (ty, array, Some(index)), from, bytes);
     }
 
-    fn copy_data(
-        &mut self,
-        ty: TypeIndex,
-        array: Value,
-        index: Option<Value>,
-        segment: u32,
-        from: Value,
-        bytes: Value,
-    ) {
+    /// Copies `count` bytes of a data segment, or elements of an element
+    /// segment, from `from` on to an array, at `index` or to its start.
+    fn copy_segment(&mut self, segment: Segment, to: (TypeIndex, Value, Option<Value>), from: Value, count: Value) {
+        let (ty, array, index) = to;
         let index = self.start_index(index);
         let to = self.element_at(ty, array, index);
-        let segment = self.index(self.env.facts.data.row(segment));
-        let args = [segment, to, from, bytes];
-        self.call_builtin_or_trap(Builtin::array_init_data, &args, Trap::MemoryOutOfBounds);
+        let (row, builtin, trap) = match segment {
+            Segment::Data(data) => (self.env.facts.data.row(data), Builtin::array_init_data, Trap::MemoryOutOfBounds),
+            Segment::Elem(elem) => (self.env.facts.elems.row(elem), Builtin::array_init_elem, Trap::TableOutOfBounds),
+        };
+        let row = self.index(row);
+        self.call_builtin_or_trap(builtin, &[row, to, from, count], trap);
     }
 
     /// An index with 64 bits; 0 where there is none.
@@ -150,7 +157,7 @@ impl Translator<'_> {
         let count = self.elem_length(segment);
         self.check_segment(count, from, wide, Trap::TableOutOfBounds);
         let array = self.allocate_array(ty, length);
-        self.copy_elements(ty, array, None, segment, from, wide);
+        self.copy_segment(Segment::Elem(segment), (ty, array, None), from, wide);
         self.push_typed(array, self.reference_to(ty).into());
     }
 
@@ -160,22 +167,6 @@ impl Translator<'_> {
         let array = self.pop();
         self.checked_elements(ty, array, index, length);
         let (from, length) = (self.wide(from), self.wide(length));
-        self.copy_elements(ty, array, Some(index), segment, from, length);
-    }
-
-    fn copy_elements(
-        &mut self,
-        ty: TypeIndex,
-        array: Value,
-        index: Option<Value>,
-        segment: u32,
-        from: Value,
-        length: Value,
-    ) {
-        let index = self.start_index(index);
-        let to = self.element_at(ty, array, index);
-        let segment = self.index(self.env.facts.elems.row(segment));
-        let args = [segment, to, from, length];
-        self.call_builtin_or_trap(Builtin::array_init_elem, &args, Trap::TableOutOfBounds);
+        self.copy_segment(Segment::Elem(segment), (ty, array, Some(index)), from, length);
     }
 }
