@@ -132,6 +132,29 @@ unsafe extern "C" fn find_returned(state: *const StoreState, landing: *mut Landi
     };
 }
 
+/// Goes where the [`Landing`] at the stack pointer says.
+#[cfg(target_arch = "x86_64")]
+macro_rules! land {
+    () => {
+        "mov rax, [rsp]
+         mov rcx, [rsp + 8]
+         mov rbp, [rsp + 16]
+         mov rsp, [rsp + 24]
+         jmp rcx"
+    };
+}
+
+/// Goes where the [`Landing`] at the stack pointer says.
+#[cfg(target_arch = "aarch64")]
+macro_rules! land {
+    () => {
+        "ldp x0, x3, [sp]
+         ldp x29, x4, [sp, #16]
+         mov sp, x4
+         br x3"
+    };
+}
+
 /// Throws an exception.
 ///
 /// # Safety
@@ -147,11 +170,7 @@ pub(super) unsafe extern "C" fn throw(header: *const VMHeader, exception: u32) {
         "sub rsp, 40",
         "mov rdx, rsp",
         "call {find}",
-        "mov rax, [rsp]",
-        "mov rcx, [rsp + 8]",
-        "mov rbp, [rsp + 16]",
-        "mov rsp, [rsp + 24]",
-        "jmp rcx",
+        land!(),
         store = const vm_header::store,
         exit_fp = const vm_store_context::exit_fp,
         exit_pc = const vm_store_context::exit_pc,
@@ -173,10 +192,7 @@ pub(super) unsafe extern "C" fn throw(header: *const VMHeader, exception: u32) {
         "sub sp, sp, #32",
         "mov x2, sp",
         "bl {find}",
-        "ldp x0, x3, [sp]",
-        "ldp x29, x4, [sp, #16]",
-        "mov sp, x4",
-        "br x3",
+        land!(),
         store = const vm_header::store,
         exit_fp = const vm_store_context::exit_fp,
         exit_pc = const vm_store_context::exit_pc,
@@ -202,11 +218,7 @@ pub(super) unsafe extern "C" fn raise(store: *mut u8) {
         "sub rsp, 40",
         "mov rsi, rsp",
         "call {find}",
-        "mov rax, [rsp]",
-        "mov rcx, [rsp + 8]",
-        "mov rbp, [rsp + 16]",
-        "mov rsp, [rsp + 24]",
-        "jmp rcx",
+        land!(),
         pending = const vm_store_context::pending,
         exception = const PENDING_EXCEPTION,
         sp = const vm_store_context::entry_sp,
@@ -237,10 +249,7 @@ pub(super) unsafe extern "C" fn raise(store: *mut u8) {
         "sub sp, sp, #32",
         "mov x1, sp",
         "bl {find}",
-        "ldp x0, x3, [sp]",
-        "ldp x29, x4, [sp, #16]",
-        "mov sp, x4",
-        "br x3",
+        land!(),
         pending = const vm_store_context::pending,
         exception = const PENDING_EXCEPTION,
         sp = const vm_store_context::entry_sp,
