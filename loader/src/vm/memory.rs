@@ -237,16 +237,7 @@ impl MemoryData {
         if let Some(shared) = self.shared() {
             return shared.grow(delta);
         }
-        let shift = u32::from(self.ty.page_size_log2());
-        let old = self.def().length.get() >> shift;
-        let new = old.checked_add(delta)?;
-        if new > self.ty.maximum_or_limit() {
-            return None;
-        }
-        let bytes = usize::try_from(new).ok()?.checked_mul(1 << shift)?;
-        if bytes > self.plan.limit {
-            return None;
-        }
+        let (old, bytes) = self.plan.grown(&self.ty, self.def().length.get(), delta)?;
         let accessible = self.accessible.get();
         let needed = bytes.next_multiple_of(sys::page_size());
         if needed > accessible {

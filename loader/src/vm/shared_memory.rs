@@ -115,16 +115,7 @@ impl SharedData {
     /// cannot become that large.
     pub(crate) fn grow(&self, delta: u64) -> Option<u64> {
         let mut accessible = self.accessible.lock().unwrap_or_else(PoisonError::into_inner);
-        let shift = u32::from(self.ty.page_size_log2());
-        let old = self.length() as u64 >> shift;
-        let new = old.checked_add(delta)?;
-        if new > self.ty.maximum_or_limit() {
-            return None;
-        }
-        let bytes = usize::try_from(new).ok()?.checked_mul(1 << shift)?;
-        if bytes > self.plan.limit {
-            return None;
-        }
+        let (old, bytes) = self.plan.grown(&self.ty, self.length() as u64, delta)?;
         let needed = bytes.next_multiple_of(sys::page_size());
         if needed > *accessible {
             let at = self.definition.base.as_ptr().wrapping_add(*accessible);

@@ -60,6 +60,20 @@ impl MemoryPlan {
         Some(MemoryPlan { initial: usize::try_from(initial).ok()?, reserved, guard, limit: reserved })
     }
 
+    /// What becomes of a memory of type `ty` with `length` bytes that grows by
+    /// `delta` pages: its pages before, and its bytes after; `None` if it
+    /// cannot become that large.
+    pub(crate) fn grown(&self, ty: &MemoryType, length: u64, delta: u64) -> Option<(u64, usize)> {
+        let shift = u32::from(ty.page_size_log2());
+        let old = length >> shift;
+        let new = old.checked_add(delta)?;
+        if new > ty.maximum_or_limit() {
+            return None;
+        }
+        let bytes = usize::try_from(new).ok()?.checked_mul(1 << shift)?;
+        (bytes <= self.limit).then_some((old, bytes))
+    }
+
     /// The plan for a memory of type `ty`, which is to have `wide` bytes of
     /// address space to grow in if it has 64-bit indices and no smaller
     /// maximum; otherwise as [`new`](Self::new).
