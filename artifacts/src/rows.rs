@@ -70,6 +70,8 @@ macro_rules! row {
                 concat!(stringify!($name), "{", $(stringify!($field), ":", stringify!($t), ",",)* "}");
             #[inline]
             fn decode(bytes: &[u8]) -> Option<Self> {
+                // One check of the length: those of the fields are then known to hold.
+                let bytes = bytes.first_chunk::<{ <$name as $crate::rows::Row>::SIZE }>()?;
                 let mut at = 0;
                 $(
                     let $field = <$t as $crate::rows::Scalar>::get(bytes.get(at..)?)?;

@@ -42,6 +42,7 @@ mod linker;
 mod linking;
 mod memory;
 mod module;
+mod names;
 mod pre;
 mod refs;
 mod registry;

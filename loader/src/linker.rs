@@ -9,6 +9,7 @@ use crate::instance::Instance;
 use crate::linking::{self, Item, Provided, UnknownImportError};
 use crate::memory::Memory;
 use crate::module::Module;
+use crate::names::Names;
 use crate::pre::InstancePre;
 use crate::shared_memory::SharedMemory;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
@@ -18,7 +19,6 @@ use crate::types::{ExternType, FuncType, ImportType};
 use crate::values::Val;
 use crate::vm::global::Global;
 use crate::vm::host::{HostFunc, HostFuncDef, IntoFunc};
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -46,9 +46,7 @@ use std::sync::Arc;
 pub struct Linker<T: 'static> {
     engine: Engine,
     allow_shadowing: bool,
-    /// By module and by name; the type of a memory or table is that of the
-    /// time when it was defined.
-    names: HashMap<String, HashMap<String, Provided>>,
+    names: Names,
     data: PhantomData<fn() -> T>,
 }
 
@@ -66,7 +64,7 @@ impl<T: 'static> Clone for Linker<T> {
 impl<T: 'static> Linker<T> {
     /// A linker without names.
     pub fn new(engine: &Engine) -> Linker<T> {
-        Linker { engine: engine.clone(), allow_shadowing: false, names: HashMap::new(), data: PhantomData }
+        Linker { engine: engine.clone(), allow_shadowing: false, names: Names::default(), data: PhantomData }
     }
 
     /// The engine.
@@ -81,22 +79,12 @@ impl<T: 'static> Linker<T> {
     }
 
     fn insert(&mut self, module: &str, name: &str, provided: Provided) -> Result<&mut Self> {
-        if !self.allow_shadowing && self.find(module, name).is_some() {
-            return Err(Error::msg(format!(
-                "`{name}` of `{module}` is defined already; with `allow_shadowing` it can be defined anew"
-            )));
-        }
-        if !self.names.contains_key(module) {
-            self.names.insert(module.to_owned(), HashMap::new());
-        }
-        if let Some(names) = self.names.get_mut(module) {
-            names.insert(name.to_owned(), provided);
-        }
+        self.names.define(module, name, provided, self.allow_shadowing)?;
         Ok(self)
     }
 
     fn find(&self, module: &str, name: &str) -> Option<&Provided> {
-        self.names.get(module)?.get(name)
+        self.names.find(module, name)
     }
 
     fn insert_host(&mut self, module: &str, name: &str, def: HostFuncDef) -> Result<&mut Self> {
@@ -242,7 +230,7 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     /// If one of the new names is defined already.
     pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<&mut Self> {
-        for (name, provided) in self.names.get(module).cloned().unwrap_or_default() {
+        for (name, provided) in self.names.of_module(module) {
             self.insert(as_module, &name, provided)?;
         }
         Ok(self)

@@ -7,11 +7,10 @@
 //! of which each is twice as large as the one before it.
 
 use crate::error::{Error, Result};
+use crate::sys;
 use crate::types::FuncType;
 use crate::vm::shared::Padded;
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmc_artifacts::abi::descriptor::{Descriptor, ObjectKind};
 use wasmc_artifacts::abi::{self, SubType, TypeId};
@@ -54,14 +53,15 @@ struct Additions {
     /// Number of tables, and of entries in the last one.
     tables: usize,
     entries: usize,
-    /// Ids of the host's types, which are expensive to compute.
-    ids: HashMap<FuncType, u64>,
+    /// Encodings of the host's types in order, each with its id, which is
+    /// expensive to compute.
+    ids: Vec<(Vec<u8>, u64)>,
 }
 
 /// The types that an engine has seen, by id.
 pub(crate) struct TypeRegistry {
     /// Randomly keyed, so that nobody can choose types that collide in it.
-    hasher: RandomState,
+    key: u64,
     tables: [OnceLock<Table>; TABLES],
     additions: Padded<Mutex<Additions>>,
 }
@@ -84,18 +84,29 @@ struct ForeignType {
 
 impl Default for TypeRegistry {
     fn default() -> Self {
-        TypeRegistry {
-            hasher: RandomState::new(),
-            tables: [const { OnceLock::new() }; TABLES],
-            additions: Padded::default(),
-        }
+        TypeRegistry { key: odd_number(), tables: [const { OnceLock::new() }; TABLES], additions: Padded::default() }
     }
 }
 
+/// A random odd number; some number where the system has none to give.
+fn odd_number() -> u64 {
+    let mut bytes = 0x9e37_79b9_7f4a_7c15_u64.to_ne_bytes();
+    let _ = sys::random(&mut bytes);
+    u64::from_ne_bytes(bytes) | 1
+}
+
 impl TypeRegistry {
+    /// Where an entry is in a table, or nearly: the upper bits of a product
+    /// with a random factor (Dietzfelbinger et al., "A reliable randomized
+    /// algorithm for the closest-pair problem", 1997).
+    fn place(&self, id: u64, length: usize) -> usize {
+        debug_assert!(length.is_power_of_two() && length > 1, "tables have {SMALLEST} entries or more");
+        (id.wrapping_mul(self.key) >> (u64::BITS - length.trailing_zeros())) as usize
+    }
+
     /// The places of a table where an entry can be, the likeliest one first.
     fn places<'t>(&self, table: &'t [OnceLock<Entry>], id: u64) -> impl Iterator<Item = &'t OnceLock<Entry>> {
-        let (before, from) = table.split_at(self.hasher.hash_one(id) as usize & (table.len() - 1));
+        let (before, from) = table.split_at(self.place(id, table.len()));
         from.iter().chain(before)
     }
 
@@ -187,14 +198,17 @@ impl TypeRegistry {
                 _ => Err(Error::new(ForeignType { ty: ty.to_string() })),
             };
         }
+        let encoding = ty.as_abi().encode();
         let mut additions = self.additions();
-        if let Some(id) = additions.ids.get(ty) {
-            return Ok(*id);
+        match additions.ids.binary_search_by(|(known, _)| known.cmp(&encoding)) {
+            Ok(place) => Ok(additions.ids[place].1),
+            Err(place) => {
+                let id = ty.as_abi().id().0;
+                self.add(&mut additions, id, &encoding)?;
+                additions.ids.insert(place, (encoding, id));
+                Ok(id)
+            }
         }
-        let id = ty.as_abi().id().0;
-        self.add(&mut additions, id, &ty.as_abi().encode())?;
-        additions.ids.insert(ty.clone(), id);
-        Ok(id)
     }
 }
 

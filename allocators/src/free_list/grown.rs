@@ -1,7 +1,7 @@
 //! Blocks that were allocated one by one.
 
 use super::BlockIndex;
-use std::collections::{HashMap, TryReserveError};
+use std::collections::TryReserveError;
 use std::ptr::NonNull;
 
 /// Where the blocks of a list that grows are.
@@ -9,8 +9,8 @@ use std::ptr::NonNull;
 pub(super) struct Grown {
     /// By index; `None` where a block was given back to the parent.
     starts: Vec<Option<NonNull<u8>>>,
-    /// Index by address.
-    indices: HashMap<usize, BlockIndex>,
+    /// Addresses in order, each with its index.
+    indices: Vec<(usize, BlockIndex)>,
     /// Indices without block. Has room for all of them.
     vacant: Vec<BlockIndex>,
 }
@@ -25,7 +25,13 @@ impl Grown {
     }
 
     pub(super) fn index_of(&self, block: NonNull<u8>) -> Option<BlockIndex> {
-        self.indices.get(&block.addr().get()).copied()
+        let place = self.place_of(block).ok()?;
+        self.indices.get(place).map(|&(_, index)| index)
+    }
+
+    /// Where a block is among the addresses, or where it would have to be.
+    fn place_of(&self, block: NonNull<u8>) -> Result<usize, usize> {
+        self.indices.binary_search_by_key(&block.addr().get(), |&(address, _)| address)
     }
 
     /// Makes sure that [`Grown::add`] needs no memory, and tells the index that
@@ -47,12 +53,15 @@ impl Grown {
             self.starts.push(None);
         }
         self.starts[index.as_usize()] = Some(block);
-        self.indices.insert(block.addr().get(), index);
+        let (Ok(place) | Err(place)) = self.place_of(block);
+        self.indices.insert(place, (block.addr().get(), index));
     }
 
     pub(super) fn remove(&mut self, index: BlockIndex) -> Option<NonNull<u8>> {
         let block = self.starts.get_mut(index.as_usize())?.take()?;
-        self.indices.remove(&block.addr().get());
+        if let Ok(place) = self.place_of(block) {
+            self.indices.remove(place);
+        }
         self.vacant.push(index);
         Some(block)
     }

@@ -125,36 +125,52 @@ pub const STACK_SLACK: u32 = 64 << 10;
 /// The largest frame of a function that has no stack check.
 pub const UNCHECKED_FRAME: u32 = 4 << 10;
 
-/// Fingerprint of everything in this module and of every row of the format:
-/// the first eight bytes of a SHA-256 over the definitions' text.
+/// Fingerprint of everything in this module and of every row of the format: a
+/// hash (64-bit FNV-1a) of the definitions' text, computed when this is
+/// compiled, so that no program contains that text.
 ///
 /// An edit of a definition changes it, so that an old artifact is refused even
 /// if nobody raised [`FORMAT_VERSION`](crate::format::FORMAT_VERSION).
-pub fn fingerprint() -> u64 {
-    use sha2::{Digest, Sha256};
-    use std::sync::OnceLock;
-    static FINGERPRINT: OnceLock<u64> = OnceLock::new();
-    *FINGERPRINT.get_or_init(|| {
-        let mut hash = Sha256::new();
-        for part in [
+pub const FINGERPRINT: u64 = {
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    hash = hash_parts(
+        hash,
+        &[
             VM_STRUCT_DEFINITIONS,
             BUILTIN_DEFINITIONS,
             trap::DEFINITIONS,
             cpu::DEFINITIONS,
             context::DEFINITION,
             descriptor::DEFINITION,
-        ] {
-            hash.update(part);
-        }
-        for part in crate::format::ROW_DEFINITIONS {
-            hash.update(part);
-        }
-        for number in
-            [VM_VAL_SIZE, TABLE_ELEMENT_SIZE, FUNCREF_INIT_BIT as u32, STACK_SLACK, UNCHECKED_FRAME, HEAP_NULL_GUARD]
-        {
-            hash.update(number.to_le_bytes());
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        u64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
-    })
+        ],
+    );
+    hash = hash_parts(hash, crate::format::ROW_DEFINITIONS);
+    let numbers =
+        [VM_VAL_SIZE, TABLE_ELEMENT_SIZE, FUNCREF_INIT_BIT as u32, STACK_SLACK, UNCHECKED_FRAME, HEAP_NULL_GUARD];
+    let mut i = 0;
+    while i < numbers.len() {
+        hash = hash_bytes(hash, &numbers[i].to_le_bytes());
+        i += 1;
+    }
+    hash
+};
+
+/// Continues the hash over texts, each with its length.
+const fn hash_parts(mut hash: u64, parts: &[&str]) -> u64 {
+    let mut i = 0;
+    while i < parts.len() {
+        hash = hash_bytes(hash, &(parts[i].len() as u64).to_le_bytes());
+        hash = hash_bytes(hash, parts[i].as_bytes());
+        i += 1;
+    }
+    hash
+}
+
+const fn hash_bytes(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut i = 0;
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        i += 1;
+    }
+    hash
 }

@@ -58,7 +58,7 @@ row! {
         pub version: u32,
         /// Bytes of the metadata from this header on.
         pub metadata_length: u32,
-        /// [`fingerprint`](crate::abi::fingerprint).
+        /// [`FINGERPRINT`](crate::abi::FINGERPRINT).
         pub abi: u64,
         /// SHA-256 of the whole file with these 32 bytes zero.
         pub content_hash: [u8; 32],

@@ -11,7 +11,7 @@ use super::header::{HEADER_MAGIC, Header, Span, content_digest, hex};
 use super::tables::{
     ConstOp, Export, ExternKind, Function, Handler, Import, NONE, SegmentMode, StackMapSlot, TableKind, Tables,
 };
-use crate::abi::{Arch, ContextLayout, FuncType, Os, SubType, Trap, TypeKind, ValType, descriptor};
+use crate::abi::{Arch, ContextLayout, FINGERPRINT, FuncType, Os, SubType, Trap, TypeKind, ValType, descriptor};
 use crate::container;
 use crate::error::FormatError;
 use crate::rows::{Row, Rows};
@@ -59,9 +59,8 @@ impl<'a> Artifact<'a> {
         if header.version != FORMAT_VERSION {
             return Err(FormatError::Version { found: header.version, expected: FORMAT_VERSION });
         }
-        let abi = crate::abi::fingerprint();
-        if header.abi != abi {
-            return Err(FormatError::Abi { found: header.abi, expected: abi });
+        if header.abi != FINGERPRINT {
+            return Err(FormatError::Abi { found: header.abi, expected: FINGERPRINT });
         }
         let metadata = metadata.get(..header.metadata_length as usize).ok_or(FormatError::Truncated {
             what: "the metadata",

@@ -49,7 +49,7 @@ impl MetadataWriter {
         header.magic = HEADER_MAGIC;
         header.version = FORMAT_VERSION;
         header.metadata_length = self.length() as u32;
-        header.abi = crate::abi::fingerprint();
+        header.abi = crate::abi::FINGERPRINT;
         let mut out = Vec::with_capacity(self.length());
         header.encode(&mut out);
         out.resize(out.len().next_multiple_of(8), 0);

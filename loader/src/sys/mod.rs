@@ -7,6 +7,7 @@
 //!   kernel is good for, each tried out once;
 //! * [`written`]: which pages hold data of their own; [`populate`]: giving it
 //!   to them beforehand; [`thread_faults`]: how often that was not done;
+//! * [`processors`]: how many of them there are;
 //! * [`stack_bounds`]: where the current thread's stack ends;
 //! * [`random`]: random numbers;
 //! * [`Announced`]: code that debuggers know of;
@@ -20,5 +21,6 @@ mod unix;
 pub(crate) use unix::{
     Access, Announced, Damage, Region, Watch, anonymous_copy, anonymous_file, can_discard, can_tell_written,
     copy_on_write_works, discard, keep_pages_small, make_accessible, make_inaccessible, make_read_only, note_loss,
-    overlay, page_size, populate, prefer_large_pages, random, signals, stack_bounds, thread_faults, try_out, written,
+    overlay, page_size, populate, prefer_large_pages, processors, random, signals, stack_bounds, thread_faults,
+    try_out, written,
 };

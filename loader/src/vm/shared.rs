@@ -45,15 +45,14 @@
 
 use crate::engine::Engine;
 use crate::module::Module;
+use crate::sys;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread::available_parallelism;
 
 const CLOSED: u64 = 1 << 63;
 const BIAS: u64 = 1 << 61;
@@ -65,8 +64,16 @@ pub(crate) struct Padded<T>(pub(crate) T);
 
 /// How many shards there are of everything that is divided among threads.
 pub(crate) fn shards() -> usize {
-    static SHARDS: OnceLock<usize> = OnceLock::new();
-    *SHARDS.get_or_init(|| shards_for(available_parallelism().map_or(1, usize::from)))
+    /// 0 until it is known.
+    static SHARDS: AtomicUsize = AtomicUsize::new(0);
+    match SHARDS.load(Ordering::Relaxed) {
+        0 => {
+            let count = shards_for(sys::processors());
+            // The first one counts: the processors of a process can change.
+            SHARDS.compare_exchange(0, count, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|set| set, |_| count)
+        }
+        count => count,
+    }
 }
 
 /// Twice as many as threads can run at a time, so that few of them meet.

@@ -18,7 +18,7 @@ use super::{
     TypeId, TypeKind, ValType,
 };
 use crate::rows::Scalar;
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash as Sha256;
 
 /// Bytes that are not the encoding of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ const ID_BIT: u64 = 1 << 63;
 
 impl TypeId {
     fn of(digest: &Sha256) -> TypeId {
-        let digest: [u8; 32] = digest.clone().finalize().into();
+        let digest: [u8; 32] = (*digest).finalize();
         let (head, _) = digest.split_first_chunk::<8>().unwrap_or_else(|| unreachable!("a digest has 32 bytes"));
         TypeId(u64::from_le_bytes(*head) | ID_BIT)
     }
@@ -80,7 +80,7 @@ pub fn group_ids(group: &[SubType]) -> Vec<TypeId> {
     }
     (0..group.len() as u64)
         .map(|position| {
-            let mut member = hash.clone();
+            let mut member = hash;
             member.update(position.to_le_bytes());
             TypeId::of(&member)
         })

@@ -2,7 +2,10 @@
 
 use super::system::{create_unnamed, seal};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+
+/// Bytes that are copied at a time.
+const PART: usize = 256 << 10;
 
 /// A file with this content that nobody else can open. On Linux it is sealed:
 /// nobody can change it any more, this process included.
@@ -19,8 +22,17 @@ pub(crate) fn anonymous_file(content: &[u8]) -> io::Result<File> {
 /// # Errors
 /// As for [`anonymous_file`]; also if `source` cannot be read.
 pub(crate) fn anonymous_copy(source: &File) -> io::Result<File> {
-    // Within the kernel where it can.
-    filled(source.metadata()?.len(), |mut file| io::copy(&mut &*source, &mut file).map(drop))
+    filled(source.metadata()?.len(), |file| {
+        let (mut source, mut part) = (source, vec![0; PART]);
+        loop {
+            match source.read(&mut part) {
+                Ok(0) => return Ok(()),
+                Ok(length) => file.write_all(&part[..length])?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    })
 }
 
 fn filled(length: u64, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {

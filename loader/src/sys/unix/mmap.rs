@@ -6,16 +6,33 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The size of a page of this machine, in bytes; a power of two.
 pub(crate) fn page_size() -> usize {
-    static SIZE: OnceLock<usize> = OnceLock::new();
-    *SIZE.get_or_init(|| {
-        // SAFETY: sysconf has no preconditions.
-        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
-    })
+    match PAGE_SIZE.load(Ordering::Relaxed) {
+        0 => ask_page_size(),
+        size => size,
+    }
+}
+
+/// 0 until it is known; who finds that asks for the same number.
+static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
+
+#[cold]
+fn ask_page_size() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let size = usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096);
+    PAGE_SIZE.store(size, Ordering::Relaxed);
+    size
+}
+
+/// How many processors the machine has, as far as the system says.
+pub(crate) fn processors() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(count).unwrap_or(1).max(1)
 }
 
 /// What may be done to mapped bytes. Nothing is ever writable and executable.

@@ -29,7 +29,9 @@ use portable as system;
 
 pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
-pub(crate) use mmap::{Access, Region, make_accessible, make_inaccessible, make_read_only, overlay, page_size};
+pub(crate) use mmap::{
+    Access, Region, make_accessible, make_inaccessible, make_read_only, overlay, page_size, processors,
+};
 use mmap::{make_unexecutable, touch};
 pub(crate) use probe::copy_on_write_works;
 pub(crate) use random::random;

@@ -7,29 +7,9 @@
 
 use super::super::shared::{Padded, shard, shards};
 use super::idle::Idle;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Hashes the ids of modules: numbers that nobody chooses.
-#[derive(Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-    fn write_u64(&mut self, id: u64) {
-        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
 
 /// What happened in a shard.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,8 +29,9 @@ pub(super) struct Counts {
 
 #[derive(Default)]
 struct Shard {
-    /// The last of a list was retired last. The number says when.
-    idle: HashMap<u64, VecDeque<(u64, Idle)>, BuildHasherDefault<IdHasher>>,
+    /// By the ids of modules, which are in order. The last of a list was
+    /// retired last; the number says when.
+    idle: Vec<(u64, VecDeque<(u64, Idle)>)>,
     /// How many idle instances there may be.
     quota: u32,
     /// Instances retired here so far.
@@ -59,9 +40,14 @@ struct Shard {
 }
 
 impl Shard {
+    /// Where the list of a module is, or where it would have to be.
+    fn place(&self, module: u64) -> Result<usize, usize> {
+        self.idle.binary_search_by_key(&module, |(module, _)| *module)
+    }
+
     fn pop(&mut self, module: u64) -> Option<Idle> {
-        let list = self.idle.get_mut(&module)?;
-        let (_, idle) = list.pop_back()?;
+        let place = self.place(module).ok()?;
+        let (_, idle) = self.idle[place].1.pop_back()?;
         self.taken(&idle);
         Some(idle)
     }
@@ -75,17 +61,20 @@ impl Shard {
         self.retired += 1;
         self.counts.idle += 1;
         self.counts.resident += idle.resident as u64;
-        self.idle.entry(idle.module).or_default().push_back((self.retired, idle));
+        let place = self.place(idle.module).unwrap_or_else(|place| {
+            self.idle.insert(place, (idle.module, VecDeque::new()));
+            place
+        });
+        self.idle[place].1.push_back((self.retired, idle));
     }
 
     /// The instance that was retired first.
     fn pop_coldest(&mut self) -> Option<Idle> {
-        let first = |list: &VecDeque<(u64, Idle)>| list.front().map(|(retired, _)| *retired);
-        let module = self.idle.iter().filter_map(|(id, list)| Some((first(list)?, *id))).min()?.1;
-        let Entry::Occupied(mut list) = self.idle.entry(module) else { return None };
-        let (_, idle) = list.get_mut().pop_front()?;
-        if list.get().is_empty() {
-            list.remove();
+        let firsts = self.idle.iter().enumerate().filter_map(|(place, (_, list))| Some((list.front()?.0, place)));
+        let (_, place) = firsts.min()?;
+        let (_, idle) = self.idle[place].1.pop_front()?;
+        if self.idle[place].1.is_empty() {
+            self.idle.remove(place);
         }
         self.taken(&idle);
         Some(idle)
@@ -191,7 +180,9 @@ impl Shards {
             while let Some(idle) = shard.pop(module) {
                 found.push(idle);
             }
-            shard.idle.remove(&module);
+            if let Ok(place) = shard.place(module) {
+                shard.idle.remove(place);
+            }
         }
         found
     }

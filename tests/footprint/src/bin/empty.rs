@@ -1,0 +1,3 @@
+//! What a Rust program is without doing anything.
+
+fn main() {}
