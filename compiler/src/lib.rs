@@ -7,11 +7,37 @@
 //!   -> codegen -> CompiledFunction -> link -> LinkedImage -> artifact -> file.cwasm
 //! ```
 //!
+//! [`compile`] is all that most need of it; what it makes is mapped and run by
+//! the crate `wasmc-loader`, here or on any other machine with a CPU that
+//! [`Options::target`] covers.
+//!
 //! ```
-//! let artifact = wasmc::compile(b"(module (func (export \"answer\") (result i32) i32.const 42))",
-//!     &wasmc::Options::new())?;
-//! assert!(artifact.starts_with(b"\x7fELF") || artifact.starts_with(b"\xcf\xfa\xed\xfe"));
-//! # Ok::<(), wasmc::Error>(())
+//! use wasmc::{OptLevel, Options, Target};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guest = b"(module (func (export \"answer\") (result i32) i32.const 42))";
+//! let artifact = wasmc::compile(guest, &Options::new())?;
+//! # let folder = tempfile::tempdir()?;
+//! std::fs::write(folder.path().join("answer.cwasm"), &artifact)?;
+//!
+//! // The same for another machine, with debug information, and smaller.
+//! let options = Options {
+//!     target: Target::new("aarch64-apple-darwin")?,
+//!     opt_level: OptLevel::Size,
+//!     debug: true,
+//!     ..Options::new()
+//! };
+//! assert!(wasmc::compile(guest, &options)?.starts_with(b"\xcf\xfa\xed\xfe"));
+//!
+//! // What is in an artifact, without running it.
+//! let report = wasmc::inspect::Report::read(&artifact, 10)?;
+//! assert_eq!(report.exports[0].name, "answer");
+//!
+//! // What is no module is refused, with the place and the reason.
+//! let error = wasmc::compile(b"(module (func (result i32)))", &Options::new()).unwrap_err();
+//! assert!(error.to_string().contains("type mismatch"));
+//! # Ok(())
+//! # }
 //! ```
 
 #![forbid(unsafe_code)]

@@ -9,6 +9,39 @@
 //! Linker ──────────┴─▶ InstancePre ── instantiate(&mut Store) ──▶ Instance ──▶ TypedFunc::call
 //! ```
 //!
+//! A whole host: it loads an artifact, provides what the guest imports, and
+//! calls what it exports.
+//!
+//! ```
+//! use wasmc_loader::{Caller, Engine, Linker, Module, Result, Store};
+//!
+//! # fn main() -> Result<()> {
+//! // In a host this is a file that `wasmc plugin.wat` has made, for `Module::open`.
+//! let artifact = wasmc::compile(br#"
+//!     (module
+//!       (import "host" "log" (func $log (param i32)))
+//!       (func (export "add") (param i32 i32) (result i32)
+//!         (call $log (local.get 0))
+//!         (i32.add (local.get 0) (local.get 1))))"#, &wasmc::Options::new())?;
+//!
+//! // Once in a process: the engine, modules, and what modules import.
+//! let engine = Engine::default();
+//! // SAFETY: the artifact was made by wasmc a moment ago.
+//! let module = unsafe { Module::from_bytes(&engine, &artifact)? };
+//! let mut linker = Linker::<Vec<i32>>::new(&engine);
+//! linker.func_wrap("host", "log", |mut caller: Caller<'_, Vec<i32>>, code: i32| caller.data_mut().push(code))?;
+//! let plugin = linker.instantiate_pre(&module)?;
+//!
+//! // Once for each request: a store with the request's own data, and an instance.
+//! let mut store = Store::new(&engine, Vec::new());
+//! let instance = plugin.instantiate(&mut store)?;
+//! let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;
+//! assert_eq!(add.call(&mut store, (1, 2))?, 3);
+//! assert_eq!(store.data(), &[1]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! * [`Engine`] and [`Module`]: loaded once, shared by all threads;
 //! * [`Store`]: owns instances and the host's data; one thread at a time;
 //! * [`Linker`], [`InstancePre`], [`Instance`]: from imports to exports;

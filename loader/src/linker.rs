@@ -28,18 +28,21 @@ use std::sync::Arc;
 /// Host functions can be used with any store; whatever belongs to a store can
 /// be used with that store only.
 ///
-/// ```no_run
+/// ```
 /// # use wasmc_loader::{Caller, Engine, Linker, Module, Result, Store};
 /// # fn main() -> Result<()> {
 /// # let engine = Engine::default();
-/// // SAFETY: the file was made by `wasmc`, and nobody changes it.
-/// let module = unsafe { Module::open(&engine, "count.cwasm")? };
+/// # let artifact = wasmc::compile(br#"(module (import "host" "count" (func $count))
+/// #     (func (export "run") (call $count) (call $count)))"#, &wasmc::Options::new())?;
+/// // SAFETY: the artifact was made by `wasmc`.
+/// let module = unsafe { Module::from_bytes(&engine, &artifact)? };
 /// let mut linker = Linker::<u64>::new(&engine);
 /// linker.func_wrap("host", "count", |mut caller: Caller<'_, u64>| *caller.data_mut() += 1)?;
 /// let pre = linker.instantiate_pre(&module)?;
 /// let mut store = Store::new(&engine, 0);
 /// let instance = pre.instantiate(&mut store)?;
 /// instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+/// assert_eq!(*store.data(), 2);
 /// # Ok(())
 /// # }
 /// ```
@@ -93,6 +96,38 @@ impl<T: 'static> Linker<T> {
     }
 
     /// Defines a host function with native arguments; see [`Func::wrap`].
+    ///
+    /// The types of the closure's arguments and result are those of the wasm
+    /// function. Before them it may take a [`Caller`], by which it gets at the
+    /// store's data and the calling instance's exports; an error that it returns
+    /// ends the wasm code and is what the host's call returns.
+    ///
+    /// ```
+    /// # use wasmc_loader::{Caller, Context, Engine, Extern, Linker, Module, Result, Store};
+    /// # fn main() -> Result<()> {
+    /// # let engine = Engine::default();
+    /// # let artifact = wasmc::compile(br#"(module
+    /// #     (import "host" "log" (func $log (param i32 i32)))
+    /// #     (memory (export "memory") 1) (data (i32.const 8) "hello")
+    /// #     (func (export "run") (call $log (i32.const 8) (i32.const 5))))"#, &wasmc::Options::new())?;
+    /// # // SAFETY: the artifact was made by `wasmc`.
+    /// # let module = unsafe { Module::from_bytes(&engine, &artifact)? };
+    /// let mut linker = Linker::<String>::new(&engine);
+    /// linker.func_wrap("host", "log", |mut caller: Caller<'_, String>, at: u32, length: u32| -> Result<()> {
+    ///     let memory = caller.get_export("memory").and_then(Extern::into_memory).context("no memory")?;
+    ///     let (bytes, log) = memory.data_and_store_mut(&mut caller);
+    ///     let text = bytes.get(at as usize..).and_then(|rest| rest.get(..length as usize));
+    ///     log.push_str(std::str::from_utf8(text.context("the text is out of bounds")?)?);
+    ///     Ok(())
+    /// })?;
+    ///
+    /// let mut store = Store::new(&engine, String::new());
+    /// let instance = linker.instantiate(&mut store, &module)?;
+    /// instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+    /// assert_eq!(store.data(), "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// If the name is defined already, or the engine has seen another type

@@ -37,6 +37,34 @@ pub struct MemoryAccessError {
 }
 
 /// A memory of an instance or of the host; belongs to a store.
+///
+/// As slices its content is borrowed with the store, so no wasm code can run
+/// meanwhile; [`read`](Self::read) and [`write`](Self::write) copy.
+///
+/// ```
+/// # use wasmc_loader::{Context, Engine, Instance, Module, Result, Store};
+/// # fn main() -> Result<()> {
+/// # let engine = Engine::default();
+/// # let artifact = wasmc::compile(br#"(module (memory (export "memory") 1 4) (data (i32.const 0) "hello"))"#,
+/// #     &wasmc::Options::new())?;
+/// # // SAFETY: the artifact was made by `wasmc`.
+/// # let module = unsafe { Module::from_bytes(&engine, &artifact)? };
+/// # let mut store = Store::new(&engine, ());
+/// # let instance = Instance::new(&mut store, &module, &[])?;
+/// let memory = instance.get_memory(&mut store, "memory").context("the guest exports no memory")?;
+/// assert_eq!(&memory.data(&store)[..5], b"hello");
+///
+/// memory.data_mut(&mut store)[0] = b'j';
+/// let mut word = [0; 5];
+/// memory.read(&store, 0, &mut word)?;
+/// assert_eq!(&word, b"jello");
+/// assert!(memory.write(&mut store, 65_535, b"too long").is_err());
+///
+/// assert_eq!(memory.grow(&mut store, 3)?, 1);
+/// assert_eq!((memory.size(&store), memory.data_size(&store)), (4, 4 * 65_536));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Memory(pub(crate) Stored<MemoryData>);
 

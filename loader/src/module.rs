@@ -24,13 +24,20 @@ use wasmc_artifacts::{FormatError, WorkingSet};
 /// relocate anything for the functions in it: metadata is read where it
 /// stands, and code is paged in when it is first executed.
 ///
-/// ```no_run
+/// ```
 /// use wasmc_loader::{Engine, Instance, Module, Result, Store};
 ///
 /// fn main() -> Result<()> {
+///     # let folder = tempfile::tempdir()?;
+///     # let file = folder.path().join("add.cwasm");
+///     # std::fs::write(&file, wasmc::compile(br#"(module (func (export "add") (param i32 i32) (result i32)
+///     #     (i32.add (local.get 0) (local.get 1))))"#, &wasmc::Options::new())?)?;
 ///     let engine = Engine::default();
 ///     // SAFETY: the file was made by `wasmc`, and nobody changes it.
-///     let module = unsafe { Module::open(&engine, "add.cwasm")? };
+///     let module = unsafe { Module::open(&engine, &file)? };
+///     for export in module.exports() {
+///         println!("{}: {}", export.name(), export.ty());
+///     }
 ///     let mut store = Store::new(&engine, ());
 ///     let instance = Instance::new(&mut store, &module, &[])?;
 ///     let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;

@@ -14,6 +14,35 @@ use std::marker::PhantomData;
 
 /// A module with everything it imports; from
 /// [`Linker::instantiate_pre`](crate::Linker::instantiate_pre).
+///
+/// Made once and shared by threads, so that an instance costs no search.
+///
+/// ```
+/// # use wasmc_loader::{Engine, Linker, Module, Result, Store};
+/// # fn main() -> Result<()> {
+/// # let engine = Engine::default();
+/// # let artifact = wasmc::compile(br#"(module (global $count (mut i32) (i32.const 0))
+/// #     (func (export "next") (result i32)
+/// #       (global.set $count (i32.add (global.get $count) (i32.const 1))) (global.get $count)))"#,
+/// #     &wasmc::Options::new())?;
+/// # // SAFETY: the artifact was made by `wasmc`.
+/// # let module = unsafe { Module::from_bytes(&engine, &artifact)? };
+/// let counter = Linker::new(&engine).instantiate_pre(&module)?;
+/// let count_to_two = || -> Result<(i32, i32)> {
+///     let mut store = Store::new(&engine, ());
+///     let instance = counter.instantiate(&mut store)?;
+///     let next = instance.get_typed_func::<(), i32>(&mut store, "next")?;
+///     Ok((next.call(&mut store, ())?, next.call(&mut store, ())?))
+/// };
+/// std::thread::scope(|scope| {
+///     for worker in [(); 4].map(|()| scope.spawn(count_to_two)) {
+///         // Nothing that the other instances do can be seen in one.
+///         assert_eq!(worker.join().expect("no panic")?, (1, 2));
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
 pub struct InstancePre<T: 'static> {
     module: Module,
     items: Shared<Items>,

@@ -18,6 +18,21 @@ use crate::vm::state::VmStore;
 /// [`Memory`], …) belong to the store they were made in; using one with
 /// another store panics.
 ///
+/// ```
+/// use wasmc_loader::{Engine, Memory, MemoryType, Result, Store};
+///
+/// # fn main() -> Result<()> {
+/// let engine = Engine::default();
+/// let mut store = Store::new(&engine, String::from("of this request"));
+/// let memory = Memory::new(&mut store, MemoryType::new(1, None))?;
+/// memory.write(&mut store, 0, b"of the store")?;
+/// store.data_mut().push_str(", changed");
+/// assert_eq!(store.into_data(), "of this request, changed");
+/// // The memory is gone with its store.
+/// # Ok(())
+/// # }
+/// ```
+///
 /// [`Func`]: crate::Func
 /// [`Memory`]: crate::Memory
 pub struct Store<T: 'static> {

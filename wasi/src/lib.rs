@@ -1,18 +1,32 @@
 //! WASI preview 1 for [`wasmc_loader`]: what lets a guest see arguments,
 //! variables, standard streams, folders, clocks and random numbers.
 //!
-//! ```no_run
+//! ```
 //! use wasmc_loader::{Engine, Linker, Module, Store};
+//! use wasmc_wasi::pipe::MemoryOutputPipe;
 //! use wasmc_wasi::{I32Exit, WasiCtx, WasiCtxBuilder};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In a host this is a file that `wasmc hello.wasm` has made, for `Module::open`.
+//! let artifact = wasmc::compile(br#"
+//!     (module
+//!       (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+//!       (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+//!       (memory (export "memory") 1)
+//!       (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+//!       (func (export "_start")
+//!         (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+//!         (call $proc_exit (i32.const 0))))"#, &wasmc::Options::new())?;
+//!
 //! let engine = Engine::default();
-//! // SAFETY: the file was written by `wasmc` and nobody changes it.
-//! let module = unsafe { Module::open(&engine, "hello.cwasm")? };
+//! // SAFETY: the artifact was made by wasmc a moment ago.
+//! let module = unsafe { Module::from_bytes(&engine, &artifact)? };
 //! let mut linker: Linker<WasiCtx> = Linker::new(&engine);
 //! wasmc_wasi::add_to_linker(&mut linker, |ctx| ctx)?;
 //!
-//! let ctx = WasiCtxBuilder::new().arg("hello")?.inherit_stdio().build();
+//! // A guest sees what it is given; `inherit_stdio` would be the host's own streams.
+//! let output = MemoryOutputPipe::new(1024);
+//! let ctx = WasiCtxBuilder::new().arg("hello")?.stdout(output.clone()).build();
 //! let mut store = Store::new(&engine, ctx);
 //! let instance = linker.instantiate(&mut store, &module)?;
 //! let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
@@ -20,6 +34,7 @@
 //!     Err(error) if error.downcast_ref::<I32Exit>().is_some_and(|exit| exit.0 == 0) => {}
 //!     other => other?,
 //! }
+//! assert_eq!(output.contents(), b"hello\n");
 //! # Ok(())
 //! # }
 //! ```

@@ -21,7 +21,32 @@ use std::ptr::NonNull;
 use wasmc_artifacts::abi::{self, ConcreteType, TypeId, TypeKind};
 
 /// A function whose type is known to the Rust compiler; from
-/// [`Func::typed`].
+/// [`Func::typed`] or [`Instance::get_typed_func`](crate::Instance::get_typed_func).
+///
+/// Types are checked when it is made, not when it is called, and arguments and
+/// results pass in registers.
+///
+/// ```
+/// # use wasmc_loader::{Engine, Instance, Module, Result, Store, Trap};
+/// # fn main() -> Result<()> {
+/// # let engine = Engine::default();
+/// # let artifact = wasmc::compile(br#"(module (func (export "div_rem") (param i32 i32) (result i32 i32)
+/// #     (i32.div_s (local.get 0) (local.get 1)) (i32.rem_s (local.get 0) (local.get 1))))"#,
+/// #     &wasmc::Options::new())?;
+/// # // SAFETY: the artifact was made by `wasmc`.
+/// # let module = unsafe { Module::from_bytes(&engine, &artifact)? };
+/// # let mut store = Store::new(&engine, ());
+/// # let instance = Instance::new(&mut store, &module, &[])?;
+/// let div_rem = instance.get_typed_func::<(i32, i32), (i32, i32)>(&mut store, "div_rem")?;
+/// assert_eq!(div_rem.call(&mut store, (17, 5))?, (3, 2));
+///
+/// let error = div_rem.call(&mut store, (1, 0)).unwrap_err();
+/// assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::IntegerDivisionByZero));
+///
+/// assert!(instance.get_typed_func::<i64, i64>(&mut store, "div_rem").is_err());
+/// # Ok(())
+/// # }
+/// ```
 pub struct TypedFunc<Params, Results> {
     func: Func,
     /// Whether the function takes less than values of these types can be, so
