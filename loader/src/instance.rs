@@ -204,6 +204,7 @@ fn make<T: 'static>(
     items: &Shared<Items>,
     placement: Placement,
 ) -> Result<Instance> {
+    store.limit(|limiter, data| limiter.instance(data, module))?;
     let opaque = &mut store.opaque;
     let instance = InstanceData::allocate(&opaque.state, module, placement)?;
     provide(opaque, instance, items);

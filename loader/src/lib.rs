@@ -71,6 +71,7 @@ mod externs;
 mod func;
 mod gc;
 mod instance;
+mod limits;
 mod linker;
 mod linking;
 mod memory;
@@ -101,6 +102,9 @@ pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
 pub use instance::{Instance, ResetError};
+pub use limits::{
+    DEFAULT_INSTANCE_LIMIT, DEFAULT_MEMORY_LIMIT, DEFAULT_TABLE_LIMIT, ResourceLimiter, StoreLimits, StoreLimitsBuilder,
+};
 pub use linker::Linker;
 pub use linking::{ImportProblem, LinkError, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};

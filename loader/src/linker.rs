@@ -317,7 +317,12 @@ impl<T: 'static> Linker<T> {
                     let Some(null) = null else { continue };
                     Table::new(&mut store, ty, null)?.into()
                 }
-                ExternType::Memory(ty) if ty.is_shared() => SharedMemory::new(&self.engine, ty)?.into(),
+                ExternType::Memory(ty) if ty.is_shared() => {
+                    // It is made for the store, although it does not belong to it.
+                    let limit = usize::MAX;
+                    store.as_context_mut().0.limit(|limiter, data| limiter.memory(data, &ty, limit))?;
+                    SharedMemory::new(&self.engine, ty)?.into()
+                }
                 ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
                 // Nobody else throws or catches its exceptions.
                 ExternType::Tag(ty) => Tag::new(&mut store, &ty)?.into(),

@@ -73,14 +73,16 @@ impl Memory {
     ///
     /// # Errors
     /// If the type is impossible or that of a shared memory (see
-    /// [`SharedMemory`](crate::SharedMemory)), or there is no address space.
+    /// [`SharedMemory`](crate::SharedMemory)), there is no address space, or the
+    /// store's limiter is against it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
-        let opaque = &mut store.as_context_mut().0.opaque;
+        let inner = store.as_context_mut().0;
         if ty.is_shared() {
             return Err(Error::msg(format!("a {ty} belongs to no store; make it with `SharedMemory::new`")));
         }
-        let plan = plan(&opaque.engine, &ty)?;
-        let memory = opaque.state.new_memory(ty, plan);
+        let plan = plan(&inner.opaque.engine, &ty)?;
+        inner.limit(|limiter, data| limiter.memory(data, &ty, plan.limit))?;
+        let memory = inner.opaque.state.new_memory(ty, plan);
         Ok(Memory(memory.map_err(|e| Error::new(e).context(AllocationError::new("a memory")))?))
     }
 
@@ -170,10 +172,10 @@ impl Memory {
     /// Grows by `delta` pages; the old size in pages.
     ///
     /// # Errors
-    /// If the memory cannot become that large.
+    /// If the memory cannot become that large, or the store's limiter is against it.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
-        let opaque = &store.as_context_mut().0.opaque;
-        let memory = self.0.get(opaque);
-        memory.grow(delta).ok_or_else(|| Error::msg(format!("cannot grow a {} by {delta} pages", self.ty_in(opaque))))
+        let inner = store.as_context_mut().0;
+        let grown = self.0.grow(inner, delta)?;
+        grown.ok_or_else(|| Error::msg(format!("cannot grow a {} by {delta} pages", self.ty_in(&inner.opaque))))
     }
 }

@@ -5,11 +5,14 @@ use crate::caller::Caller;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::instance;
+use crate::limits::Limit;
 use crate::vm::handle::{StoreId, Stored};
 use crate::vm::host::HostFunc;
 use crate::vm::lifecycle;
+use crate::vm::memory::MemoryData;
 use crate::vm::shared::Lease;
 use crate::vm::state::VmStore;
+use crate::vm::table::TableData;
 
 /// Owns instances and everything made for them, and a value of the host's.
 ///
@@ -42,7 +45,46 @@ pub struct Store<T: 'static> {
 /// The store behind `Store<T>` and its contexts.
 pub struct StoreInner<T: 'static> {
     pub(crate) opaque: StoreOpaque,
+    /// Who decides what instances may take, if anybody does.
+    pub(crate) limiter: Option<Box<dyn Limit<T>>>,
     pub(crate) data: T,
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// Asks the limiter, if there is one.
+    ///
+    /// # Errors
+    /// If it is against it.
+    #[inline]
+    pub(crate) fn limit(&mut self, ask: impl FnOnce(&mut dyn Limit<T>, &mut T) -> Result<()>) -> Result<()> {
+        match &mut self.limiter {
+            Some(limiter) => ask(&mut **limiter, &mut self.data),
+            None => Ok(()),
+        }
+    }
+
+    /// Grows a memory of this store by `delta` pages; the old size in pages, or
+    /// `None` if it does not become that large.
+    ///
+    /// # Errors
+    /// If the limiter wants that.
+    pub(crate) fn grow_memory(&mut self, memory: &MemoryData, delta: u64) -> Result<Option<u64>> {
+        match &mut self.limiter {
+            Some(limiter) => limiter.grow_memory(&mut self.data, memory, delta),
+            None => Ok(memory.grow(delta)),
+        }
+    }
+
+    /// Grows a table of this store by `delta` elements; likewise.
+    ///
+    /// # Errors
+    /// If the limiter wants that.
+    pub(crate) fn grow_table(&mut self, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
+        match &mut self.limiter {
+            Some(limiter) => limiter.grow_table(&mut self.data, table, delta, value),
+            None => Ok(table.grow(delta, value)),
+        }
+    }
 }
 
 /// The part of a store that does not depend on the type of its data.
@@ -70,7 +112,7 @@ impl<T: 'static> Store<T> {
         state.configure_heap(engine.config().gc);
         let id = state.id();
         let opaque = StoreOpaque { id, state, unadapted: Vec::new(), engine: engine.lease() };
-        Store { inner: Box::new(StoreInner { opaque, data }) }
+        Store { inner: Box::new(StoreInner { opaque, limiter: None, data }) }
     }
 
     /// The host's data.

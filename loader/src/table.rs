@@ -26,18 +26,19 @@ impl Table {
     /// A table of the host's, all elements `init`.
     ///
     /// # Errors
-    /// If the type is impossible or not that of `init`, or there is no memory
-    /// for the elements.
+    /// If the type is impossible or not that of `init`, there is no memory for the
+    /// elements, or the store's limiter is against it.
     ///
     /// # Panics
     /// If `init` belongs to another store.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
-        let opaque = &mut store.as_context_mut().0.opaque;
+        let inner = store.as_context_mut().0;
         if ty.minimum() > ty.maximum_or_limit() || !ty.element().is_ref() {
             return Err(Error::msg(format!("no table can have the type {ty}")));
         }
-        let raw = element(opaque, init, ty.element())?;
-        let table = opaque.state.new_table(ty, raw);
+        let raw = element(&inner.opaque, init, ty.element())?;
+        inner.limit(|limiter, data| limiter.table(data, &ty))?;
+        let table = inner.opaque.state.new_table(ty, raw);
         table.map(Table).ok_or_else(|| Error::msg("there is no memory for a table of this size"))
     }
 
@@ -75,12 +76,13 @@ impl Table {
     /// Grows by `delta` elements, which are `init`; the old length.
     ///
     /// # Errors
-    /// If the table cannot become that large, or `init` is of another type.
+    /// If the table cannot become that large, the store's limiter is against it, or
+    /// `init` is of another type.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
-        let opaque = &store.as_context_mut().0.opaque;
-        let value = element(opaque, init, self.0.get(opaque).ty().element())?;
-        let grown = self.0.get(opaque).grow(delta, value);
-        grown.ok_or_else(|| Error::msg(format!("cannot grow a {} by {delta} elements", self.ty_in(opaque))))
+        let inner = store.as_context_mut().0;
+        let value = element(&inner.opaque, init, self.0.get(&inner.opaque).ty().element())?;
+        let grown = self.0.grow(inner, delta, value)?;
+        grown.ok_or_else(|| Error::msg(format!("cannot grow a {} by {delta} elements", self.ty_in(&inner.opaque))))
     }
 
     /// Sets `count` elements from `to` on.

@@ -125,6 +125,17 @@ impl Blueprint {
         (0..).zip(&self.memories).filter(|(_, memory)| !memory.ty.is_shared())
     }
 
+    /// The types of all memories that the module defines, as instances have
+    /// them, and how many bytes each can have.
+    pub(crate) fn memory_types(&self) -> impl ExactSizeIterator<Item = (&MemoryType, usize)> {
+        self.memories.iter().map(|memory| (&memory.ty, memory.plan.limit))
+    }
+
+    /// The types of all tables that the module defines.
+    pub(crate) fn table_types(&self) -> impl ExactSizeIterator<Item = &TableType> {
+        self.tables.iter().map(|table| &table.ty)
+    }
+
     /// The others, in their order.
     pub(super) fn shared_memories(&self) -> impl Iterator<Item = (u32, &MemoryBlueprint)> {
         (0..).zip(&self.memories).filter(|(_, memory)| memory.ty.is_shared())

@@ -3,6 +3,7 @@
 //! not compile.
 
 use super::instance::InstanceData;
+use super::limits::{memory_grow, table_grow};
 use super::memory::MemoryData;
 use super::structs::VMHeader;
 use super::unwind::{raise, throw};
@@ -40,12 +41,6 @@ fn status<T, E>(result: Result<T, E>) -> u32 {
 unsafe fn instance<'a>(header: *const VMHeader) -> &'a InstanceData {
     // SAFETY: the caller's.
     unsafe { InstanceData::of_header(header) }
-}
-
-unsafe extern "C" fn memory_grow(ctx: *const VMHeader, memory: u32, delta: u64) -> u64 {
-    // SAFETY: called by compiled code.
-    let instance = unsafe { instance(ctx) };
-    instance.memory(memory).and_then(|memory| memory.grow(delta)).unwrap_or(u64::MAX)
 }
 
 unsafe extern "C" fn memory_move(to: *mut u8, from: *mut u8, length: u64) {
@@ -170,12 +165,6 @@ unsafe extern "C" fn atomic_wait64(
     let shared = memory.and_then(MemoryData::shared);
     debug_assert!(shared.is_some(), "compiled code waits on shared memories only");
     shared.map_or(WaitResult::Mismatch, |shared| shared.wait64(position, expected, timeout(nanoseconds))) as u32
-}
-
-unsafe extern "C" fn table_grow(ctx: *const VMHeader, table: u32, delta: u64, value: u64) -> u64 {
-    // SAFETY: called by compiled code.
-    let instance = unsafe { instance(ctx) };
-    instance.table(table).and_then(|table| table.grow(delta, value)).unwrap_or(u64::MAX)
 }
 
 unsafe extern "C" fn table_fill(ctx: *const VMHeader, table: u32, to: u64, value: u64, length: u64) -> u32 {

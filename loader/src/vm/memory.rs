@@ -9,6 +9,7 @@ use super::reset::Residue;
 use super::shared_memory::{self, SharedData};
 use super::slot::MemoryPlan;
 use super::structs::VMMemoryDef;
+use crate::error::Result;
 use crate::store::{StoreInner, StoreOpaque};
 use crate::sys::{self, Region};
 use crate::types::MemoryType;
@@ -276,6 +277,17 @@ impl Stored<MemoryData> {
         // SAFETY: in the memory, as just checked; the store is borrowed
         // exclusively, so that there is no slice of it.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory.base().add(offset), bytes.len()) };
+    }
+
+    /// Grows by `delta` pages; the old size in pages, or `None` if the memory
+    /// does not become that large.
+    ///
+    /// # Errors
+    /// If the store's limiter wants that.
+    pub(crate) fn grow<T: 'static>(self, store: &mut StoreInner<T>, delta: u64) -> Result<Option<u64>> {
+        // SAFETY: the address is that of a memory of this store, which lives as
+        // long as the store does, elsewhere.
+        store.grow_memory(unsafe { self.address(&store.opaque).as_ref() }, delta)
     }
 
     /// The content, to be changed, and the host's data.

@@ -24,7 +24,7 @@
 //! * [`typed`], [`references`], [`call`], [`host`]: calls in both directions;
 //! * [`externref`]: values of the host's that wasm can refer to; [`gc`]: objects
 //!   on a store's heap, and the collector;
-//! * [`builtins`]: what compiled code asks of the loader.
+//! * [`builtins`]: what compiled code asks of the loader; [`limits`]: what it may be refused.
 //!
 //! Two rules make shared references to all of this sound. Nothing that a
 //! store owns is freed or moved before the store is. And whatever changes is
@@ -48,6 +48,7 @@ mod image;
 pub(crate) mod init;
 pub(crate) mod instance;
 pub(crate) mod lifecycle;
+mod limits;
 mod load;
 pub(crate) mod memory;
 pub(crate) mod pool;

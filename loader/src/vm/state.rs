@@ -9,6 +9,7 @@ use super::gc::roots::trace_cell;
 use super::gc::{Heap, HeapSettings, Tracer};
 use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
+use super::limits::Growth;
 use super::memory::MemoryData;
 use super::quiet::Beginning;
 use super::shared_memory::SharedData;
@@ -98,6 +99,8 @@ pub(crate) struct StoreState {
     pub(super) entered: Cell<bool>,
     /// Whether code was entered on more than one thread.
     pub(super) moved: Cell<bool>,
+    /// How memories and tables grow, if there is a limiter.
+    pub(super) growth: Cell<Option<Growth>>,
     id: StoreId,
     /// What the host holds references to.
     roots: RootSet,
@@ -105,7 +108,7 @@ pub(crate) struct StoreState {
     externs: RefCell<ExternTable>,
     instances: RefCell<Vec<NonNull<InstanceData>>>,
     /// What the host made, for resets; all of it is in the arena.
-    made: RefCell<Vec<Made>>,
+    pub(super) made: RefCell<Vec<Made>>,
     arena: Arena,
     /// Where objects are, once there are some.
     pub(super) heap: RefCell<Heap>,
@@ -114,7 +117,7 @@ pub(crate) struct StoreState {
 /// Something that the host made, and the value that a reset gives it: the one
 /// that it had at first, or null in place of a value of the host's, which a
 /// reset drops.
-enum Made {
+pub(super) enum Made {
     Memory(NonNull<MemoryData>),
     Table(NonNull<TableData>, u64),
     Global(NonNull<Cell<ValRaw>>, ValRaw, ValType),
@@ -142,6 +145,7 @@ impl StoreState {
             beginning: Cell::new(None),
             entered: Cell::new(false),
             moved: Cell::new(false),
+            growth: Cell::new(None),
             id,
             roots: RootSet::new(id),
             externs: RefCell::default(),
@@ -178,6 +182,7 @@ impl StoreState {
         self.frame_count.set(0);
         self.exact.set(false);
         self.entered.set(false);
+        self.growth.set(None);
     }
 
     /// Forgets the references that the host has, which are as foreign to the
@@ -509,88 +514,4 @@ impl Drop for VmStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::Arc;
-
-    /// What a state consists of, but for what it keeps deliberately: id, stack
-    /// limit and room.
-    fn content(state: &StoreState) -> impl PartialEq + std::fmt::Debug + use<> {
-        let cause = state.cause.take();
-        let rest = (state.suspended.get(), state.trap.get(), state.frame_count.get(), state.exact.get());
-        let lists = (state.code.load(Ordering::Relaxed), state.memories.load(Ordering::Relaxed));
-        (format!("{:?}", state.context), rest, lists, state.instance_count(), cause.is_some())
-    }
-
-    #[test]
-    fn a_state_used_again_is_like_a_new_one() {
-        let new = StoreState::allocate(1 << 20, 3);
-        // SAFETY: just leaked from a box.
-        let new = unsafe { Box::from_raw(new.as_ptr()) };
-        let used = VmStore::new(1 << 20, 3);
-        let (at, value) = (used.address(), Arc::new(()));
-        for field in [&used.context.entry_fp, &used.context.exit_fp, &used.context.pending, &used.context.stack_values]
-        {
-            field.set(u64::MAX);
-        }
-        used.context.host.set(at);
-        used.suspended.set(at.cast());
-        used.trap.set(Some(Trap::StackOverflow));
-        used.frame_count.set(3);
-        used.exact.set(true);
-        used.cause.set(Some(Cause::Panic(Box::new(value.clone()))));
-        used.keep(value.clone());
-        used.new_memory(MemoryType::new(1, None), MemoryPlan { initial: 0, reserved: 0, guard: 0, limit: 0 }).unwrap();
-        assert_ne!(content(&new), content(&used));
-        used.cause.set(Some(Cause::Panic(Box::new(value.clone()))));
-        drop(used);
-        assert_eq!(Arc::strong_count(&value), 1);
-        let again = VmStore::new(1 << 20, 3);
-        assert_eq!(again.address(), at);
-        assert_eq!(content(&new), content(&again));
-    }
-
-    /// Calls a function when it is dropped.
-    struct OnDrop<F: FnMut()>(F);
-
-    impl<F: FnMut()> Drop for OnDrop<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
-    }
-
-    #[test]
-    fn stores_can_be_made_and_dropped_while_another_one_is() {
-        let outer = VmStore::new(1 << 21, 0);
-        let at = outer.address();
-        outer.keep(OnDrop(move || {
-            let inner = VmStore::new(1 << 21, 0);
-            assert_ne!(inner.address(), at);
-            inner.keep(OnDrop(|| drop(VmStore::new(1 << 21, 0))));
-        }));
-        drop(outer);
-        assert_eq!(VmStore::new(1 << 21, 0).address(), at);
-    }
-
-    #[test]
-    fn a_panic_while_a_store_is_dropped_loses_nothing_else() {
-        let (store, value) = (VmStore::new(1 << 22, 0), Arc::new(()));
-        store.keep(value.clone());
-        store.keep(OnDrop(|| panic!("on purpose")));
-        store.keep(value.clone());
-        catch_unwind(AssertUnwindSafe(|| drop(store))).unwrap_err();
-        assert_eq!(Arc::strong_count(&value), 1);
-        assert_eq!(content(&VmStore::new(1 << 22, 0)), content(&VmStore::new(1 << 22, 0)));
-    }
-
-    #[test]
-    fn ids_differ_within_and_across_threads() {
-        let ids = || (0..3).map(|_| VmStore::new(1 << 23, 0).id()).collect::<Vec<_>>();
-        let mut all: Vec<StoreId> = (0..4).flat_map(|_| std::thread::spawn(ids).join().unwrap()).chain(ids()).collect();
-        let count = all.len();
-        all.sort_by_key(|id| format!("{id:?}"));
-        all.dedup();
-        assert_eq!(all.len(), count);
-    }
-}
+mod tests;

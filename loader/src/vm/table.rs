@@ -9,7 +9,8 @@ use super::gc::Tracer;
 use super::handle::Stored;
 use super::instance::InstanceData;
 use super::structs::{VMFuncRef, VMTableDef, ValRaw};
-use crate::store::StoreOpaque;
+use crate::error::Result;
+use crate::store::{StoreInner, StoreOpaque};
 use crate::sys;
 use crate::types::TableType;
 use crate::values::{Ref, Val};
@@ -142,6 +143,15 @@ impl TableData {
         // SAFETY: the constructors and `grow` keep `length` elements at the
         // base; compiled code and we both treat them as cells.
         unsafe { std::slice::from_raw_parts(self.def().base.get().cast::<Cell<u64>>(), self.length() as usize) }
+    }
+
+    /// How many elements there is room for, if there cannot be more.
+    pub(crate) fn capacity(&self) -> Option<usize> {
+        match self.storage.get() {
+            Storage::Fixed => Some(self.length() as usize),
+            Storage::Heap(_) => None,
+            Storage::Slot(capacity) => Some(capacity),
+        }
     }
 
     fn tag(&self) -> u64 {
@@ -335,6 +345,17 @@ fn part<T>(of: &[T], at: u64, count: u64) -> Result<&[T], OutOfBounds> {
 }
 
 impl Stored<TableData> {
+    /// Grows by `delta` elements; the old length, or `None` if the table does
+    /// not become that large.
+    ///
+    /// # Errors
+    /// If the store's limiter wants that.
+    pub(crate) fn grow<T: 'static>(self, store: &mut StoreInner<T>, delta: u64, value: u64) -> Result<Option<u64>> {
+        // SAFETY: the address is that of a table of this store, which lives as
+        // long as the store does, elsewhere.
+        store.grow_table(unsafe { self.address(&store.opaque).as_ref() }, delta, value)
+    }
+
     /// The reference at `index`.
     pub(crate) fn get_ref(self, store: &mut StoreOpaque, index: u64) -> Option<Ref> {
         let table = self.get(store);

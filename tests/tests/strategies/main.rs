@@ -6,6 +6,7 @@ mod calls;
 mod exhaustion;
 mod fresh;
 mod images;
+mod limiters;
 mod limits;
 mod pool;
 mod resets;
@@ -52,6 +53,12 @@ macro_rules! behaviours {
             calls::eight_threads_do_not_disturb_each_other,
             calls::host_functions_get_and_give_values,
             calls::pointers_from_a_guest_are_checked,
+            limiters::a_limiter_is_asked_for_everything_that_an_instance_takes,
+            limiters::memories_and_tables_grow_to_the_limits_of_the_store,
+            limiters::growth_in_vain_can_end_the_code,
+            limiters::a_limiter_can_fail_and_panic,
+            limiters::numbers_of_things_in_a_store_are_limited,
+            limiters::what_is_made_for_a_module_is_limited,
             images::the_engine_reports_the_strategy_and_modules_how_memories_begin,
             images::a_sparse_image_is_mapped_as_a_whole,
             images::an_artifact_of_a_file_works_like_one_of_bytes,
