@@ -9,6 +9,8 @@ use crate::vm::gc::HeapSettings;
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) max_wasm_stack: usize,
+    #[cfg(feature = "async")]
+    stacks: StackSettings,
     pub(crate) wasm_backtrace: bool,
     pub(crate) wasm_backtrace_max_frames: usize,
     pub(crate) debugger: bool,
@@ -21,6 +23,15 @@ pub struct Config {
     pub(crate) gc: HeapSettings,
     pub(crate) memory64_reservation: u64,
     pub(crate) pool: PoolSettings,
+}
+
+/// Settings for the stacks of async calls.
+#[cfg(feature = "async")]
+#[derive(Debug, Clone, Copy)]
+struct StackSettings {
+    size: usize,
+    zeroing: bool,
+    spare: usize,
 }
 
 /// Settings that matter only to an engine with a pool, and to resets.
@@ -47,6 +58,8 @@ impl Config {
     pub fn new() -> Config {
         Config {
             max_wasm_stack: 512 << 10,
+            #[cfg(feature = "async")]
+            stacks: StackSettings { size: 2 << 20, zeroing: false, spare: 1000 },
             wasm_backtrace: true,
             wasm_backtrace_max_frames: 20,
             debugger: false,
@@ -81,6 +94,45 @@ impl Config {
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.max_wasm_stack = bytes;
         self
+    }
+
+    /// Bytes of the stack that each async call (`call_async`,
+    /// `instantiate_async`) runs on: of these wasm code may use as many as
+    /// [`max_wasm_stack`](Self::max_wasm_stack) says, and host functions that it
+    /// calls can rely on the rest. With less than `max_wasm_stack`, async calls
+    /// fail. Stacks take memory only as far down as they are used. A host
+    /// function that uses more than there is ends the process, as on any other
+    /// stack. Default: 2 MiB.
+    #[cfg(feature = "async")]
+    pub fn async_stack_size(&mut self, bytes: usize) -> &mut Self {
+        self.stacks.size = bytes;
+        self
+    }
+
+    /// Whether the stack of an async call is all zeros when the call begins,
+    /// rather than having on it what the call before has left: no correct code
+    /// reads that, so this is for defence in depth. It costs some 0.5 µs a call,
+    /// and the page faults of calls that use more than 8 KiB. Default: no.
+    #[cfg(feature = "async")]
+    pub fn async_stack_zeroing(&mut self, enable: bool) -> &mut Self {
+        self.stacks.zeroing = enable;
+        self
+    }
+
+    /// How many unused stacks of async calls the engine keeps, beside eight that
+    /// each thread keeps; of each, up to 64 KiB of memory. This is no limit for
+    /// calls at the same time. Default: 1,000.
+    #[cfg(feature = "async")]
+    pub fn spare_async_stacks(&mut self, stacks: usize) -> &mut Self {
+        self.stacks.spare = stacks;
+        self
+    }
+
+    /// The stacks of an engine.
+    #[cfg(feature = "async")]
+    pub(crate) fn stacks(&self) -> crate::vm::stacks::Stacks {
+        let StackSettings { size, zeroing, spare } = self.stacks;
+        crate::vm::stacks::Stacks::new(size, zeroing, self.max_wasm_stack, spare)
     }
 
     /// Whether errors that come out of wasm have a

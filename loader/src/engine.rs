@@ -25,6 +25,8 @@ pub(crate) struct Inner {
     config: Config,
     placement: Placement,
     pool: Option<Pool>,
+    #[cfg(feature = "async")]
+    stacks: crate::vm::stacks::Stacks,
     types: TypeRegistry,
     pub(crate) object_types: ObjectTypes,
 }
@@ -72,8 +74,15 @@ impl Engine {
             }
         };
         let placement = Placement { pooled: pool.is_some(), view };
-        let (types, object_types) = (TypeRegistry::default(), ObjectTypes::default());
-        Ok(Engine(Shared::new(Inner { config: config.clone(), placement, pool, types, object_types })))
+        Ok(Engine(Shared::new(Inner {
+            config: config.clone(),
+            placement,
+            pool,
+            #[cfg(feature = "async")]
+            stacks: config.stacks(),
+            types: TypeRegistry::default(),
+            object_types: ObjectTypes::default(),
+        })))
     }
 
     /// The strategy that is really in force: where memories cannot be views of
@@ -102,6 +111,12 @@ impl Engine {
     #[inline]
     pub(crate) fn pool(&self) -> Option<&Pool> {
         self.0.pool.as_ref()
+    }
+
+    /// The stacks of calls that can be suspended.
+    #[cfg(feature = "async")]
+    pub(crate) fn stacks(&self) -> &crate::vm::stacks::Stacks {
+        &self.0.stacks
     }
 
     /// Why memories are not views of artifacts, if they are not.

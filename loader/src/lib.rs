@@ -69,6 +69,8 @@ mod error;
 mod exception;
 mod externs;
 mod func;
+#[cfg(feature = "async")]
+mod futures;
 mod gc;
 mod instance;
 mod limits;
@@ -131,9 +133,13 @@ pub use types::{
 pub use values::{Ref, V128, Val};
 pub use vm::code::DamagedError;
 pub use vm::externref::VMExternRef;
+#[cfg(feature = "async")]
+pub use vm::fiber::SuspendError;
 pub use vm::gc::handles::RootError;
 pub use vm::global::Global;
 pub use vm::host::{IntoFunc, WasmRet};
+#[cfg(feature = "async")]
+pub use vm::host_async::WasmTyList;
 pub use vm::instance::AllocationError;
 pub use vm::typed::{WasmParams, WasmResults, WasmTy};
 pub use vm::waiters::WaitResult;

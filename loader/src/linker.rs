@@ -90,7 +90,7 @@ impl<T: 'static> Linker<T> {
         self.names.find(module, name)
     }
 
-    fn insert_host(&mut self, module: &str, name: &str, def: HostFuncDef) -> Result<&mut Self> {
+    pub(crate) fn insert_host(&mut self, module: &str, name: &str, def: HostFuncDef) -> Result<&mut Self> {
         let ty = ExternType::Func(def.ty().clone());
         self.insert(module, name, (Item::Host(Arc::new(def)), ty))
     }

@@ -105,6 +105,16 @@ impl StoreOpaque {
     }
 }
 
+impl<T: 'static> StoreInner<T> {
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        lifecycle::restore_all(self)?;
+        for index in 0..self.opaque.state.instance_count() {
+            instance::start(self, index)?;
+        }
+        Ok(())
+    }
+}
+
 impl<T: 'static> Store<T> {
     /// An empty store.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
@@ -156,11 +166,7 @@ impl<T: 'static> Store<T> {
     /// [`Instance::reset`]: crate::Instance::reset
     /// [`ExternRef`]: crate::ExternRef
     pub fn reset(&mut self) -> Result<()> {
-        lifecycle::restore_all(&mut self.inner)?;
-        for index in 0..self.inner.opaque.state.instance_count() {
-            instance::start(&mut self.inner, index)?;
-        }
-        Ok(())
+        self.inner.reset()
     }
 
     /// Drops the store and returns the host's data.

@@ -5,6 +5,8 @@
 //! the stack depth of the call before. For it, entering means to compare two
 //! numbers and to set one pointer.
 
+#[cfg(feature = "async")]
+use super::fiber::Suspendable;
 use super::state::{Limit, StoreState, Suspended};
 use crate::sys;
 use std::cell::Cell;
@@ -24,13 +26,22 @@ struct Thread {
     current: Cell<*const StoreState>,
     /// The thread's number, 0 before it first enters wasm.
     number: Cell<u64>,
-    /// Where its stack is; empty if that is not known.
+    /// Where the stack is that it runs on; empty if that is not known.
     stack: Cell<(usize, usize)>,
+    /// Whether that is one of ours rather than the thread's own.
+    #[cfg(feature = "async")]
+    switched: Cell<bool>,
 }
 
 thread_local! {
     static THREAD: Thread = const {
-        Thread { current: Cell::new(ptr::null()), number: Cell::new(0), stack: Cell::new((0, 0)) }
+        Thread {
+            current: Cell::new(ptr::null()),
+            number: Cell::new(0),
+            stack: Cell::new((0, 0)),
+            #[cfg(feature = "async")]
+            switched: Cell::new(false),
+        }
     };
 }
 
@@ -110,15 +121,9 @@ fn nested<R>(
     if previous != ptr::from_ref(state) && !limit.is_for(thread, sp) {
         state.renew_limit(thread, sp);
     }
-    let saved = Suspended {
-        entry_fp: context.entry_fp.get(),
-        entry_sp: context.entry_sp.get(),
-        entry_pc: context.entry_pc.get(),
-        exit_fp: context.exit_fp.get(),
-        host: context.host.get(),
-        stack_values: context.stack_values.get(),
-        older: state.suspended.get(),
-    };
+    let saved = Suspended::of(state);
+    #[cfg(feature = "async")]
+    let suspendable = Suspendable::begin(state);
     let is_active = saved.entry_fp != 0;
     thread.current.set(state);
     context.host.set(host);
@@ -131,14 +136,16 @@ fn nested<R>(
         state.suspended.set(&raw const saved);
     }
     let result = call();
-    state.suspended.set(saved.older);
-    context.entry_fp.set(saved.entry_fp);
-    context.entry_sp.set(saved.entry_sp);
-    context.entry_pc.set(saved.entry_pc);
-    context.exit_fp.set(saved.exit_fp);
-    context.host.set(saved.host);
-    context.stack_values.set(saved.stack_values);
-    thread.current.set(previous);
+    saved.restore(state);
+    #[cfg(feature = "async")]
+    suspendable.end(state);
+    set_current(previous);
+    // Only calls that go on where they have started are of another store than
+    // the one before.
+    #[cfg(feature = "async")]
+    if previous != ptr::from_ref(state) && thread.switched.get() {
+        limit.sp.set(NOWHERE);
+    }
     if is_active && limit.thread.get() != outer.0 {
         // The outer activation goes on, on its own stack.
         state.set_limit(outer.0, outer.1, outer.2);
@@ -167,10 +174,50 @@ pub(super) fn direct<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() -
     // The host function can enter code, of which the host that is restored
     // below tells nothing.
     state.entered.set(true);
+    #[cfg(feature = "async")]
+    let suspendable = Suspendable::begin(state);
     let result = call();
+    #[cfg(feature = "async")]
+    suspendable.end(state);
     context.host.set(outer_host);
     context.exit_fp.set(outer_fp);
     result
+}
+
+impl Suspended {
+    /// The innermost activation of a store.
+    fn of(state: &StoreState) -> Suspended {
+        let context = &state.context;
+        Suspended {
+            entry_fp: context.entry_fp.get(),
+            entry_sp: context.entry_sp.get(),
+            entry_pc: context.entry_pc.get(),
+            exit_fp: context.exit_fp.get(),
+            host: context.host.get(),
+            stack_values: context.stack_values.get(),
+            older: state.suspended.get(),
+        }
+    }
+
+    /// Makes it the innermost one again.
+    fn restore(&self, state: &StoreState) {
+        let context = &state.context;
+        context.entry_fp.set(self.entry_fp);
+        context.entry_sp.set(self.entry_sp);
+        context.entry_pc.set(self.entry_pc);
+        context.exit_fp.set(self.exit_fp);
+        context.host.set(self.host);
+        context.stack_values.set(self.stack_values);
+        state.suspended.set(self.older);
+    }
+}
+
+/// Notes whose code runs on this thread, which need not be the thread that the
+/// caller was on when it was entered: in between, it may have been suspended.
+/// So the compiler must not compute the thread's address for both.
+#[inline(never)]
+fn set_current(state: *const StoreState) {
+    thread().current.set(state);
 }
 
 /// The number of this thread, which no other one has.
@@ -196,6 +243,94 @@ impl Thread {
         self.number.set(NEXT.fetch_add(1, Ordering::Relaxed));
         let Range { start, end } = sys::stack_bounds().unwrap_or_default();
         self.stack.set((start, end));
+    }
+}
+
+/// A stack pointer that no limit can be for.
+#[cfg(feature = "async")]
+const NOWHERE: usize = usize::MAX / 2;
+
+/// What a store was doing when one of its calls was begun, or gone on with, on
+/// a stack of its own.
+#[cfg(feature = "async")]
+pub(super) struct Outer {
+    activation: Suspended,
+    fiber: *const super::fiber::Control,
+    limit: (u64, usize, usize),
+    current: *const StoreState,
+    stack: (usize, usize),
+    switched: bool,
+}
+
+/// What there is of a suspended call in its store.
+#[cfg(feature = "async")]
+pub(super) struct Inner(Suspended);
+
+#[cfg(feature = "async")]
+impl Outer {
+    /// How many bytes of stack a new call may use: what a call that waits for
+    /// it has left, or else what is configured.
+    pub(super) fn budget(state: &StoreState) -> usize {
+        let shared = is_active(state) && state.limit.thread.get() == thread_number();
+        let left = if shared { stack_pointer().saturating_sub(state.limit.value.get()) } else { usize::MAX };
+        left.min(state.max_wasm_stack)
+    }
+
+    /// Goes over to a stack between the two addresses, which code of the store
+    /// may use down to `limit`: to a call that was suspended, or to a new one.
+    ///
+    /// From here on the store is noted as the one whose code runs, even if
+    /// none does: so whatever is called on that stack is nested, and the thread
+    /// that such a call ends on may be another one.
+    #[inline(never)]
+    pub(super) fn leave(
+        state: &StoreState,
+        inner: Option<Inner>,
+        fiber: *const super::fiber::Control,
+        (stack, limit): ((usize, usize), usize),
+    ) -> Outer {
+        let (number, thread) = (thread_number(), thread());
+        let known = &state.limit;
+        let outer = Outer {
+            activation: Suspended::of(state),
+            fiber: state.fiber.get(),
+            limit: (known.thread.get(), known.sp.get(), known.value.get()),
+            current: thread.current.get(),
+            stack: thread.stack.get(),
+            switched: thread.switched.get(),
+        };
+        if let Some(Inner(suspended)) = inner {
+            suspended.restore(state);
+        }
+        state.fiber.set(fiber);
+        if ![0, number].contains(&known.thread.get()) {
+            state.moved.set(true);
+        }
+        state.change_limit((number, NOWHERE, limit));
+        thread.current.set(state);
+        thread.stack.set(stack);
+        thread.switched.set(true);
+        outer
+    }
+
+    /// Comes back from that stack, on the same thread; what there is of the
+    /// call if it is suspended.
+    #[inline(never)]
+    pub(super) fn come_back(self, state: &StoreState) -> Inner {
+        let inner = Inner(Suspended::of(state));
+        let (thread, known) = (thread(), &state.limit);
+        self.activation.restore(state);
+        state.fiber.set(self.fiber);
+        // A limit that nobody needs now stays until the next call.
+        if is_active(state) {
+            state.change_limit(self.limit);
+        } else {
+            known.sp.set(NOWHERE);
+        }
+        thread.current.set(self.current);
+        thread.stack.set(self.stack);
+        thread.switched.set(self.switched);
+        inner
     }
 }
 
@@ -228,6 +363,17 @@ impl StoreState {
             self.moved.set(true);
         }
         self.set_limit(thread.number.get(), sp, limit);
+    }
+
+    /// The same for instances that may have this limit already.
+    #[cfg(feature = "async")]
+    fn change_limit(&self, (thread, sp, limit): (u64, usize, usize)) {
+        if self.limit.value.get() == limit {
+            self.limit.thread.set(thread);
+            self.limit.sp.set(sp);
+        } else {
+            self.set_limit(thread, sp, limit);
+        }
     }
 
     /// Sets the limit for a thread's stack pointer.

@@ -22,6 +22,7 @@
 //! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
 //!   sees it, entering and leaving that code; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`references`], [`call`], [`host`]: calls in both directions;
+//!   `fiber`, `stacks`, `host_async`, with the feature `async`: those that can be suspended;
 //! * [`externref`]: values of the host's that wasm can refer to; [`gc`]: objects
 //!   on a store's heap, and the collector;
 //! * [`builtins`]: what compiled code asks of the loader; [`limits`]: what it may be refused.
@@ -39,11 +40,15 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod code;
 pub(crate) mod externref;
+#[cfg(feature = "async")]
+pub(crate) mod fiber;
 pub(crate) mod gc;
 pub(crate) mod global;
 mod guard;
 pub(crate) mod handle;
 pub(crate) mod host;
+#[cfg(feature = "async")]
+pub(crate) mod host_async;
 mod image;
 pub(crate) mod init;
 pub(crate) mod instance;
@@ -60,6 +65,8 @@ pub(crate) mod shared_memory;
 mod shell;
 pub(crate) mod slot;
 mod space;
+#[cfg(feature = "async")]
+pub(crate) mod stacks;
 pub(crate) mod state;
 pub(crate) mod structs;
 pub(crate) mod table;

@@ -91,6 +91,10 @@ pub(crate) struct StoreState {
     pub(super) exact: Cell<bool>,
     /// Why a host function ended the activation.
     pub(super) cause: Cell<Option<Cause>>,
+    /// The call that can be suspended now: on a stack of its own, without other
+    /// frames of the host's on that.
+    #[cfg(feature = "async")]
+    pub(super) fiber: Cell<*const super::fiber::Control>,
     /// Since when is known what happened to memories; see [`quiet`](super::quiet).
     pub(super) beginning: Cell<Option<Beginning>>,
     /// Whether code may have been entered of which `context.host` tells
@@ -142,6 +146,8 @@ impl StoreState {
             frame_count: Cell::new(0),
             exact: Cell::new(false),
             cause: Cell::new(None),
+            #[cfg(feature = "async")]
+            fiber: Cell::new(ptr::null()),
             beginning: Cell::new(None),
             entered: Cell::new(false),
             moved: Cell::new(false),
@@ -181,6 +187,8 @@ impl StoreState {
         self.trap.set(None);
         self.frame_count.set(0);
         self.exact.set(false);
+        #[cfg(feature = "async")]
+        self.fiber.set(ptr::null());
         self.entered.set(false);
         self.growth.set(None);
     }

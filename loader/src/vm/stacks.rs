@@ -1,0 +1,182 @@
+//! Stacks for calls that can be suspended, and where those wait that nobody
+//! uses.
+//!
+//! ```text
+//! | guard, inaccessible | slack | as large as configured |
+//! ^ limit                                          base  ^  from here it grows down
+//! ```
+//!
+//! A stack that is given back stays with the thread, as it is, for its next
+//! call: that takes no system call, no lock, and no page fault. What is too much
+//! for the thread goes to the engine, which keeps the pages at the base only.
+
+use crate::error::{Error, Result};
+use crate::sys::{self, Region};
+use corosensei::stack::{Stack, StackPointer};
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use wasmc_artifacts::abi::STACK_SLACK;
+
+/// Inaccessible bytes below a stack: what host functions that use more than is
+/// there run into, even those in C, which may skip a page.
+const GUARD: usize = 64 << 10;
+/// How many stacks a thread keeps.
+const KEPT: usize = 8;
+/// The part of a stack at its base that stays resident in the engine.
+const RESIDENT: usize = 64 << 10;
+/// The part that is cleared by writing to it rather than by the system.
+const CLEARED: usize = 8 << 10;
+
+/// A stack that nobody else uses.
+#[derive(Debug)]
+pub(crate) struct FiberStack {
+    region: Region,
+    /// In bytes, with the guard.
+    length: usize,
+    kind: Kind,
+}
+
+/// Which stacks can be used instead of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    size: usize,
+    /// Whether each call finds nothing but zeros.
+    zeroed: bool,
+}
+
+// SAFETY: the guard is at the lower end, and `Stacks` makes none smaller than
+// its slack.
+unsafe impl Stack for FiberStack {
+    fn base(&self) -> StackPointer {
+        self.address(self.length)
+    }
+
+    fn limit(&self) -> StackPointer {
+        self.address(0)
+    }
+}
+
+impl FiberStack {
+    fn new(kind: Kind) -> std::io::Result<FiberStack> {
+        let page = sys::page_size();
+        let guard = GUARD.next_multiple_of(page);
+        let too_large = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        let size = kind.size.checked_add(STACK_SLACK as usize).and_then(|size| size.checked_next_multiple_of(page));
+        let length = size.and_then(|size| size.checked_add(guard)).ok_or_else(too_large)?;
+        let region = Region::reserve(length)?;
+        // SAFETY: nobody else knows the region.
+        unsafe { region.make_accessible(guard..length)? };
+        // A large page for a few frames would be cleared as a whole.
+        sys::keep_pages_small(region.start().as_ptr(), length);
+        Ok(FiberStack { region, length, kind })
+    }
+
+    fn address(&self, offset: usize) -> StackPointer {
+        self.region.start().addr().checked_add(offset).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// The addresses that can be used.
+    pub(super) fn bounds(&self) -> (usize, usize) {
+        let start = self.region.start().addr().get();
+        (start + GUARD.next_multiple_of(sys::page_size()), start + self.length)
+    }
+
+    /// Forgets what is there, but for so many bytes at the base.
+    fn forget(&self, kept: usize) -> std::io::Result<()> {
+        let (low, high) = self.bounds();
+        let length = (high - low).saturating_sub(kept.next_multiple_of(sys::page_size()));
+        let at = self.region.start().as_ptr().wrapping_add(low - self.region.start().addr().get());
+        // SAFETY: nobody uses the stack, and it is accessible as a whole.
+        unsafe {
+            if sys::can_discard() {
+                return sys::discard(at, length);
+            }
+            sys::make_inaccessible(at, length)?;
+            sys::make_accessible(at, length)
+        }
+    }
+
+    /// Makes zeros of all that is there.
+    fn clear(&self) -> std::io::Result<()> {
+        let page = sys::page_size();
+        self.forget(CLEARED)?;
+        let length = CLEARED.next_multiple_of(page).min(self.kind.size);
+        // SAFETY: these are the last bytes of the stack, which nobody uses.
+        unsafe { self.region.start().as_ptr().add(self.length - length).write_bytes(0, length) };
+        Ok(())
+    }
+}
+
+thread_local! {
+    static UNUSED: RefCell<Vec<FiberStack>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The stacks of an engine.
+#[derive(Debug)]
+pub(crate) struct Stacks {
+    kind: Kind,
+    /// The least size that a stack may have.
+    least: usize,
+    /// How many unused ones there may be beside those that threads keep.
+    most: usize,
+    unused: Mutex<Vec<FiberStack>>,
+}
+
+impl Stacks {
+    /// Stacks of `size` bytes, at least `least`, of which up to `most` are kept.
+    pub(crate) fn new(size: usize, zeroed: bool, least: usize, most: usize) -> Stacks {
+        Stacks { kind: Kind { size, zeroed }, least, most, unused: Mutex::default() }
+    }
+
+    /// A stack.
+    ///
+    /// # Errors
+    /// If stacks are configured to be smaller than what wasm code may use, or
+    /// there is no memory for another one.
+    #[inline(never)]
+    pub(crate) fn take(&self) -> Result<FiberStack> {
+        let own = |stacks: &RefCell<Vec<FiberStack>>| {
+            let mut stacks = stacks.try_borrow_mut().ok()?;
+            let found = stacks.iter().rposition(|stack| stack.kind == self.kind)?;
+            Some(stacks.swap_remove(found))
+        };
+        // While a thread ends it has none any more.
+        if let Ok(Some(stack)) = UNUSED.try_with(own) {
+            return Ok(stack);
+        }
+        if self.kind.size < self.least {
+            return Err(Error::msg(format!(
+                "a call cannot be suspended on a stack of {} bytes when wasm code may use {}: set `Config::async_stack_size` to more than `Config::max_wasm_stack`, so much more as host functions need",
+                self.kind.size, self.least
+            )));
+        }
+        let waiting = self.unused.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        waiting.map_or_else(|| FiberStack::new(self.kind), Ok).map_err(|e| {
+            Error::new(e).context(format!("cannot get a stack of {} bytes for an async call", self.kind.size))
+        })
+    }
+
+    /// Takes a stack back.
+    #[inline(never)]
+    pub(crate) fn put(&self, stack: FiberStack) {
+        if self.kind.zeroed && stack.clear().is_err() {
+            return;
+        }
+        let mut given = Some(stack);
+        let _ = UNUSED.try_with(|stacks| {
+            let Ok(mut stacks) = stacks.try_borrow_mut() else { return };
+            if stacks.len() < KEPT {
+                stacks.extend(given.take());
+            }
+        });
+        let Some(stack) = given else { return };
+        if !self.kind.zeroed && stack.forget(RESIDENT).is_err() {
+            return;
+        }
+        let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+        if unused.len() < self.most {
+            unused.push(stack);
+        }
+    }
+}
