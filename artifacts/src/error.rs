@@ -61,8 +61,9 @@ pub enum FormatError {
     },
 }
 
-impl FormatError {
-    pub(crate) fn corrupt(what: &'static str) -> Self {
+impl From<&'static str> for FormatError {
+    #[cold]
+    fn from(what: &'static str) -> Self {
         FormatError::Corrupt { what }
     }
 }

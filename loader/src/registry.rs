@@ -13,7 +13,7 @@ use crate::vm::shared::Padded;
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmc_artifacts::abi::descriptor::{Descriptor, ObjectKind};
-use wasmc_artifacts::abi::{self, SubType, TypeId};
+use wasmc_artifacts::abi::{self, SubType, TypeId, TypeKind, TypeOutline};
 
 /// Entries of the first table.
 const SMALLEST: usize = 64;
@@ -31,11 +31,11 @@ struct Entry {
 
 impl Entry {
     fn new(id: u64, encoding: &[u8]) -> Entry {
-        let ty = SubType::decode(encoding).ok();
-        let supertype = ty.as_ref().and_then(|ty| ty.supertype);
+        let ty = TypeOutline::of(encoding);
+        let supertype = ty.and_then(|ty| ty.supertype);
+        let plain = ty.is_some_and(|ty| ty.is_final && ty.supertype.is_none() && ty.kind == TypeKind::Func);
         // Others look the same as part of a group of types.
-        let alone = |ty: &abi::FuncType| ty.id().0 == id;
-        let plain = ty.is_some_and(|ty| ty.is_plain() && ty.as_func().is_some_and(alone));
+        let plain = plain && TypeId::alone(encoding).0 == id;
         Entry { id, encoding: encoding.into(), supertype, plain }
     }
 }

@@ -92,7 +92,7 @@ pub use cpu::{Arch, CPU_FEATURES, CpuFeature, CpuFeatures, Os};
 pub use trap::Trap;
 pub use types::{
     ArrayType, CompositeType, ConcreteType, FieldType, FuncType, HeapType, Hierarchy, RefType, StorageType, StructType,
-    SubType, TypeError, TypeId, TypeKind, ValType, ValTypeCode, group_ids,
+    SubType, TypeError, TypeId, TypeKind, TypeOutline, ValType, ValTypeCode, group_ids,
 };
 pub use vm::{
     VM_STRUCT_DEFINITIONS, vm_func_import, vm_func_ref, vm_global_import, vm_header, vm_host_func, vm_memory_def,

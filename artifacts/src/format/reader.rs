@@ -11,7 +11,9 @@ use super::header::{HEADER_MAGIC, Header, Span, content_digest, hex};
 use super::tables::{
     ConstOp, Export, ExternKind, Function, Handler, Import, NONE, SegmentMode, StackMapSlot, TableKind, Tables,
 };
-use crate::abi::{Arch, ContextLayout, FINGERPRINT, FuncType, Os, SubType, Trap, TypeKind, ValType, descriptor};
+use crate::abi::{
+    Arch, ContextLayout, FINGERPRINT, FuncType, Os, SubType, Trap, TypeKind, TypeOutline, ValType, descriptor,
+};
 use crate::container;
 use crate::error::FormatError;
 use crate::rows::{Row, Rows};
@@ -28,8 +30,12 @@ pub struct Artifact<'a> {
     tables: Tables<'a>,
 }
 
-fn check(condition: bool, what: &'static str) -> Result<(), FormatError> {
-    if condition { Ok(()) } else { Err(FormatError::corrupt(what)) }
+/// What a check says is wrong. It becomes an error where it leaves this file:
+/// there are many checks, and this takes no more than two registers.
+type Wrong = &'static str;
+
+fn check(condition: bool, what: Wrong) -> Result<(), Wrong> {
+    if condition { Ok(()) } else { Err(what) }
 }
 
 /// The `length` bytes at `offset` of `bytes`.
@@ -74,14 +80,15 @@ impl<'a> Artifact<'a> {
             let length = u32::from_le_bytes(metadata.get(at + 4..at + 8)?.try_into().ok()?) as usize;
             metadata.get(offset..offset.checked_add(length)?)
         };
-        let tables = Tables::read(|number, width| {
-            let bytes = entry(number).ok_or(FormatError::corrupt("a table of the metadata lies outside it"))?;
-            check(bytes.len() % width == 0, "a table of the metadata ends in the middle of a row")?;
-            Ok(bytes)
-        })?;
-        let blob = entry(Tables::COUNT).ok_or(FormatError::corrupt("the blob lies outside the metadata"))?;
-        let layout = ContextLayout::new(header.context)
-            .map_err(|_| FormatError::corrupt("the context is larger than any compiler makes it"))?;
+        let mut tables: [&[u8]; Tables::COUNT] = [&[]; Tables::COUNT];
+        for (number, (table, width)) in tables.iter_mut().zip(Tables::WIDTHS).enumerate() {
+            *table = entry(number).ok_or("a table of the metadata lies outside it")?;
+            check(table.len() % width == 0, "a table of the metadata ends in the middle of a row")?;
+        }
+        let tables = Tables::of(tables);
+        let blob = entry(Tables::COUNT).ok_or("the blob lies outside the metadata")?;
+        let layout =
+            ContextLayout::new(header.context).map_err(|_| "the context is larger than any compiler makes it")?;
         let artifact = Artifact { file, metadata_at: at, blob, header, layout, tables };
         artifact.check_header()?;
         artifact.check_counts()?;
@@ -93,7 +100,7 @@ impl<'a> Artifact<'a> {
         Ok(artifact)
     }
 
-    fn check_header(&self) -> Result<(), FormatError> {
+    fn check_header(&self) -> Result<(), Wrong> {
         let h = &self.header;
         check(Arch::from_code(h.arch).is_some(), "the architecture has an unknown number")?;
         check(Os::from_code(h.os).is_some(), "the operating system has an unknown number")?;
@@ -123,7 +130,7 @@ impl<'a> Artifact<'a> {
     }
 
     /// The counts in the header against the tables.
-    fn check_counts(&self) -> Result<(), FormatError> {
+    fn check_counts(&self) -> Result<(), Wrong> {
         let (c, t) = (&self.header.context, &self.tables);
         let equal = |rows: usize, imported: u32, defined: u32| rows as u64 == u64::from(imported) + u64::from(defined);
         check(
@@ -146,8 +153,7 @@ impl<'a> Artifact<'a> {
         check(t.trap_sites.len() == t.trap_codes.len(), "trap sites and trap codes differ in number")?;
         let mut counts = [0u32; 5];
         for import in t.imports.iter() {
-            let kind =
-                ExternKind::from_code(import.kind).ok_or(FormatError::corrupt("an import has an unknown kind"))?;
+            let kind = ExternKind::from_code(import.kind).ok_or("an import has an unknown kind")?;
             let count = &mut counts[kind as usize];
             let known = match kind {
                 // The host may implement it, which takes an adapter.
@@ -167,13 +173,12 @@ impl<'a> Artifact<'a> {
         )
     }
 
-    fn check_types(&self) -> Result<(), FormatError> {
+    fn check_types(&self) -> Result<(), Wrong> {
         for (i, row) in self.tables.types.iter().enumerate() {
-            let encoding =
-                self.bytes(row.encoding).ok_or(FormatError::corrupt("a type's encoding is not in the blob"))?;
-            let ty = SubType::decode(encoding).map_err(|_| FormatError::corrupt("a type's encoding is not one"))?;
+            let encoding = self.bytes(row.encoding).ok_or("a type's encoding is not in the blob")?;
+            let ty = TypeOutline::of(encoding).ok_or("a type's encoding is not one")?;
             for stub in [row.native_entry, row.array_entry, row.native_host, row.array_host] {
-                let is_func = ty.composite.kind() == TypeKind::Func;
+                let is_func = ty.kind == TypeKind::Func;
                 check(stub == NONE || is_func, "a type that is not a function's has a stub")?;
                 check(stub == NONE || u64::from(stub) < self.header.text.length, "a stub lies outside the text")?;
             }
@@ -191,12 +196,13 @@ impl<'a> Artifact<'a> {
             check(known, "a type's supertype is not an earlier one")?;
         }
         for tag in self.tables.tags.iter() {
-            check(self.func_type(tag.ty).is_some(), "a tag has no function type")?;
+            let outline = self.type_encoding(tag.ty).and_then(TypeOutline::of);
+            check(outline.is_some_and(|ty| ty.kind == TypeKind::Func), "a tag has no function type")?;
         }
         Ok(())
     }
 
-    fn check_entities(&self) -> Result<(), FormatError> {
+    fn check_entities(&self) -> Result<(), Wrong> {
         for m in self.tables.memories.iter() {
             check(m.page_shift <= 16, "a memory has an impossible page size")?;
             check(m.minimum <= m.maximum, "a memory's minimum is larger than its maximum")?;
@@ -204,7 +210,7 @@ impl<'a> Artifact<'a> {
         }
         for (i, t) in self.tables.tables.iter().enumerate() {
             check(t.element.ty().is_some_and(ValType::is_ref), "a table's elements are not references")?;
-            let kind = TableKind::from_code(t.kind).ok_or(FormatError::corrupt("a table has an unknown kind"))?;
+            let kind = TableKind::from_code(t.kind).ok_or("a table has an unknown kind")?;
             check(t.minimum <= t.maximum, "a table's minimum is larger than its maximum")?;
             check(
                 self.tables.table_init.range(t.init, t.init_count).is_some(),
@@ -232,10 +238,9 @@ impl<'a> Artifact<'a> {
         Ok(())
     }
 
-    fn check_segments(&self) -> Result<(), FormatError> {
+    fn check_segments(&self) -> Result<(), Wrong> {
         for s in self.tables.data_segments.iter() {
-            let mode =
-                SegmentMode::from_code(s.mode).ok_or(FormatError::corrupt("a data segment has an unknown mode"))?;
+            let mode = SegmentMode::from_code(s.mode).ok_or("a data segment has an unknown mode")?;
             check(part(self.file, s.content).is_some(), "a data segment lies outside the file")?;
             if mode == SegmentMode::Active {
                 check((s.memory as usize) < self.tables.memories.len(), "a data segment's memory does not exist")?;
@@ -243,8 +248,7 @@ impl<'a> Artifact<'a> {
             }
         }
         for s in self.tables.elem_segments.iter() {
-            let mode =
-                SegmentMode::from_code(s.mode).ok_or(FormatError::corrupt("an element segment has an unknown mode"))?;
+            let mode = SegmentMode::from_code(s.mode).ok_or("an element segment has an unknown mode")?;
             check(s.element.ty().is_some_and(ValType::is_ref), "an element segment's elements are not references")?;
             check(self.const_expr(s.first, s.count).is_some(), "an element segment's elements do not exist")?;
             if mode == SegmentMode::Active {
@@ -258,15 +262,14 @@ impl<'a> Artifact<'a> {
         Ok(())
     }
 
-    fn check_extents(&self) -> Result<(), FormatError> {
+    fn check_extents(&self) -> Result<(), Wrong> {
         let page = self.page_size();
         let mut last = (0, 0);
         for e in self.tables.extents.iter() {
             let aligned = e.position % page == 0 && e.content.offset % page == 0 && e.content.length % page == 0;
             check(aligned && e.content.length > 0, "a memory extent is not page-aligned")?;
             check(part(self.file, e.content).is_some(), "a memory extent lies outside the file")?;
-            let initial =
-                self.initial_length(e.memory).ok_or(FormatError::corrupt("an extent's memory does not exist"))?;
+            let initial = self.initial_length(e.memory).ok_or("an extent's memory does not exist")?;
             let end = e.position.checked_add(e.content.length);
             // Where rounding up overflows, the memory ends where the address space does.
             let limit = initial.checked_next_multiple_of(page).unwrap_or(u64::MAX);
@@ -277,10 +280,10 @@ impl<'a> Artifact<'a> {
         Ok(())
     }
 
-    fn check_working_set(&self) -> Result<(), FormatError> {
+    fn check_working_set(&self) -> Result<(), Wrong> {
         let rows = self.tables.working_set;
         let ranges = (0..rows.len()).filter_map(move |i| rows.get(i));
-        working_set::check_table(ranges, |memory| self.initial_length(memory)).map_err(FormatError::corrupt)
+        working_set::check_table(ranges, |memory| self.initial_length(memory))
     }
 
     /// The initial size in bytes of a defined memory, imported ones not counted;
@@ -298,7 +301,7 @@ impl<'a> Artifact<'a> {
     /// [`FormatError`], as for [`parse`](Self::parse).
     pub fn verify(&self) -> Result<(), FormatError> {
         let found = content_digest(self.file, self.metadata_at + Header::CONTENT_HASH_OFFSET)
-            .ok_or(FormatError::corrupt("the header lies outside the file"))?;
+            .ok_or("the header lies outside the file")?;
         if found != self.header.content_hash {
             return Err(FormatError::Hash { found: hex(&found), expected: hex(&self.header.content_hash) });
         }
@@ -306,7 +309,7 @@ impl<'a> Artifact<'a> {
         let mut end = 0;
         for f in self.tables.functions.iter() {
             check(f.code >= end, "functions overlap or are not in order")?;
-            end = f.code.checked_add(f.length).ok_or(FormatError::corrupt("a function lies outside the text"))?;
+            end = f.code.checked_add(f.length).ok_or("a function lies outside the text")?;
             check(u64::from(end) <= text, "a function lies outside the text")?;
             check(f.name == 0 || self.function_name(&f).is_some(), "a function's name lies outside the file")?;
         }
@@ -347,17 +350,13 @@ impl<'a> Artifact<'a> {
         let t = &self.tables;
         let counts = [self.function_count(), t.tables.len(), t.memories.len(), t.globals.len(), t.tags.len()];
         for e in self.tables.exports.iter() {
-            let kind = ExternKind::from_code(e.kind).ok_or(FormatError::corrupt("an export has an unknown kind"))?;
+            let kind = ExternKind::from_code(e.kind).ok_or("an export has an unknown kind")?;
             check((e.index as usize) < counts[kind as usize], "an export does not exist")?;
             check(self.str(e.name).is_some(), "an export's name is not in the blob")?;
         }
         let mut last = None;
         for r in self.tables.exports_by_name.iter() {
-            let export = self
-                .tables
-                .exports
-                .get(r.index as usize)
-                .ok_or(FormatError::corrupt("a sorted export does not exist"))?;
+            let export = self.tables.exports.get(r.index as usize).ok_or("a sorted export does not exist")?;
             let name = self.bytes(export.name);
             check(last.replace(name).is_none_or(|last| last < name), "the sorted exports are not in order")?;
         }
@@ -365,7 +364,7 @@ impl<'a> Artifact<'a> {
     }
 
     /// Checks what the collector and exceptions read about frames.
-    fn verify_frames(&self) -> Result<(), FormatError> {
+    fn verify_frames(&self) -> Result<(), Wrong> {
         let text = self.header.text.length;
         let mut last = None;
         for r in self.tables.stack_maps.iter() {
@@ -437,9 +436,14 @@ impl<'a> Artifact<'a> {
         self.tables.const_ops.range(first, count)
     }
 
+    /// The encoding of the type in row `index` of the type table.
+    fn type_encoding(&self, index: u32) -> Option<&'a [u8]> {
+        self.bytes(self.tables.types.get(index as usize)?.encoding)
+    }
+
     /// The type in row `index` of the type table.
     pub fn sub_type(&self, index: u32) -> Option<SubType> {
-        SubType::decode(self.bytes(self.tables.types.get(index as usize)?.encoding)?).ok()
+        SubType::decode(self.type_encoding(index)?).ok()
     }
 
     /// The places of a frame that hold references when the call returns to
@@ -459,7 +463,7 @@ impl<'a> Artifact<'a> {
 
     /// The function type in row `index` of the type table.
     pub fn func_type(&self, index: u32) -> Option<FuncType> {
-        FuncType::decode(self.bytes(self.tables.types.get(index as usize)?.encoding)?).ok()
+        FuncType::decode(self.type_encoding(index)?).ok()
     }
 
     /// The export called `name`.

@@ -398,12 +398,13 @@ macro_rules! directory {
             /// Number of tables.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
 
-            /// Makes every table from what `bytes` gives for its number and
-            /// row width.
-            pub(super) fn read<E>(mut bytes: impl FnMut(usize, usize) -> Result<&'a [u8], E>) -> Result<Self, E> {
-                let mut number = 0..;
-                $(let $name = Rows::new(bytes(number.next().unwrap_or_default(), <$row as Row>::SIZE)?);)*
-                Ok(Tables { $($name,)* })
+            /// Bytes of a row of each.
+            pub(super) const WIDTHS: [usize; Tables::COUNT] = [$(<$row as Row>::SIZE),*];
+
+            /// Makes the tables from the bytes of each.
+            pub(super) fn of(bytes: [&'a [u8]; Tables::COUNT]) -> Self {
+                let [$($name),*] = bytes;
+                Tables { $($name: Rows::new($name),)* }
             }
         }
 

@@ -42,6 +42,14 @@ impl TypeId {
         TypeId(u64::from_le_bytes(*head) | ID_BIT)
     }
 
+    /// The identity of the type with this encoding if it is alone in its
+    /// recursion group and does not refer to itself.
+    pub fn alone(encoding: &[u8]) -> TypeId {
+        let mut hash = Sha256::new();
+        hash.update(encoding);
+        TypeId::of(&hash)
+    }
+
     /// What stands for the member at `position` while the ids of a group are
     /// computed.
     pub const fn relative(position: u32) -> TypeId {
@@ -70,8 +78,7 @@ pub fn group_ids(group: &[SubType]) -> Vec<TypeId> {
         alone &= !recursive.get();
     }
     if alone {
-        hash.update(group[0].encode());
-        return vec![TypeId::of(&hash)];
+        return vec![TypeId::alone(&group[0].encode())];
     }
     hash.update([0x4e]);
     hash.update((group.len() as u64).to_le_bytes());
@@ -185,21 +192,15 @@ impl CompositeType {
     fn put(&self, out: &mut Vec<u8>) {
         out.push(self.kind() as u8);
         match self {
-            CompositeType::Func(ty) => {
-                put_list(&ty.params, out, ValType::put);
-                put_list(&ty.results, out, ValType::put);
-            }
+            CompositeType::Func(ty) => ty.put_lists(out),
             CompositeType::Struct(ty) => put_list(&ty.fields, out, FieldType::put),
             CompositeType::Array(ty) => ty.element.put(out),
         }
     }
 
-    fn get(bytes: &mut &[u8]) -> Option<CompositeType> {
-        Some(match TypeKind::from_code(*bytes.split_off_first()?)? {
-            TypeKind::Func => {
-                let (params, results) = (get_list(bytes, ValType::get)?, get_list(bytes, ValType::get)?);
-                CompositeType::Func(FuncType { params, results })
-            }
+    fn get(kind: TypeKind, bytes: &mut &[u8]) -> Option<CompositeType> {
+        Some(match kind {
+            TypeKind::Func => CompositeType::Func(FuncType::get(bytes)?),
             TypeKind::Struct => CompositeType::Struct(StructType { fields: get_list(bytes, FieldType::get)? }),
             TypeKind::Array => CompositeType::Array(ArrayType { element: FieldType::get(bytes)? }),
         })
@@ -226,31 +227,75 @@ impl SubType {
     /// [`TypeError`] for any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<SubType, TypeError> {
         let mut rest = bytes;
-        let ty = Self::get(&mut rest).ok_or(TypeError)?;
-        // There is one encoding only of each type.
-        if rest.is_empty() && ty.encode() == bytes { Ok(ty) } else { Err(TypeError) }
+        Self::get(&mut rest).filter(|_| rest.is_empty()).ok_or(TypeError)
     }
 
     fn get(bytes: &mut &[u8]) -> Option<SubType> {
-        let is_final = match *bytes.first()? {
-            OPEN => false,
-            FINAL => true,
-            _ => return Some(SubType::plain(CompositeType::get(bytes)?)),
-        };
-        bytes.split_off_first()?;
-        let supertype = match bytes.split_off_first()? {
-            0 => None,
-            1 => Some(get_id(bytes)?),
-            _ => return None,
-        };
-        Some(SubType { is_final, supertype, composite: CompositeType::get(bytes)? })
+        let TypeOutline { kind, is_final, supertype } = TypeOutline::get(bytes)?;
+        Some(SubType { is_final, supertype, composite: CompositeType::get(kind, bytes)? })
     }
+}
+
+/// What can be said of an encoded type without making one, which allocates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TypeOutline {
+    /// What kind of type it is.
+    pub kind: TypeKind,
+    /// Whether nothing can be declared to be its subtype.
+    pub is_final: bool,
+    /// Its supertype.
+    pub supertype: Option<TypeId>,
+}
+
+impl TypeOutline {
+    /// The outline of the type that `bytes` encode; `None` for any other bytes.
+    pub fn of(bytes: &[u8]) -> Option<TypeOutline> {
+        let mut rest = bytes;
+        let outline = Self::get(&mut rest)?;
+        match outline.kind {
+            TypeKind::Func => [(); 2].iter().try_for_each(|()| skip_list(&mut rest, ValType::get)),
+            TypeKind::Struct => skip_list(&mut rest, FieldType::get),
+            TypeKind::Array => FieldType::get(&mut rest).map(drop),
+        }?;
+        rest.is_empty().then_some(outline)
+    }
+
+    /// Reads all that comes before parameters, fields or element.
+    fn get(bytes: &mut &[u8]) -> Option<TypeOutline> {
+        let (mut code, mut is_final, mut supertype) = (*bytes.split_off_first()?, true, None);
+        if matches!(code, OPEN | FINAL) {
+            is_final = code == FINAL;
+            supertype = match *bytes.split_off_first()? {
+                // There is one encoding only of each type, and this one has a shorter one.
+                0 if is_final => return None,
+                0 => None,
+                1 => Some(get_id(bytes)?),
+                _ => return None,
+            };
+            code = *bytes.split_off_first()?;
+        }
+        Some(TypeOutline { kind: TypeKind::from_code(code)?, is_final, supertype })
+    }
+}
+
+fn skip_list<T>(bytes: &mut &[u8], get: fn(&mut &[u8]) -> Option<T>) -> Option<()> {
+    let (count, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
+    // Every item takes at least a byte, so this ends soon whatever the count is.
+    (0..u32::from_le_bytes(*count)).try_for_each(|_| get(bytes).map(drop))
 }
 
 impl FuncType {
     /// The encoding as a type that is final and has no supertype.
     pub fn encode(&self) -> Vec<u8> {
-        SubType::plain(CompositeType::Func(self.clone())).encode()
+        let mut out = vec![TypeKind::Func as u8];
+        self.put_lists(&mut out);
+        out
+    }
+
+    fn put_lists(&self, out: &mut Vec<u8>) {
+        put_list(&self.params, out, ValType::put);
+        put_list(&self.results, out, ValType::put);
     }
 
     /// The function type that `bytes` encode, whatever its sub- and
@@ -259,17 +304,24 @@ impl FuncType {
     /// # Errors
     /// [`TypeError`] for any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<FuncType, TypeError> {
-        match SubType::decode(bytes)?.composite {
-            CompositeType::Func(ty) => Ok(ty),
-            _ => Err(TypeError),
-        }
+        let mut rest = bytes;
+        let ty = match TypeOutline::get(&mut rest) {
+            Some(TypeOutline { kind: TypeKind::Func, .. }) => FuncType::get(&mut rest),
+            _ => None,
+        };
+        ty.filter(|_| rest.is_empty()).ok_or(TypeError)
+    }
+
+    fn get(bytes: &mut &[u8]) -> Option<FuncType> {
+        let (params, results) = (get_list(bytes, ValType::get)?, get_list(bytes, ValType::get)?);
+        Some(FuncType { params, results })
     }
 
     /// Whether `bytes` encode a function type with these parameters and
     /// results; allocates nothing.
     pub fn is_encoding(bytes: &[u8], params: &[ValType], results: &[ValType]) -> bool {
         let mut rest = bytes;
-        Self::skip_head(&mut rest).is_some()
+        TypeOutline::get(&mut rest).is_some_and(|ty| ty.kind == TypeKind::Func)
             && [params, results].into_iter().all(|list| {
                 rest.split_off(..4).is_some_and(|count| *count == (list.len() as u32).to_le_bytes())
                     && list.iter().all(|ty| ValType::get(&mut rest) == Some(*ty))
@@ -277,24 +329,10 @@ impl FuncType {
             && rest.is_empty()
     }
 
-    /// Skips all that comes before the parameters.
-    fn skip_head(bytes: &mut &[u8]) -> Option<()> {
-        let mut kind = *bytes.split_off_first()?;
-        if matches!(kind, OPEN | FINAL) {
-            if *bytes.split_off_first()? == 1 {
-                get_id(bytes)?;
-            }
-            kind = *bytes.split_off_first()?;
-        }
-        (kind == TypeKind::Func as u8).then_some(())
-    }
-
     /// The identity of this type if it is final, has no supertype, and is
     /// alone in its recursion group.
     pub fn id(&self) -> TypeId {
-        let mut hash = Sha256::new();
-        hash.update(self.encode());
-        TypeId::of(&hash)
+        TypeId::alone(&self.encode())
     }
 }
 

@@ -9,7 +9,7 @@ mod composite;
 mod encoding;
 
 pub use composite::{ArrayType, CompositeType, FieldType, FuncType, StorageType, StructType, SubType};
-pub use encoding::{TypeError, ValTypeCode, group_ids};
+pub use encoding::{TypeError, TypeOutline, ValTypeCode, group_ids};
 
 use std::fmt;
 
