@@ -1,5 +1,6 @@
 //! Settings of engines.
 
+use crate::parts;
 use crate::strategy::{
     HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, PoolExhaustion,
 };
@@ -60,7 +61,7 @@ impl Config {
             max_wasm_stack: 512 << 10,
             #[cfg(feature = "async")]
             stacks: StackSettings { size: 2 << 20, zeroing: false, spare: 1000 },
-            wasm_backtrace: true,
+            wasm_backtrace: parts::BACKTRACES.is_on(),
             wasm_backtrace_max_frames: 20,
             debugger: false,
             sealed_artifacts: false,
@@ -136,7 +137,8 @@ impl Config {
     }
 
     /// Whether errors that come out of wasm have a
-    /// [`WasmBacktrace`](crate::WasmBacktrace). Default: yes.
+    /// [`WasmBacktrace`](crate::WasmBacktrace). Default: yes, unless the cargo
+    /// feature `backtraces` is off.
     pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
         self.wasm_backtrace = enable;
         self

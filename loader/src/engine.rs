@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::parts;
 use crate::refs::types::ObjectTypes;
 use crate::registry::TypeRegistry;
 use crate::strategy::{InstanceAllocationStrategy, InstantiationStrategy, PoolMetrics};
@@ -59,6 +60,7 @@ impl Engine {
                 std::env::consts::ARCH
             )));
         }
+        parts::check_config(config)?;
         sys::signals::install(crate::vm::traps::decide)
             .map_err(|e| Error::new(e).context("cannot install the signal handlers that traps need"))?;
         let untried = |e| Error::new(e).context("cannot try out what the system can do with memory");

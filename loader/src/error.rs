@@ -1,6 +1,7 @@
 //! The error of everything that can fail: any error type, with context.
 
 use crate::backtrace::WasmBacktrace;
+use crate::parts;
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt::{self, Debug, Display};
@@ -277,7 +278,9 @@ impl Debug for Error {
         for (i, message) in messages.enumerate() {
             write!(f, "{}\n    {message}", if i == 0 { "\n\nCaused by:" } else { "" })?;
         }
-        if let Some(backtrace) = self.backtrace() {
+        if parts::BACKTRACES.is_on()
+            && let Some(backtrace) = self.backtrace()
+        {
             write!(f, "\n\nWebAssembly backtrace:\n{backtrace}")?;
         }
         Ok(())

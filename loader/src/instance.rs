@@ -6,6 +6,7 @@ use crate::func::{Func, TypedFunc};
 use crate::linking::{self, Item, Items};
 use crate::memory::Memory;
 use crate::module::{Module, ModuleExport};
+use crate::parts;
 use crate::shared_memory::SharedMemory;
 use crate::store::{AsContextMut, StoreContext, StoreContextMut, StoreInner, StoreOpaque};
 use crate::table::Table;
@@ -224,7 +225,7 @@ fn make<T: 'static>(
 pub(crate) fn start<T: 'static>(store: &mut StoreInner<T>, index: usize) -> Result<()> {
     let state = &store.opaque.state;
     match state.instance(index).and_then(|instance| instance.start(state)) {
-        Some(start) => Func(start?).call_in(store, &[], &mut []),
+        Some(start) => Func(start?).call_start(store),
         None => Ok(()),
     }
 }
@@ -255,7 +256,11 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
             Item::Extern(Extern::Func(func)) => instance.import_func(store, next(&mut funcs), row.index, func.0),
             Item::Extern(Extern::Table(imported)) => instance.import_table(state, next(&mut table), imported.0),
             Item::Extern(Extern::Memory(imported)) => memories.push(imported.0),
-            Item::Extern(Extern::SharedMemory(imported)) => memories.push(state.use_shared(&imported.data)),
+            Item::Extern(Extern::SharedMemory(imported)) => {
+                if parts::THREADS.is_on() {
+                    memories.push(state.use_shared(&imported.data));
+                }
+            }
             Item::Extern(Extern::Global(imported)) => instance.import_global(state, next(&mut global), imported.cell()),
             Item::Extern(Extern::Tag(imported)) => instance.import_tag(store, next(&mut tag), *imported),
         }

@@ -79,6 +79,7 @@ mod linking;
 mod memory;
 mod module;
 mod names;
+mod parts;
 mod pre;
 mod refs;
 mod registry;
@@ -111,6 +112,7 @@ pub use linker::Linker;
 pub use linking::{ImportProblem, LinkError, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport};
+pub use parts::FeatureError;
 pub use pre::InstancePre;
 pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, ArrayType, EqRef, ExnRef, ExnRefPre, ExnType, ExternRef, FieldType, Finality, GcRef,

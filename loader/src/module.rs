@@ -3,6 +3,7 @@
 use crate::debugger;
 use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
+use crate::parts;
 use crate::strategy::LimitError;
 use crate::sys;
 use crate::types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, TagType};
@@ -110,6 +111,7 @@ impl Module {
     pub(crate) fn of_code(engine: &Engine, code: Code) -> Result<Module> {
         check_machine(code.artifact())?;
         let artifact = code.artifact();
+        parts::check_module(artifact)?;
         let blueprint = Blueprint::new(artifact, engine.config()).map_err(|impossible| match impossible {
             Impossible::AddressSpace => Error::new(IncompatibleError::AddressSpace),
             Impossible::Limit(e) => Error::new(e),
@@ -119,9 +121,10 @@ impl Module {
         let types = artifact.tables().types;
         engine.types().register(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
-        let announced = if engine.config().debugger { debugger::announce(&code) } else { None };
-        let working_set = WorkingSet::of(artifact);
-        let working_set = RwLock::new((!working_set.is_empty()).then(|| Arc::new(working_set)));
+        let announced =
+            if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(&code) } else { None };
+        let has_working_set = parts::WORKING_SETS.is_on() && !artifact.tables().working_set.is_empty();
+        let working_set = RwLock::new(has_working_set.then(|| Arc::new(WorkingSet::of(artifact))));
         let id = handle::unique_id().get();
         let engine = engine.clone();
         Ok(Module(Shared::new(Inner { id, _announced: announced, engine, blueprint, slots, working_set, code })))

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::instance::{Instance, instantiate};
 use crate::linking::{self, Items};
 use crate::module::Module;
+use crate::parts;
 use crate::store::{AsContextMut, StoreContextMut, StoreInner};
 use crate::strategy::InstantiationStrategy;
 use crate::sys;
@@ -76,7 +77,11 @@ impl<T: 'static> InstancePre<T> {
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let engine = self.module.engine();
         let inner = store.as_context_mut().0;
-        if engine.config().reuse_instances { self.reuse(inner) } else { self.make(inner, engine.placement()) }
+        if parts::INSTANCE_REUSE.is_on() && engine.config().reuse_instances {
+            self.reuse(inner)
+        } else {
+            self.make(inner, engine.placement())
+        }
     }
 
     /// Makes an instance in another way than the engine does.
@@ -92,6 +97,7 @@ impl<T: 'static> InstancePre<T> {
         let own = self.module.engine().placement();
         let inner = store.as_context_mut().0;
         if strategy.reuses_instances() {
+            parts::INSTANCE_REUSE.need("the strategy `legacy-instance-reuse`")?;
             return self.reuse(inner);
         }
         if strategy.is_pooling() && !own.pooled {
@@ -105,6 +111,9 @@ impl<T: 'static> InstancePre<T> {
                 "cannot make an instance with the strategy {strategy}: the engine's pool is used with {}; only instances on demand can differ from that",
                 self.module.engine().instantiation_strategy()
             )));
+        }
+        if !strategy.is_pooling() {
+            parts::ON_DEMAND.need("an instance outside the pool")?;
         }
         self.make(inner, Placement { pooled: strategy.is_pooling(), view })
     }

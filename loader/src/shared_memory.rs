@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::memory::plan;
+use crate::parts;
 use crate::types::MemoryType;
 use crate::vm::instance::AllocationError;
 use crate::vm::shared_memory::{self, SharedData};
@@ -56,8 +57,10 @@ impl SharedMemory {
     ///
     /// # Errors
     /// If the type is not that of a shared memory with a maximum, or is
-    /// impossible, or there is no address space for it.
+    /// impossible, there is no address space for it, or the cargo feature
+    /// `threads` is off.
     pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory> {
+        parts::THREADS.need("a shared memory")?;
         if !ty.is_shared() {
             return Err(Error::msg(format!("a {ty} is not shared; make the type with `MemoryType::shared`")));
         }

@@ -2,6 +2,7 @@
 
 use super::I31;
 use crate::error::Result;
+use crate::parts;
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque};
 use crate::vm::gc::handles::{Root, RootError};
 use std::fmt;
@@ -179,7 +180,11 @@ impl<T: GcRef> Rooted<T> {
     }
 
     /// A number, which is a `T`.
+    ///
+    /// # Panics
+    /// If the cargo feature `gc` is off.
     pub(crate) fn of_i31(store: &StoreOpaque, value: I31) -> Rooted<T> {
+        parts::GC.need("a reference to a number").unwrap_or_else(|e| panic!("{e}"));
         Self::at(store.state.roots().push_i31(value))
     }
 

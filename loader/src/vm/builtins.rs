@@ -8,6 +8,7 @@ use super::memory::MemoryData;
 use super::structs::VMHeader;
 use super::unwind::{raise, throw};
 use super::waiters::WaitResult;
+use crate::parts;
 use std::time::Duration;
 use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_header, vm_store_context};
 use wasmc_artifacts::for_each_builtin;
@@ -67,6 +68,9 @@ unsafe extern "C" fn memory_init(
 }
 
 unsafe extern "C" fn array_init_data(ctx: *const VMHeader, segment: u32, to: *mut u8, from: u64, length: u64) -> u32 {
+    if !parts::GC.is_on() {
+        return 1;
+    }
     // SAFETY: called by compiled code.
     let instance = unsafe { instance(ctx) };
     let Some(bytes) = instance.segment_bytes(segment, from, length) else { return 1 };
@@ -77,6 +81,9 @@ unsafe extern "C" fn array_init_data(ctx: *const VMHeader, segment: u32, to: *mu
 }
 
 unsafe extern "C" fn array_init_elem(ctx: *const VMHeader, segment: u32, to: *mut u8, from: u64, length: u64) -> u32 {
+    if !parts::GC.is_on() {
+        return 1;
+    }
     // SAFETY: called by compiled code.
     let instance = unsafe { instance(ctx) };
     // SAFETY: the code has room for `length` elements of the segment's type at

@@ -11,6 +11,7 @@ use crate::backtrace;
 use crate::error::{Error, Result};
 use crate::exception::ThrownException;
 use crate::func::Func;
+use crate::parts;
 use crate::store::{AsContextMut, StoreInner, StoreOpaque};
 use crate::types::{FuncType, HeapType, RefType};
 use crate::values::{Val, matches};
@@ -165,6 +166,22 @@ impl Func {
     /// If the function belongs to another store.
     pub(super) fn address(self, store: &StoreOpaque) -> *mut u8 {
         self.0.address(store).as_ptr().cast()
+    }
+
+    /// Calls a start function.
+    ///
+    /// # Errors
+    /// As for other calls; also if it has parameters or results.
+    pub(crate) fn call_start<T: 'static>(self, store: &mut StoreInner<T>) -> Result<()> {
+        let func = self.0.address(&store.opaque);
+        // SAFETY: the store owns it.
+        let func = unsafe { func.as_ref() };
+        let encoding = store.opaque.engine.types().encoding(func.type_id.get()).unwrap_or_default();
+        if !abi::FuncType::is_encoding(encoding, &[], &[]) {
+            return Err(Error::msg("the start function has parameters or results; the artifact is damaged"));
+        }
+        // SAFETY: the type was just looked at.
+        unsafe { run(store, func) }
     }
 
     /// Calls the function with values of any type.
@@ -323,10 +340,15 @@ fn failure(opaque: &StoreOpaque) -> Error {
         (None, Some(trap)) => Cause::Trap(trap),
         (None, None) => Cause::Error(Error::msg("wasm code was left for a reason that is not known")),
     };
-    let backtrace = backtrace::of_frames(opaque, state.exact.get(), state.captured());
+    let backtrace = if parts::BACKTRACES.is_on() {
+        backtrace::of_frames(opaque, state.exact.get(), state.captured())
+    } else {
+        None
+    };
     match cause {
         Cause::Trap(trap) => Error::new(trap).with_backtrace(backtrace),
         Cause::Error(error) => error.with_backtrace(backtrace),
+        Cause::Exception if !parts::EXCEPTIONS.is_on() => Error::msg("an exception was thrown"),
         Cause::Exception => thrown(opaque).with_backtrace(backtrace),
         Cause::Panic(payload) => resume_unwind(payload),
     }

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::exception::ThrownException;
 use crate::func::Func;
 use crate::module::Module;
+use crate::parts;
 use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
 use crate::types::{FuncType, ValType};
 use crate::values::Val;
@@ -182,7 +183,7 @@ pub(super) fn adapter(row: &TypeRow, def: &HostFuncDef) -> Option<(u32, *mut u8)
 unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>) -> O {
     // SAFETY: the record is valid, and its store is the one that the call is in.
     let (record, state) = unsafe { (&*record, &*(*record).store.get().cast_const().cast::<StoreState>()) };
-    let scope = state.roots().depth();
+    let scope = if parts::GC.is_on() { state.roots().depth() } else { 0 };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `host` is what the innermost call into this store lent, and
         // that call waits for this one. The closure was made for this `T`:
@@ -193,7 +194,9 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
         let caller = caller.map(|at| unsafe { Stored::new(state.id(), at) });
         body(Caller::new(StoreContextMut(store), caller))
     }));
-    state.roots().leave(scope);
+    if parts::GC.is_on() {
+        state.roots().leave(scope);
+    }
     match outcome {
         Ok(Ok(results)) => results,
         Ok(Err(error)) => fail(state, Cause::Error(error)),
@@ -209,7 +212,9 @@ fn fail<O: Copy>(state: &StoreState, cause: Cause) -> O {
     // An exception that wasm code may still catch; otherwise the backtrace is
     // noted where that is known.
     let is_exception = match &cause {
-        Cause::Error(error) => error.downcast_ref().is_some_and(|thrown: &ThrownException| thrown.waits_in(state)),
+        Cause::Error(error) if parts::EXCEPTIONS.is_on() => {
+            error.downcast_ref().is_some_and(|thrown: &ThrownException| thrown.waits_in(state))
+        }
         _ => false,
     };
     if !is_exception || exit_fp == 0 {

@@ -36,6 +36,7 @@ use crate::error::Error;
 use crate::instance::ResetError;
 use crate::linking::Items;
 use crate::module::Module;
+use crate::parts;
 use crate::store::StoreInner;
 use crate::sys;
 use std::io;
@@ -71,6 +72,7 @@ impl InstanceData {
                 }
             },
             None => {
+                parts::ON_DEMAND.need("an instance outside the pool")?;
                 let usual = placement.view == module_views(module);
                 let (slot, mapped) = module.slots().allocate(module.blueprint(), usual).map_err(failed("the slot"))?;
                 let layout = module.slots().layout();
@@ -90,11 +92,13 @@ impl InstanceData {
         header.store.set(state.address());
         header.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
         header.stack_limit.set(state.limit.value.get() as u64);
-        if module.artifact().header().uses_heap != 0 {
+        if parts::GC.is_on() && module.artifact().header().uses_heap != 0 {
             let base = state.enter_heap().map_err(|e| failed("the garbage-collected heap")(e.into()))?;
             header.heap.set(base.as_ptr());
         }
-        instance.define_shared(state).map_err(|e| failed("a shared memory")(e.into()))?;
+        if parts::THREADS.is_on() {
+            instance.define_shared(state).map_err(|e| failed("a shared memory")(e.into()))?;
+        }
         Ok(instance)
     }
 
@@ -125,6 +129,9 @@ impl InstanceData {
     /// # Safety
     /// No code of the store runs.
     unsafe fn renew_shared(&self, state: &StoreState) -> io::Result<()> {
+        if !parts::THREADS.is_on() {
+            return Ok(());
+        }
         let records = self.shared_memories.get().map_or(&[][..], |records| records);
         for ((defined, blueprint), record) in self.module().blueprint().shared_memories().zip(records) {
             let record = record.assume();
@@ -172,6 +179,9 @@ impl InstanceData {
     /// # Safety
     /// Nobody uses the instance yet.
     pub(super) unsafe fn populate(&self, module: &Module) {
+        if !parts::WORKING_SETS.is_on() {
+            return;
+        }
         let working_set = module.working_set().read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(working_set) = working_set else { return };
         let page = sys::page_size();
@@ -292,8 +302,11 @@ impl InstanceData {
         let instance = unsafe { at.as_ref() };
         let module = instance.module();
         let Some(pool) = module.engine().pool().filter(|_| instance.slot.origin().is_pool()) else {
-            // SAFETY: the caller's.
-            return unsafe { Self::free(at) };
+            if parts::ON_DEMAND.is_on() {
+                // SAFETY: the caller's.
+                unsafe { Self::free(at) };
+            }
+            return;
         };
         let reusable = instance.initialised.get() && matches!(instance.slot.origin(), Origin::Pool(_));
         let reusable = reusable && !module.is_damaged();
@@ -302,7 +315,7 @@ impl InstanceData {
         let reusable = reusable && unsafe { instance.restore(activity) }.is_ok();
         // What the memory contains now comes from a file that has changed.
         let reusable = reusable && !module.is_damaged();
-        if reusable {
+        if parts::GC.is_on() && reusable {
             // The next store has another heap.
             instance.drop_references();
         }

@@ -10,6 +10,7 @@ use super::shared_memory::{self, SharedData};
 use super::slot::MemoryPlan;
 use super::structs::VMMemoryDef;
 use crate::error::Result;
+use crate::parts;
 use crate::store::{StoreInner, StoreOpaque};
 use crate::sys::{self, Region};
 use crate::types::MemoryType;
@@ -92,6 +93,9 @@ impl MemoryData {
 
     /// The shared memory that this is, if it is one.
     pub(crate) fn shared(&self) -> Option<Ref<'_, Arc<SharedData>>> {
+        if !parts::THREADS.is_on() {
+            return None;
+        }
         Ref::filter_map(self.shared.borrow(), Option::as_ref).ok()
     }
 

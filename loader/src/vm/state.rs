@@ -18,6 +18,7 @@ use super::slot::MemoryPlan;
 use super::structs::{VMMemoryDef, VMStoreContext, VMTableDef, ValRaw};
 use super::table::TableData;
 use crate::error::Error;
+use crate::parts;
 use crate::types::{MemoryType, TableType, ValType};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -177,9 +178,13 @@ impl StoreState {
         self.instances.get_mut().shrink_to(CAPACITY_KEPT);
         self.made.get_mut().clear();
         self.made.get_mut().shrink_to(CAPACITY_KEPT);
-        drop_values(self.forget_references(self.id));
+        if parts::GC.is_on() {
+            drop_values(self.forget_references(self.id));
+        }
         self.arena.clear();
-        self.heap.get_mut().leave(&self.context);
+        if parts::GC.is_on() {
+            self.heap.get_mut().leave(&self.context);
+        }
         self.cause.set(None);
         self.context = VMStoreContext::default();
         self.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());

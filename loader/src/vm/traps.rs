@@ -10,6 +10,7 @@
 
 use super::activation;
 use super::state::{StoreState, Suspended};
+use crate::parts;
 use crate::sys;
 use crate::sys::signals::{Fault, Registers};
 use wasmc_artifacts::abi::Trap;
@@ -135,6 +136,9 @@ impl StoreState {
     fn capture_from(&self, pc: Option<usize>, exact: bool, fp: usize) {
         self.frame_count.set(0);
         self.exact.set(exact);
+        if !parts::BACKTRACES.is_on() {
+            return;
+        }
         if let Some(pc) = pc {
             self.note(pc);
         }

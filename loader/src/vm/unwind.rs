@@ -17,6 +17,7 @@ use super::state::{Cause, PENDING_EXCEPTION, StoreState};
 use super::structs::VMHeader;
 use super::traps::leave;
 use crate::module::Module;
+use crate::parts;
 use wasmc_artifacts::abi::{Trap, vm_header, vm_store_context};
 
 /// Where to go on; read by the assembly below.
@@ -97,6 +98,11 @@ unsafe extern "C" fn find_thrown(state: *const StoreState, exception: u32, landi
     let (state, landing) = unsafe { (&*state, &mut *landing) };
     let context = &state.context;
     let (pc, fp) = (context.exit_pc.get() as usize, context.exit_fp.get() as usize);
+    if !parts::EXCEPTIONS.is_on() {
+        // No module with exceptions was loaded.
+        *landing = state.lost();
+        return;
+    }
     *landing = match state.find_handler(pc, fp) {
         Ok(found) => Landing { payload: exception as usize, ..found },
         Err(true) => {
@@ -117,6 +123,10 @@ unsafe extern "C" fn find_returned(state: *const StoreState, landing: *mut Landi
     let context = &state.context;
     let adapter = context.exit_fp.get() as usize;
     let (fp, pc) = frame(adapter);
+    if !parts::EXCEPTIONS.is_on() {
+        *landing = state.lost();
+        return;
+    }
     *landing = match state.find_handler(pc, fp) {
         Ok(found) => {
             // What the host said about the exception has nobody to hear it.

@@ -9,6 +9,7 @@ use super::externs::is_extern;
 use super::handles::{Root, unguarded};
 use super::layouts::ObjectType;
 use crate::error::{Error, Result};
+use crate::parts;
 use crate::store::StoreOpaque;
 use crate::tag::Tag;
 use crate::types::ValType;
@@ -338,8 +339,9 @@ impl StoreOpaque {
     /// are many, garbage is collected first.
     ///
     /// # Errors
-    /// If there are as many as there can be.
+    /// If there are as many as there can be, or the cargo feature `gc` is off.
     pub(crate) fn refer_to(&mut self, value: VMExternRef) -> Result<Root> {
+        parts::GC.need("a reference to a value of the host's")?;
         if self.state.has_many_externs() {
             self.state.collect_garbage();
         }

@@ -30,6 +30,7 @@ mod trace;
 
 use super::state::{Cause, StoreState};
 use super::structs::VMHeader;
+use crate::parts;
 use externs::drop_all;
 use handles::unguarded;
 pub(crate) use heap::{Extent, Heap, HeapSettings};
@@ -47,6 +48,9 @@ pub(crate) use trace::Tracer;
 /// Called by compiled code, with the header of its instance, the address of a
 /// descriptor, and a size that fits the type.
 pub(super) unsafe extern "C" fn allocate(ctx: *const VMHeader, descriptor: *mut u8, size: u64) -> u32 {
+    if !parts::GC.is_on() {
+        return 0;
+    }
     // SAFETY: the header of an instance names its store, whose code runs.
     let state = unsafe { &*(*ctx).store.get().cast_const().cast::<StoreState>() };
     let context = &state.context;
@@ -75,6 +79,7 @@ impl StoreState {
     /// # Panics
     /// If the destructor of a value of the host's does so.
     pub(crate) fn host_object(&self, descriptor: *const Descriptor, size: usize) -> io::Result<Option<u32>> {
+        parts::GC.need("an object").map_err(io::Error::other)?;
         self.enter_heap()?;
         // SAFETY: no code of the store runs but such as has called the host.
         let object = unsafe { self.new_object(descriptor, size, None) };
