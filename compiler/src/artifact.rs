@@ -78,7 +78,8 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, source_hash: Digest, obj
     }
     let name = options.name.as_deref().or(env.module.name).unwrap_or("module").trim_end_matches(".wasm");
     let object = empty_object(options, name)?;
-    container::relocatable(&image, &placement, &artifact, name, &debug, object)
+    let symbol = options.symbol.clone().unwrap_or_else(|| container::symbol_for(name));
+    container::relocatable(&image, &placement, &artifact, &symbol, &debug, object)
         .map_err(|e| Error::Object(e.to_string()))
 }
 

@@ -85,6 +85,11 @@ pub struct Options {
     /// What to call the module in the symbols of an object file
     /// ([`Emit::Obj`](crate::Emit::Obj)); by default as it calls itself.
     pub name: Option<String>,
+    /// The symbol of an object file's artifact ([`Emit::Obj`](crate::Emit::Obj),
+    /// `--symbol`), an identifier of C; with `_end` appended, that of its end.
+    /// By default `wasmc_` and the module's [`name`](Self::name). Object files
+    /// that are linked into one host need different ones.
+    pub symbol: Option<String>,
     /// Number of threads; by default one for each core.
     pub jobs: Option<NonZeroUsize>,
     /// Address space assumptions.
@@ -151,6 +156,7 @@ impl std::fmt::Debug for Options {
             .field("debug", &self.debug)
             .field("strip", &self.strip)
             .field("name", &self.name)
+            .field("symbol", &self.symbol)
             .field("jobs", &self.jobs)
             .field("tunables", &self.tunables)
             .field("canonicalize_nans", &self.canonicalize_nans)
@@ -190,6 +196,14 @@ impl Options {
                 "a guard or reservation is too large: at most 512 MiB before a memory, 1 TiB for it and after it"
                     .into(),
             ));
+        }
+        if let Some(symbol) = &self.symbol {
+            let starts = symbol.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+            if !starts || !symbol.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return Err(Error::Options(format!(
+                    "the symbol `{symbol}` is no identifier of C: letters, digits and `_`, with no digit first"
+                )));
+            }
         }
         Ok(())
     }

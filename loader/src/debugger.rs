@@ -15,8 +15,11 @@ const SECTION_WIDTH: usize = 64;
 const SYMBOL_WIDTH: usize = 24;
 
 /// Tells debuggers about `code` until the result is dropped; `None` where
-/// they could not understand it.
+/// they could not understand it, or have symbols of it already.
 pub(crate) fn announce(code: &Code) -> Option<sys::Announced> {
+    if code.is_linked() {
+        return None;
+    }
     let artifact = code.artifact();
     let base = (code.text().start as u64).checked_sub(artifact.header().text.offset)?;
     Some(sys::Announced::new(symbol_file(artifact.file(), base)?))

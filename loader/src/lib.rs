@@ -62,6 +62,7 @@
 
 mod backtrace;
 mod caller;
+mod carriers;
 mod config;
 mod debugger;
 mod engine;
@@ -133,6 +134,7 @@ pub use types::{
     RefType, TableType, TagType, ValType,
 };
 pub use values::{Ref, V128, Val};
+pub use vm::backing::CarrierError;
 pub use vm::code::DamagedError;
 pub use vm::externref::VMExternRef;
 #[cfg(feature = "async")]
@@ -143,8 +145,14 @@ pub use vm::host::{IntoFunc, WasmRet};
 #[cfg(feature = "async")]
 pub use vm::host_async::WasmTyList;
 pub use vm::instance::AllocationError;
+pub use vm::load::LinkedArtifact;
 pub use vm::typed::{WasmParams, WasmResults, WasmTy};
 pub use vm::waiters::WaitResult;
 pub use wasmc_artifacts::abi::Trap;
 pub use wasmc_artifacts::format::PageRange;
 pub use wasmc_artifacts::{FormatError, WorkingSet, WorkingSetError};
+
+#[doc(hidden)]
+pub mod __carriers {
+    pub use crate::carriers::PageAligned;
+}

@@ -12,7 +12,6 @@ use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
 use crate::vm::shared::{Lease, Shared};
 use crate::vm::slot::Slots;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
@@ -108,7 +107,7 @@ pub enum IncompatibleError {
 
 impl Module {
     /// Makes a module of a mapped artifact.
-    pub(crate) fn of_code(engine: &Engine, code: Code) -> Result<Module> {
+    pub(crate) fn of_code(engine: &Engine, mut code: Code) -> Result<Module> {
         check_machine(code.artifact())?;
         let artifact = code.artifact();
         parts::check_module(artifact)?;
@@ -123,6 +122,7 @@ impl Module {
         code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
         let announced =
             if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(&code) } else { None };
+        let artifact = code.artifact();
         let has_working_set = parts::WORKING_SETS.is_on() && !artifact.tables().working_set.is_empty();
         let working_set = RwLock::new(has_working_set.then(|| Arc::new(WorkingSet::of(artifact))));
         let id = handle::unique_id().get();
@@ -217,17 +217,17 @@ impl Module {
         self.0.code.intact()
     }
 
-    /// Watches a view of [`file`](Self::file), until the value is dropped; see
+    /// Watches a view of the artifact's file, until the value is dropped; see
     /// [`Code::watch`].
     pub(crate) fn watch(&self, view: Range<usize>) -> Option<sys::Watch> {
         self.0.code.watch(view)
     }
 
-    pub(crate) fn file(&self) -> &File {
-        self.0.code.file()
+    pub(crate) fn code(&self) -> &Code {
+        &self.0.code
     }
 
-    /// All bytes of [`file`](Self::file).
+    /// All bytes of the artifact.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.code.bytes()
     }

@@ -23,7 +23,7 @@ mod relocatable;
 mod tests;
 mod unwind;
 
-pub use relocatable::relocatable;
+pub use relocatable::{relocatable, symbol_for};
 pub use unwind::Unwind;
 
 use body::Parts;

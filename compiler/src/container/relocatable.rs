@@ -6,9 +6,12 @@
 //! the first of these symbols:
 //!
 //! ```text
-//! wasmc_NAME      first byte of the artifact (hidden: visible in the host's link only)
-//! wasmc_NAME_end  the byte after the last one
+//! SYMBOL      first byte of the artifact (hidden: visible in the host's link only)
+//! SYMBOL_end  the byte after the last one
 //! ```
+//!
+//! The section is padded to whole pages, so that nothing else of the host shares
+//! one with it.
 //!
 //! Beside them stand local symbols for all code, debug sections, and in ELF
 //! unwind information, so that debuggers and profilers see wasm functions in
@@ -29,8 +32,8 @@ use std::collections::HashMap;
 /// `placement`, into an object file.
 ///
 /// `object` is an empty object file for the target, as `cranelift-object` makes
-/// it. `name` becomes part of the symbols; what cannot stand in an identifier of C
-/// is replaced by `_`. `debug` are the debug sections, of which the artifact
+/// it. `symbol` is the name of the first byte's symbol ([`symbol_for`] makes one of
+/// any name). `debug` are the debug sections, of which the artifact
 /// itself should have none.
 ///
 /// # Errors
@@ -39,12 +42,12 @@ pub fn relocatable(
     image: &Image<'_>,
     placement: &Placement,
     artifact: &[u8],
-    name: &str,
+    symbol: &str,
     debug: &[DebugSection],
     object: Object<'static>,
 ) -> Result<Vec<u8>, Error> {
     let mut object = Builder::new(image, artifact, object);
-    object.add_bounds(name, artifact.len() as u64);
+    object.add_bounds(symbol, artifact.len() as u64);
     if !image.strip {
         for symbol in image.symbols.iter().filter(|symbol| !symbol.name.is_empty()) {
             object.add_symbol(symbol, placement.text.offset);
@@ -52,6 +55,14 @@ pub fn relocatable(
     }
     let made = object.add_unwind(placement).and_then(|()| object.add_debug(debug, placement.text.offset));
     made.and_then(|()| object.object.write()).map_err(|error| Error::Object(error.to_string()))
+}
+
+/// The symbol that an object file for the module `name` has unless another one
+/// is chosen: `wasmc_` and the name, in which `_` stands for what cannot be in an
+/// identifier of C.
+pub fn symbol_for(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("wasmc_{name}")
 }
 
 struct Builder {
@@ -69,7 +80,9 @@ impl Builder {
             _ => ("", ".text.wasmc"),
         };
         let code = object.add_section(segment.into(), name.into(), SectionKind::Text);
-        object.set_section_data(code, artifact.to_vec(), 1 << image.page_shift);
+        let mut bytes = artifact.to_vec();
+        bytes.resize(bytes.len().next_multiple_of(1 << image.page_shift), 0);
+        object.set_section_data(code, bytes, 1 << image.page_shift);
         let start = object.section_symbol(code);
         Builder { object, code, start }
     }
@@ -87,10 +100,9 @@ impl Builder {
         });
     }
 
-    fn add_bounds(&mut self, name: &str, length: u64) {
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        self.symbol(&format!("wasmc_{name}"), 0, length, ObjectSymbolKind::Data, SymbolScope::Linkage);
-        self.symbol(&format!("wasmc_{name}_end"), length, 0, ObjectSymbolKind::Data, SymbolScope::Linkage);
+    fn add_bounds(&mut self, symbol: &str, length: u64) {
+        self.symbol(symbol, 0, length, ObjectSymbolKind::Data, SymbolScope::Linkage);
+        self.symbol(&format!("{symbol}_end"), length, 0, ObjectSymbolKind::Data, SymbolScope::Linkage);
     }
 
     fn add_symbol(&mut self, symbol: &Symbol<'_>, text: u64) {

@@ -105,7 +105,7 @@ impl Builder<'_> {
     unsafe fn memories(&self) -> Result<NonNull<[MemoryData]>, Error> {
         let count = self.blueprint().slot_memories().count();
         let first = self.place::<MemoryData>(count)?;
-        let source = self.placement.view.then_some(Source { file: self.module.file(), bytes: self.module.bytes() });
+        let source = self.placement.view.then(|| Source::new(self.module.code()));
         for (index, (defined, memory)) in self.blueprint().slot_memories().enumerate() {
             let base = self.slot.memory(self.layout, index);
             let base = base.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;

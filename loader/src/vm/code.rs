@@ -1,8 +1,9 @@
 //! A mapped artifact: its bytes readable, its text executable, nothing of it
 //! ever writable.
 
-use crate::sys::{self, Access, Damage, Watch};
-use memmap2::{Mmap, MmapOptions};
+use super::backing::{self, Backing, CarrierError, Linked};
+use crate::sys::{self, Damage, Watch};
+use memmap2::MmapOptions;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -18,21 +19,34 @@ pub(crate) enum Source {
     Path(PathBuf),
     /// One that nobody can change, or nobody else has.
     Unchangeable,
+    /// A part of this program.
+    Program,
 }
 
 /// An artifact in memory and the file it came from.
 #[derive(Debug)]
 pub(crate) struct Code {
-    /// Borrows from `view`; see `artifact`.
+    /// Borrows from what `backing` has; see `artifact`.
     artifact: Artifact<'static>,
-    /// Before `view`, which must exist as long as it is watched.
+    /// Where the text is executable; null before it is.
+    text: *const u8,
+    /// Before `backing`, whose bytes must exist as long as they are watched.
     _watch: Option<Watch>,
-    /// Only for a file that others may change.
+    /// Only for what others may change.
     damage: Option<Arc<Damage>>,
     source: Source,
-    /// The whole file, read-only but for the text.
-    view: Mmap,
-    file: File,
+    backing: Backing,
+}
+
+// SAFETY: `text` is an address in what `backing` has, which does not change.
+unsafe impl Send for Code {}
+// SAFETY: as above.
+unsafe impl Sync for Code {}
+
+/// The addresses of all pages with some of `bytes`.
+pub(super) fn pages(bytes: &[u8]) -> Range<usize> {
+    let start = bytes.as_ptr() as usize;
+    start..(start + bytes.len()).next_multiple_of(sys::page_size())
 }
 
 /// An artifact's file got shorter, or became unreadable, while it was mapped.
@@ -50,7 +64,11 @@ pub struct DamagedError {
 
 impl DamagedError {
     #[cold]
-    fn new(path: &Path) -> DamagedError {
+    fn new(source: &Source, backing: &Backing) -> DamagedError {
+        let path = match source {
+            Source::Path(path) => path.clone(),
+            Source::Unchangeable | Source::Program => backing::name(backing),
+        };
         DamagedError { path: path.into() }
     }
 
@@ -68,6 +86,8 @@ pub(crate) enum CodeError {
     Format(FormatError),
     /// It was damaged just now.
     Damaged(DamagedError),
+    /// It is not where it can be mapped from.
+    Carrier(CarrierError),
 }
 
 impl Code {
@@ -89,37 +109,66 @@ impl Code {
         // SAFETY: the caller answers for the file. A private view, because the
         // text will be replaced by another one.
         let view = unsafe { MmapOptions::new().len(length).map_copy_read_only(&file) }.map_err(CodeError::System)?;
-        let damage = matches!(source, Source::Path(_)).then(Arc::<Damage>::default);
-        let watch = damage.clone().map(|damage| {
-            let start = view.as_ptr() as usize;
-            Watch::new(start..start + length.next_multiple_of(sys::page_size()), false, damage)
-        });
         // SAFETY: the view is readable, and by the caller's promise its bytes
         // do not change. The 'static is not true, but `artifact` never leaves
         // this struct with it: the accessor shortens it to the borrow of
         // `self`, and `self` owns the view.
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(view.as_ptr(), length) };
-        let artifact = Artifact::parse(bytes).map_err(|e| match (&source, &damage) {
-            (Source::Path(path), Some(damage)) if damage.happened() => CodeError::Damaged(DamagedError::new(path)),
+        let damage = matches!(source, Source::Path(_)).then(Arc::<Damage>::default);
+        let watch = damage.clone().map(|damage| Watch::new(pages(bytes), false, damage));
+        Self::check(bytes, Backing::Mapped { _view: view, file }, source, damage, watch)
+    }
+
+    /// An artifact that is data of this program, in memory and in its file.
+    ///
+    /// # Safety
+    /// As for [`map`](Self::map), of the program's file.
+    pub(crate) unsafe fn embedded(bytes: &'static [u8]) -> Result<Code, CodeError> {
+        // Whether it is an artifact at all matters more than where it is.
+        Artifact::parse(bytes).map_err(CodeError::Format)?;
+        let place = backing::locate(bytes).map_err(CodeError::Carrier)?;
+        let damage = Arc::<Damage>::default();
+        let watch = Watch::new(pages(bytes), false, damage.clone());
+        Self::check(bytes, Backing::Embedded { text: None, place }, Source::Program, Some(damage), Some(watch))
+    }
+
+    /// An artifact that is code of this program.
+    ///
+    /// # Safety
+    /// As for [`map`](Self::map), of the program's file.
+    pub(crate) unsafe fn linked(bytes: &'static [u8]) -> Result<Code, CodeError> {
+        let page = sys::page_size();
+        if !bytes.as_ptr().addr().is_multiple_of(page) {
+            return Err(CodeError::Carrier(CarrierError::Misaligned { page }));
+        }
+        let damage = backing::damage_of_linked(bytes);
+        Self::check(bytes, Backing::Linked(Linked::new(bytes)), Source::Program, Some(damage), None)
+    }
+
+    fn check(
+        bytes: &'static [u8],
+        backing: Backing,
+        source: Source,
+        damage: Option<Arc<Damage>>,
+        watch: Option<Watch>,
+    ) -> Result<Code, CodeError> {
+        let artifact = Artifact::parse(bytes).map_err(|e| match &damage {
+            Some(damage) if damage.happened() => CodeError::Damaged(DamagedError::new(&source, &backing)),
             _ => CodeError::Format(e),
         })?;
-        Ok(Code { artifact, _watch: watch, damage, source, view, file })
+        Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing })
     }
 
     /// Makes the text executable. To be called once the artifact is known to
     /// fit this machine.
-    pub(crate) fn make_executable(&self) -> io::Result<()> {
+    pub(crate) fn make_executable(&mut self) -> io::Result<()> {
         let text = self.artifact.header().text;
-        let start = text.offset as usize;
-        let end = (start + text.length as usize).next_multiple_of(sys::page_size());
-        // SAFETY: the overlay shows the same bytes of the same file, so shared
-        // references into the range still see what they saw. `parse` checked
-        // that the text lies in the file, whose view ends at a page boundary.
-        unsafe { sys::overlay(self.at(start).cast_mut(), end - start, &self.file, text.offset, Access::Execute) }?;
+        self.text = self.backing.make_executable(self.artifact.file(), text)?;
         if let Some(damage) = &self.damage {
-            let at = self.at(start) as usize;
-            // SAFETY: the pages of the text, as above; see `drop`.
-            unsafe { damage.set_code(at..at + (end - start)) };
+            let start = self.text as usize;
+            let end = (start + text.length as usize).next_multiple_of(sys::page_size());
+            // SAFETY: the pages of the text; see `drop`.
+            unsafe { damage.set_code(start..end) };
         }
         Ok(())
     }
@@ -138,7 +187,9 @@ impl Code {
     #[cold]
     pub(crate) fn shortened(&self) -> bool {
         let Some(damage) = &self.damage else { return false };
-        let shortened = self.file.metadata().is_ok_and(|now| now.len() < self.view.len() as u64);
+        let Some((file, offset)) = self.backing.opened() else { return false };
+        let end = offset + self.artifact.file().len() as u64;
+        let shortened = file.metadata().is_ok_and(|now| now.len() < end);
         if shortened {
             damage.note();
         }
@@ -148,10 +199,7 @@ impl Code {
     /// As an error, [`damaged`](Self::damaged).
     #[inline]
     pub(crate) fn intact(&self) -> Result<(), DamagedError> {
-        match &self.source {
-            Source::Path(path) if self.damaged() => Err(DamagedError::new(path)),
-            _ => Ok(()),
-        }
+        if self.damaged() { Err(DamagedError::new(&self.source, &self.backing)) } else { Ok(()) }
     }
 
     /// Watches another view of the file, at these addresses, which are written
@@ -161,14 +209,9 @@ impl Code {
         Some(Watch::new(view, true, self.damage.clone()?))
     }
 
-    /// The address of byte `offset` of the file.
-    fn at(&self, offset: usize) -> *const u8 {
-        self.view.as_ptr().wrapping_add(offset)
-    }
-
-    /// All bytes of the file.
+    /// All bytes of the artifact.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.view
+        self.artifact.file()
     }
 
     /// The artifact.
@@ -177,34 +220,41 @@ impl Code {
         &self.artifact
     }
 
-    /// The file, for mapping memory images.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file to map memory images from, and where the artifact begins in it.
+    ///
+    /// # Errors
+    /// For a linked artifact, if there is neither a file nor room for a copy.
+    pub(crate) fn file(&self) -> io::Result<(&File, u64)> {
+        self.backing.file()
     }
 
-    /// The addresses of the text.
+    /// Whether it is code of this program, of which its symbol table and its
+    /// unwind information tell.
+    pub(crate) fn is_linked(&self) -> bool {
+        matches!(self.backing, Backing::Linked(_))
+    }
+
+    /// The addresses of the text; empty while it is not executable.
     #[inline]
     pub(crate) fn text(&self) -> Range<usize> {
-        let text = &self.artifact.header().text;
-        let start = self.at(text.offset as usize) as usize;
-        start..start + text.length as usize
+        let start = self.text as usize;
+        start..start + if self.text.is_null() { 0 } else { self.artifact.header().text.length as usize }
     }
 
     /// The address of the code at offset `offset` of the text; null if there
     /// is none.
     pub(crate) fn code_at(&self, offset: u32) -> *mut u8 {
-        let text = &self.artifact.header().text;
-        if u64::from(offset) >= text.length {
+        if self.text.is_null() || u64::from(offset) >= self.artifact.header().text.length {
             return std::ptr::null_mut();
         }
-        self.at(text.offset as usize + offset as usize).cast_mut()
+        self.text.wrapping_add(offset as usize).cast_mut()
     }
 }
 
 impl Drop for Code {
     fn drop(&mut self) {
-        // Slots can have views of the file for longer.
-        if let Some(damage) = &self.damage {
+        // Slots can have views of the file for longer. Linked code stays.
+        if let (Some(damage), false) = (&self.damage, self.is_linked()) {
             damage.forget_code();
         }
     }

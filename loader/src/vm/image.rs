@@ -1,13 +1,13 @@
-//! What memories contain at first: parts of the artifact's file, and zeros.
+//! What memories contain at first: parts of the artifact, and zeros.
 //!
 //! ```text
 //! memory   0 .......| extent |..............| extent |......... initial
-//! file     ... | extent | extent | ...
+//! artifact ... | extent | extent | ...
 //! ```
 
+use super::code::Code;
 use super::slot::MemoryPlan;
 use crate::sys::{self, Access};
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use wasmc_artifacts::format::Artifact;
@@ -17,7 +17,7 @@ use wasmc_artifacts::format::Artifact;
 pub(super) struct Extent {
     /// Bytes of the memory.
     pub(super) range: Range<usize>,
-    /// Where they are in the file.
+    /// Where they are in the artifact.
     offset: u64,
 }
 
@@ -28,11 +28,17 @@ pub(super) struct Image {
     extents: Box<[Extent]>,
 }
 
-/// Where images come from: the file, and a view of all its bytes.
+/// Where images come from: an artifact's bytes, and the file that has them.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) file: &'a File,
+    code: &'a Code,
     pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(code: &'a Code) -> Source<'a> {
+        Source { code, bytes: code.bytes() }
+    }
 }
 
 impl Image {
@@ -78,13 +84,14 @@ impl Image {
     pub(super) unsafe fn map(&self, base: *mut u8, length: usize, source: Option<Source<'_>>) -> io::Result<()> {
         let at = |position| base.wrapping_add(position);
         let mut done = 0;
-        if let Some(source) = source {
+        if let Some(source) = source.filter(|_| !self.extents.is_empty()) {
+            let (file, start) = source.code.file()?;
             for Extent { range, offset } in &self.extents {
                 // SAFETY: the ranges are within the memory, says `of`, and
                 // within the file, says the artifact's check.
                 unsafe {
                     sys::make_accessible(at(done), range.start - done)?;
-                    sys::overlay(at(range.start), range.len(), source.file, *offset, Access::Write)?;
+                    sys::overlay(at(range.start), range.len(), file, start + *offset, Access::Write)?;
                 }
                 done = range.end;
             }

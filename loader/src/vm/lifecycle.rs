@@ -212,7 +212,7 @@ impl InstanceData {
     pub(super) fn resets<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = Reset<'a>> {
         let keep = module.engine().config().pool.memory_keep_resident;
         let policy = Policy { keep, view: self.placement.view };
-        let source = Source { file: module.file(), bytes: module.bytes() };
+        let source = Source::new(module.code());
         self.memories().iter().zip(module.blueprint().slot_memories()).map(move |(memory, (_, blueprint))| Reset {
             memory,
             image: &blueprint.image,

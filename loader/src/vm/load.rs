@@ -58,17 +58,108 @@ impl Module {
         unsafe { Self::from_file(engine, file, Source::Unchangeable) }
     }
 
+    /// Makes a module from an artifact that is data of this executable, or of a
+    /// shared library in this process: one that [`include_artifact!`] put there.
+    /// Its metadata is read where it is; code and memory images are mapped from
+    /// the executable's own file, so that there is no other file to carry along.
+    ///
+    /// ```no_run
+    /// # use wasmc_loader::{Engine, Module, Result};
+    /// # macro_rules! include_artifact { ($path:literal) => { &[] } }
+    /// # fn main() -> Result<()> {
+    /// let engine = Engine::default();
+    /// // SAFETY: the file was made by `wasmc` when this program was built.
+    /// let module = unsafe { Module::from_embedded(&engine, include_artifact!("plugin.cwasm"))? };
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The file is opened at the first load and stays open. It may be stripped,
+    /// and on Linux moved or deleted while the program runs. That it is the file
+    /// which this process was started from is checked.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), and [`CarrierError`](crate::CarrierError) if
+    /// the file cannot be read, or does not have the artifact where the process
+    /// has it.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open), of the executable's file. A shared library
+    /// must stay loaded as long as the module or an instance of it exists.
+    ///
+    /// [`include_artifact!`]: crate::include_artifact
+    pub unsafe fn from_embedded(engine: &Engine, artifact: &'static [u8]) -> Result<Module> {
+        // SAFETY: the caller's.
+        let code = unsafe { Code::embedded(artifact) };
+        Self::from_code(engine, code).map_err(|e| e.context("cannot load the embedded artifact"))
+    }
+
+    /// Makes a module from an object file (`wasmc --emit obj`) that was linked
+    /// into this executable or a shared library in this process. Its code is
+    /// executed where it stands, so that nothing is mapped as executable but by
+    /// the system's loader. Memory images are views of the executable's own
+    /// file, which is opened when the first one is wanted; where that cannot be
+    /// had, a copy in memory takes its place.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    ///
+    /// # Safety
+    /// As for [`from_embedded`](Self::from_embedded).
+    pub unsafe fn from_linked(engine: &Engine, artifact: LinkedArtifact) -> Result<Module> {
+        // SAFETY: the caller's.
+        let code = unsafe { Code::linked(artifact.bytes()) };
+        Self::from_code(engine, code).map_err(|e| e.context("cannot load the linked artifact"))
+    }
+
     /// # Safety
     /// As for `open`.
     unsafe fn from_file(engine: &Engine, file: File, source: Source) -> Result<Module> {
         // SAFETY: the caller's.
-        let code = unsafe { Code::map(file, source) }.map_err(|e| match e {
+        Self::from_code(engine, unsafe { Code::map(file, source) })
+    }
+
+    fn from_code(engine: &Engine, code: Result<Code, CodeError>) -> Result<Module> {
+        let code = code.map_err(|e| match e {
             CodeError::System(e) => Error::new(e).context("cannot map the file"),
             CodeError::Format(e) => Error::new(e),
             CodeError::Damaged(e) => Error::new(e),
+            CodeError::Carrier(e) => Error::new(e),
         })?;
         let module = Module::of_code(engine, code)?;
         module.intact()?;
         Ok(module)
+    }
+}
+
+/// An artifact that was linked into this program; what [`linked_artifact!`]
+/// gives.
+///
+/// [`linked_artifact!`]: crate::linked_artifact
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkedArtifact(&'static [u8]);
+
+impl LinkedArtifact {
+    /// The artifact between two addresses: that of the symbol which was chosen
+    /// when the object file was made, and that of the one with `_end` appended.
+    ///
+    /// # Safety
+    /// Both are of one object file that `wasmc` made, and what it was linked
+    /// into stays loaded for ever.
+    pub const unsafe fn new(start: *const u8, end: *const u8) -> LinkedArtifact {
+        // SAFETY: the caller's: both belong to one section.
+        LinkedArtifact(unsafe { std::slice::from_raw_parts(start, end.offset_from(start) as usize) })
+    }
+
+    /// All bytes of the artifact, as they would be in a file.
+    pub fn bytes(&self) -> &'static [u8] {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for LinkedArtifact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.0.as_ptr_range();
+        write!(f, "LinkedArtifact({:?}..{:?})", bytes.start, bytes.end)
     }
 }

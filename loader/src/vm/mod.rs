@@ -12,7 +12,8 @@
 //!
 //! * [`structs`]: the shared structures; [`handle`]: how the host names things;
 //! * [`shared`]: what threads share without contending for it;
-//! * [`code`]: a mapped artifact; [`blueprint`]: what its instances consist of;
+//! * [`code`]: a mapped artifact; [`backing`]: what it is mapped from; [`load`]: how
+//!   it becomes a module; [`blueprint`]: what its instances consist of;
 //!   [`image`]: what their memories contain at first;
 //! * [`slot`], [`space`], [`pool`]: where instances live;
 //! * [`instance`], [`memory`], [`table`], [`global`], [`tag`]: what they are made of;
@@ -34,6 +35,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod arena;
+pub(crate) mod backing;
 pub(crate) mod blueprint;
 mod build;
 pub(crate) mod builtins;
@@ -54,7 +56,7 @@ pub(crate) mod init;
 pub(crate) mod instance;
 pub(crate) mod lifecycle;
 mod limits;
-mod load;
+pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod pool;
 mod quiet;

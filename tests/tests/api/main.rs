@@ -21,8 +21,7 @@ fn module(engine: &Engine, text: &str) -> Module {
     let mut options = wasmc::Options::new();
     options.jobs = std::num::NonZeroUsize::new(1);
     let artifact = wasmc::compile(&wasm, &options).unwrap_or_else(|e| panic!("{e:?}"));
-    // SAFETY: the bytes come straight from the compiler.
-    unsafe { Module::from_bytes(engine, &artifact) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, &artifact).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// An instance of a module without imports in a store of its own.

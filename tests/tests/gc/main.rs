@@ -19,8 +19,7 @@ fn artifact(text: &str, level: OptLevel) -> Vec<u8> {
 }
 
 fn module(engine: &Engine, text: &str, level: OptLevel) -> Module {
-    // SAFETY: the bytes come straight from the compiler.
-    unsafe { Module::from_bytes(engine, &artifact(text, level)) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, &artifact(text, level)).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// An engine whose heaps move everything at every allocation.

@@ -21,6 +21,5 @@ fn module(engine: &Engine, text: &str, tunables: Tunables) -> Module {
     let mut options = Options { tunables, verify: true, ..Options::new() };
     options.features.apply("all").unwrap();
     let artifact = wasmc::compile(text.as_bytes(), &options).unwrap_or_else(|e| panic!("{e}: {text}"));
-    // SAFETY: the bytes come straight from the compiler.
-    unsafe { Module::from_bytes(engine, &artifact) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, &artifact).unwrap_or_else(|e| panic!("{e:?}"))
 }

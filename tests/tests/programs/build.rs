@@ -33,8 +33,7 @@ pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, String> {
     let wasm = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let artifact = compile(&wasm)?;
     check(&artifact)?;
-    // SAFETY: the artifact is the compiler's.
-    let module = unsafe { Module::from_bytes(engine, &artifact) };
+    let module = wasmc_tests::carriers::load(engine, &artifact);
     module.map_err(|e| format!("cannot load the artifact: {e:#}"))
 }
 

@@ -20,8 +20,7 @@ fn engines() -> [Engine; 2] {
 
 fn module(engine: &Engine, text: &str) -> Module {
     let artifact = wasmc::compile(text.as_bytes(), &wasmc::Options::default()).unwrap_or_else(|e| panic!("{e:?}"));
-    // SAFETY: the bytes come straight from the compiler.
-    unsafe { Module::from_bytes(engine, &artifact) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, &artifact).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// `host.gc` collects garbage, `host.echo` returns its argument, `host.fail`

@@ -108,8 +108,7 @@ pub fn artifact(guest: usize) -> &'static [u8] {
 }
 
 pub fn load(engine: &Engine, artifact: &[u8]) -> Module {
-    // SAFETY: the artifact is the compiler's.
-    unsafe { Module::from_bytes(engine, artifact) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, artifact).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// What the guest's import does when it is called.

@@ -17,6 +17,5 @@ fn cpus() -> &'static [&'static str] {
 /// Compiles text and loads it.
 fn module(engine: &Engine, text: &str, options: &Options) -> Module {
     let artifact = wasmc::compile(text.as_bytes(), options).unwrap_or_else(|e| panic!("{e:?}"));
-    // SAFETY: the bytes come straight from the compiler.
-    unsafe { Module::from_bytes(engine, &artifact) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, &artifact).unwrap_or_else(|e| panic!("{e:?}"))
 }

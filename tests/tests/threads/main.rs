@@ -20,8 +20,7 @@ fn module(engine: &Engine, text: &str) -> Module {
     options.features.apply("all").unwrap();
     options.jobs = std::num::NonZeroUsize::new(1);
     let artifact = wasmc::compile(&wasm, &options).unwrap_or_else(|e| panic!("{e:?}"));
-    // SAFETY: the bytes come straight from the compiler.
-    unsafe { Module::from_bytes(engine, &artifact) }.unwrap_or_else(|e| panic!("{e:?}"))
+    wasmc_tests::carriers::load(engine, &artifact).unwrap_or_else(|e| panic!("{e:?}"))
 }
 
 /// A module that imports a shared memory as `memory` from `m`, and that memory.

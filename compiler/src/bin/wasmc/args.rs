@@ -54,6 +54,10 @@ pub(crate) struct CompileArgs {
     /// What to make
     #[arg(long, value_enum, default_value_t = Emit::Cwasm)]
     pub(crate) emit: Emit,
+    /// The symbol of an object file's artifact, for the host that it is linked into; `NAME_end` is that of its end
+    /// [default: wasmc_ and the module's name for itself, or `module`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) symbol: Option<String>,
     /// The file format [default: that of the target's system]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -313,7 +317,10 @@ impl CompileArgs {
                 Format::Macho => Container::MachO,
             });
         }
-        self.code.options(target, &self.cpu)
+        if self.symbol.is_some() && self.emit != Emit::Obj {
+            return Err(usage("`--symbol` names the artifact in an object file: it needs `--emit obj`"));
+        }
+        Ok(Options { symbol: self.symbol.clone(), ..self.code.options(target, &self.cpu)? })
     }
 }
 

@@ -147,6 +147,14 @@ impl Region {
         unsafe { Self::map(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) }
     }
 
+    /// A private view of `length` bytes of `file` from byte `offset` on. What
+    /// can be read there changes if somebody changes the file.
+    pub(crate) fn view(length: usize, file: &File, offset: u64, access: Access) -> io::Result<Region> {
+        let at = std::ptr::null_mut();
+        // SAFETY: a new mapping at an address that the kernel chooses.
+        unsafe { Self::map(at, length, access.bits(), libc::MAP_PRIVATE, file.as_raw_fd(), offset) }
+    }
+
     /// # Safety
     /// `flags` contains `MAP_FIXED` only if the range at `at` is the caller's.
     unsafe fn map(

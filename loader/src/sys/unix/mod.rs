@@ -8,6 +8,7 @@ mod anonymous;
 mod gdb;
 #[cfg(all(target_os = "linux", any(test, not(feature = "portable-unix"))))]
 mod linux;
+mod loaded;
 mod mmap;
 #[cfg(all(target_os = "linux", any(test, not(feature = "portable-unix"))))]
 mod pagemap;
@@ -29,6 +30,7 @@ use portable as system;
 
 pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
+pub(crate) use loaded::{NotFound, Place, locate};
 pub(crate) use mmap::{
     Access, Region, make_accessible, make_inaccessible, make_read_only, overlay, page_size, processors,
 };
