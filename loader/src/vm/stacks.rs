@@ -180,3 +180,99 @@ impl Stacks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// Runs a test on a thread of its own, which has kept nothing yet.
+    fn alone(test: impl FnOnce() + Send) {
+        let joined = thread::scope(|scope| scope.spawn(test).join());
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+
+    fn fill(stack: &FiberStack, value: u8) {
+        let (low, high) = stack.bounds();
+        // SAFETY: the stack is accessible, and nobody else uses it.
+        unsafe { (low as *mut u8).write_bytes(value, high - low) };
+    }
+
+    /// The lowest and highest bytes, and one that is 64 KiB below the base.
+    fn samples(stack: &FiberStack) -> [u8; 3] {
+        let (low, high) = stack.bounds();
+        // SAFETY: as above.
+        [low, high - RESIDENT - 1, high - 1].map(|at| unsafe { (at as *const u8).read() })
+    }
+
+    #[test]
+    fn a_thread_gets_the_stack_back_that_it_gave_last_as_it_was() {
+        alone(|| {
+            let stacks = Stacks::new(100_000, false, 0, 0);
+            let (first, second) = (stacks.take().unwrap(), stacks.take().unwrap());
+            let (a, b) = (first.bounds(), second.bounds());
+            assert!(a.1 - a.0 >= 100_000 + STACK_SLACK as usize && a.1 % sys::page_size() == 0);
+            assert!(a.1 <= b.0 - GUARD || b.1 <= a.0 - GUARD, "stacks overlap: {a:x?} and {b:x?}");
+            fill(&first, 7);
+            stacks.put(second);
+            stacks.put(first);
+            let again = stacks.take().unwrap();
+            assert_eq!((again.bounds(), samples(&again)), (a, [7; 3]));
+            assert_eq!(stacks.take().unwrap().bounds(), b);
+        });
+    }
+
+    #[test]
+    fn stacks_that_a_thread_has_too_many_of_wait_in_the_engine_up_to_a_limit() {
+        let stacks = Stacks::new(1 << 17, false, 0, 3);
+        alone(|| {
+            let many: Vec<_> = (0..KEPT + 5).map(|_| stacks.take().unwrap()).collect();
+            for stack in many {
+                fill(&stack, 9);
+                stacks.put(stack);
+            }
+        });
+        assert_eq!(stacks.unused.lock().unwrap().len(), 3);
+        let waiting: Vec<_> = stacks.unused.lock().unwrap().iter().map(FiberStack::bounds).collect();
+        // Another thread gets them, with what is near the base.
+        alone(|| {
+            let taken: Vec<_> = (0..3).map(|_| stacks.take().unwrap()).collect();
+            assert!(taken.iter().all(|stack| waiting.contains(&stack.bounds())));
+            assert!(taken.iter().all(|stack| samples(stack) == [0, 0, 9]));
+        });
+        assert_eq!(stacks.unused.lock().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn stacks_are_zeros_where_that_is_asked_for_and_do_not_mix_with_others() {
+        alone(|| {
+            let (usual, zeroed) = (Stacks::new(1 << 17, false, 0, 9), Stacks::new(1 << 17, true, 0, 9));
+            let larger = Stacks::new(1 << 18, true, 0, 9);
+            for stacks in [&usual, &zeroed, &larger] {
+                let many: Vec<_> = (0..KEPT).map(|_| stacks.take().unwrap()).collect();
+                many.into_iter().for_each(|stack| {
+                    fill(&stack, 3);
+                    stacks.put(stack);
+                });
+            }
+            for _ in 0..2 * KEPT {
+                assert!([[3; 3], [0; 3]].contains(&samples(&usual.take().unwrap())));
+                let stack = zeroed.take().unwrap();
+                let (low, high) = stack.bounds();
+                // SAFETY: as above.
+                let bytes = unsafe { std::slice::from_raw_parts(low as *const u8, high - low) };
+                assert!(bytes.iter().all(|byte| *byte == 0));
+                assert_eq!(larger.take().unwrap().kind, larger.kind);
+            }
+        });
+    }
+
+    #[test]
+    fn a_stack_that_is_too_small_or_too_large_is_an_error() {
+        let text = |stacks: Stacks| format!("{:#}", stacks.take().unwrap_err());
+        assert!(text(Stacks::new(99, false, 100, 0)).contains("`Config::async_stack_size`"));
+        for size in [usize::MAX, usize::MAX / 2] {
+            assert!(text(Stacks::new(size, false, 100, 0)).contains(&format!("a stack of {size} bytes")));
+        }
+    }
+}

@@ -2,10 +2,13 @@
 //! number of polls, never for time.
 
 mod api;
+mod ends;
+mod nested;
+mod objects;
 mod threads;
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -48,6 +51,25 @@ fn count<F: Future>(future: F) -> (usize, F::Output) {
 /// Polls a future on this thread until it is done.
 fn wait<F: Future>(future: F) -> F::Output {
     count(future).1
+}
+
+/// Polls a future once.
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls a future to its end, each time on another thread; how often.
+fn hop<F: Future<Output: Send> + Send>(future: F) -> (usize, F::Output) {
+    let mut future: Pin<Box<F>> = Box::pin(future);
+    for polls in 1.. {
+        let mut once = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let polled = thread::scope(|scope| scope.spawn(&mut once).join());
+        match polled.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Poll::Ready(output) => return (polls, output),
+            Poll::Pending => {}
+        }
+    }
+    unreachable!("a range without end has ended");
 }
 
 /// Is pending so many times.

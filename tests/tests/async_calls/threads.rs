@@ -1,6 +1,6 @@
 //! Calls that go on on other threads, and many at the same time.
 
-use crate::{instance, linker, module, pause};
+use crate::{hop, instance, linker, module, pause};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -36,20 +36,6 @@ fn workers(config: &Config) -> (Store<Vec<thread::ThreadId>>, Instance) {
         };
         linker.func_wrap("host", "here", here).unwrap();
     })
-}
-
-/// Polls a future to its end, each time on another thread; how often.
-fn hop<F: Future<Output: Send> + Send>(future: F) -> (usize, F::Output) {
-    let mut future: Pin<Box<F>> = Box::pin(future);
-    for polls in 1.. {
-        let mut once = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let polled = thread::scope(|scope| scope.spawn(&mut once).join());
-        match polled.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            Poll::Ready(output) => return (polls, output),
-            Poll::Pending => {}
-        }
-    }
-    unreachable!("a range without end has ended");
 }
 
 #[test]
