@@ -77,6 +77,19 @@ fn parallel_counts_the_same_on_any_number_of_threads() {
     }
 }
 
+#[test]
+fn interpreter_executes_forth_and_says_what_it_does_not_understand() {
+    let lines = [": quad square square ; 3 quad .", "20 fib . 1071 462 gcd .", "nonsense", "drop", "5 stars"];
+    let printed = output(env!("CARGO_BIN_EXE_interpreter"), &lines);
+    let expected = "the dictionary has 43 words\n\
+        > : quad square square ; 3 quad .\n81 \n\
+        > 20 fib . 1071 462 gcd .\n6765 21 \n\
+        > nonsense\nnonsense means nothing here\n\
+        > drop\nthe stack is empty\n\
+        > 5 stars\n*****\n";
+    assert_eq!(printed, expected);
+}
+
 /// The server example on a free port, stopped when this is dropped.
 struct Server {
     process: Child,
