@@ -1,0 +1,3 @@
+fn main() -> wasmc::build::Result<()> {
+    wasmc::build::Module::new("guest/pricing.wat").compile()
+}
