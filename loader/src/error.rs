@@ -39,30 +39,20 @@ struct Inner {
     backtrace: Option<WasmBacktrace>,
 }
 
-/// An error or a context.
-trait Layer: Any + Send + Sync {
-    fn value(&self) -> &(dyn Any + Send + Sync);
-    fn value_mut(&mut self) -> &mut (dyn Any + Send + Sync);
-    fn into_value(self: Box<Self>) -> Box<dyn Any + Send + Sync>;
-    fn display(&self) -> &dyn Display;
+/// An error or a context. Its value is found by its type: see [`value`].
+trait Layer: Any + Display + Send + Sync {
     fn source(&self) -> Option<&(dyn StdError + 'static)>;
 }
 
 struct Caught<E>(E);
 
+impl<E: Display> Display for Caught<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl<E: StdError + Send + Sync + 'static> Layer for Caught<E> {
-    fn value(&self) -> &(dyn Any + Send + Sync) {
-        &self.0
-    }
-    fn value_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
-        &mut self.0
-    }
-    fn into_value(self: Box<Self>) -> Box<dyn Any + Send + Sync> {
-        Box::new(self.0)
-    }
-    fn display(&self) -> &dyn Display {
-        &self.0
-    }
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }
@@ -70,21 +60,38 @@ impl<E: StdError + Send + Sync + 'static> Layer for Caught<E> {
 
 struct Text<C>(C);
 
+impl<C: Display> Display for Text<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl<C: Display + Send + Sync + 'static> Layer for Text<C> {
-    fn value(&self) -> &(dyn Any + Send + Sync) {
-        &self.0
-    }
-    fn value_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
-        &mut self.0
-    }
-    fn into_value(self: Box<Self>) -> Box<dyn Any + Send + Sync> {
-        Box::new(self.0)
-    }
-    fn display(&self) -> &dyn Display {
-        &self.0
-    }
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         None
+    }
+}
+
+/// The value of a layer, if it is an `E`.
+fn value<E: 'static>(layer: &dyn Layer) -> Option<&E> {
+    let layer = layer as &dyn Any;
+    let text = || layer.downcast_ref::<Text<E>>().map(|text| &text.0);
+    layer.downcast_ref::<Caught<E>>().map(|caught| &caught.0).or_else(text)
+}
+
+fn value_mut<E: 'static>(layer: &mut dyn Layer) -> Option<&mut E> {
+    let layer = layer as &mut dyn Any;
+    if layer.is::<Caught<E>>() {
+        return layer.downcast_mut::<Caught<E>>().map(|caught| &mut caught.0);
+    }
+    layer.downcast_mut::<Text<E>>().map(|text| &mut text.0)
+}
+
+fn into_value<E: 'static>(layer: Box<dyn Layer>) -> Option<E> {
+    let layer = layer as Box<dyn Any>;
+    match layer.downcast::<Caught<E>>() {
+        Ok(caught) => Some(caught.0),
+        Err(layer) => Some(layer.downcast::<Text<E>>().ok()?.0),
     }
 }
 
@@ -131,7 +138,7 @@ impl Error {
     /// The error, a context or the backtrace, if there is one of type `E`.
     pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
         self.layers()
-            .find_map(|inner| inner.layer.value().downcast_ref::<E>())
+            .find_map(|inner| value::<E>(&*inner.layer))
             .or_else(|| (self.backtrace()? as &dyn Any).downcast_ref::<E>())
     }
 
@@ -139,8 +146,8 @@ impl Error {
     pub fn downcast_mut<E: 'static>(&mut self) -> Option<&mut E> {
         let mut inner = &mut self.0;
         loop {
-            if inner.layer.value().is::<E>() {
-                return inner.layer.value_mut().downcast_mut::<E>();
+            if value::<E>(&*inner.layer).is_some() {
+                return value_mut(&mut *inner.layer);
             }
             inner = &mut inner.below.as_mut()?.0;
         }
@@ -151,7 +158,7 @@ impl Error {
     /// # Errors
     /// `self`, if there is none.
     pub fn downcast<E: 'static>(self) -> Result<E, Error> {
-        let Some(depth) = self.layers().position(|inner| inner.layer.value().is::<E>()) else { return Err(self) };
+        let Some(depth) = self.layers().position(|inner| value::<E>(&*inner.layer).is_some()) else { return Err(self) };
         let mut error = self;
         for _ in 0..depth {
             error = match error.0.below {
@@ -159,13 +166,7 @@ impl Error {
                 None => return Err(Error::msg("the layer at this depth was just seen")),
             };
         }
-        let Inner { layer, below, backtrace } = *error.0;
-        match layer.into_value().downcast::<E>() {
-            Ok(value) => Ok(*value),
-            Err(_) => {
-                Err(Error(Box::new(Inner { layer: Box::new(Text("a value of another type")), below, backtrace })))
-            }
-        }
+        into_value(error.0.layer).ok_or_else(|| Error::msg("the layer at this depth was just seen"))
     }
 
     /// Whether [`downcast_ref`](Self::downcast_ref) finds an `E`.
@@ -175,7 +176,7 @@ impl Error {
 
     /// The messages, outermost first: contexts, the error, its sources.
     pub fn chain(&self) -> impl Iterator<Item = String> {
-        let mut messages: Vec<String> = self.layers().map(|inner| inner.layer.display().to_string()).collect();
+        let mut messages: Vec<String> = self.layers().map(|inner| inner.layer.to_string()).collect();
         let mut source = self.layers().last().and_then(|inner| inner.layer.source());
         while let Some(error) = source {
             messages.push(error.to_string());
@@ -262,7 +263,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return self.0.layer.display().fmt(f);
+            return self.0.layer.fmt(f);
         }
         for (i, message) in self.chain().enumerate() {
             write!(f, "{}{message}", if i == 0 { "" } else { ": " })?;
