@@ -28,6 +28,8 @@ parts! {
     BACKTRACES: "backtraces",
     /// Telling debuggers about loaded code.
     DEBUGGER: "debugger",
+    /// Artifacts that are part of an executable or a shared library.
+    EMBEDDED: "embedded",
     /// Instances outside pools.
     ON_DEMAND: "on-demand",
     /// Instances that are kept and reset before each use.

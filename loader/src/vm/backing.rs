@@ -8,6 +8,7 @@
 //! Linked     code of this program   where it stands           views of its own file, or of a copy
 //! ```
 
+use crate::parts;
 use crate::sys::{self, Access, Damage, NotFound, Place, Region, Watch};
 use memmap2::Mmap;
 use std::fs::File;
@@ -66,6 +67,9 @@ impl Linked {
     /// A file with all bytes of the artifact, and where they begin in it. A
     /// copy in memory if the program's own file cannot be had.
     fn file(&self) -> io::Result<(&File, u64)> {
+        if !parts::EMBEDDED.is_on() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         if let Some(images) = self.images.get() {
             return Ok(images.file());
         }
@@ -207,6 +211,9 @@ pub(super) fn damage_of_linked(bytes: &'static [u8]) -> Arc<Damage> {
 
 /// What to call the file that carries an artifact which is part of this program.
 pub(super) fn name(backing: &Backing) -> PathBuf {
+    if !parts::EMBEDDED.is_on() {
+        return PathBuf::new();
+    }
     let place = match backing {
         Backing::Embedded { place, .. } => Some(place),
         Backing::Linked(Linked { images, .. }) => match images.get() {

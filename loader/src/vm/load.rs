@@ -4,6 +4,7 @@ use super::code::{Code, CodeError, Source};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::module::Module;
+use crate::parts;
 use crate::sys;
 use std::fs::File;
 use std::path::Path;
@@ -89,6 +90,7 @@ impl Module {
     ///
     /// [`include_artifact!`]: crate::include_artifact
     pub unsafe fn from_embedded(engine: &Engine, artifact: &'static [u8]) -> Result<Module> {
+        parts::EMBEDDED.need("`Module::from_embedded`")?;
         // SAFETY: the caller's.
         let code = unsafe { Code::embedded(artifact) };
         Self::from_code(engine, code).map_err(|e| e.context("cannot load the embedded artifact"))
@@ -107,6 +109,7 @@ impl Module {
     /// # Safety
     /// As for [`from_embedded`](Self::from_embedded).
     pub unsafe fn from_linked(engine: &Engine, artifact: LinkedArtifact) -> Result<Module> {
+        parts::EMBEDDED.need("`Module::from_linked`")?;
         // SAFETY: the caller's.
         let code = unsafe { Code::linked(artifact.bytes()) };
         Self::from_code(engine, code).map_err(|e| e.context("cannot load the linked artifact"))
