@@ -11,7 +11,8 @@ use crate::vm::instance::Placement;
 use crate::vm::pool::Pool;
 use crate::vm::shared::{Lease, Shared};
 use std::io;
-use std::sync::{Once, OnceLock};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 
 /// What modules and stores share: settings, and the identity of types.
@@ -183,8 +184,18 @@ fn copy_on_write() -> io::Result<bool> {
 
 /// The features of this machine's CPU that artifacts can require.
 pub(crate) fn host_cpu_features() -> CpuFeatures {
-    static FEATURES: OnceLock<CpuFeatures> = OnceLock::new();
-    *FEATURES.get_or_init(detect)
+    /// 0 until it is known; who finds that detects the same features.
+    static FEATURES: AtomicU64 = AtomicU64::new(0);
+    const KNOWN: u64 = 1 << 63;
+    match FEATURES.load(Ordering::Relaxed) {
+        0 => {
+            let features = detect();
+            debug_assert!(features.0 & KNOWN == 0, "there are as many features as bits");
+            FEATURES.store(features.0 | KNOWN, Ordering::Relaxed);
+            features
+        }
+        known => CpuFeatures(known & !KNOWN),
+    }
 }
 
 macro_rules! detect {

@@ -9,9 +9,10 @@
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::types::FuncType;
+use crate::vm::once::SetOnce;
 use crate::vm::shared::Padded;
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use wasmc_artifacts::abi::descriptor::{Descriptor, ObjectKind};
 use wasmc_artifacts::abi::{self, SubType, TypeId, TypeKind, TypeOutline};
 
@@ -45,7 +46,7 @@ impl Entry {
 const MAX_DEPTH: usize = 64;
 
 /// A hash table with linear probing; at least one in four places is empty.
-type Table = Box<[OnceLock<Entry>]>;
+type Table = Box<[SetOnce<Entry>]>;
 
 /// What only those need who add types.
 #[derive(Default)]
@@ -62,7 +63,7 @@ struct Additions {
 pub(crate) struct TypeRegistry {
     /// Randomly keyed, so that nobody can choose types that collide in it.
     key: u64,
-    tables: [OnceLock<Table>; TABLES],
+    tables: [SetOnce<Table>; TABLES],
     additions: Padded<Mutex<Additions>>,
 }
 
@@ -84,7 +85,7 @@ struct ForeignType {
 
 impl Default for TypeRegistry {
     fn default() -> Self {
-        TypeRegistry { key: odd_number(), tables: [const { OnceLock::new() }; TABLES], additions: Padded::default() }
+        TypeRegistry { key: odd_number(), tables: [const { SetOnce::new() }; TABLES], additions: Padded::default() }
     }
 }
 
@@ -105,14 +106,14 @@ impl TypeRegistry {
     }
 
     /// The places of a table where an entry can be, the likeliest one first.
-    fn places<'t>(&self, table: &'t [OnceLock<Entry>], id: u64) -> impl Iterator<Item = &'t OnceLock<Entry>> {
+    fn places<'t>(&self, table: &'t [SetOnce<Entry>], id: u64) -> impl Iterator<Item = &'t SetOnce<Entry>> {
         let (before, from) = table.split_at(self.place(id, table.len()));
         from.iter().chain(before)
     }
 
     fn entry(&self, id: u64) -> Option<&Entry> {
-        self.tables.iter().map_while(OnceLock::get).find_map(|table| {
-            let mut entries = self.places(table, id).map_while(OnceLock::get);
+        self.tables.iter().map_while(SetOnce::get).find_map(|table| {
+            let mut entries = self.places(table, id).map_while(SetOnce::get);
             entries.find(|entry| entry.id == id)
         })
     }
@@ -152,8 +153,14 @@ impl TypeRegistry {
         if additions.tables == 0 || additions.entries >= size(additions.tables) / 4 * 3 {
             (additions.tables, additions.entries) = (additions.tables + 1, 0);
         }
-        let table = self.tables[additions.tables - 1]
-            .get_or_init(|| (0..size(additions.tables)).map(|_| OnceLock::new()).collect());
+        let place = &self.tables[additions.tables - 1];
+        let table = match place.get() {
+            Some(table) => table,
+            None => {
+                let empty = (0..size(additions.tables)).map(|_| SetOnce::new()).collect();
+                place.set(empty).map_err(|_| Error::msg("only who holds the lock adds a table"))?
+            }
+        };
         let entry = Entry::new(id, encoding);
         let added = self.places(table, id).find(|place| place.get().is_none()).is_some_and(|p| p.set(entry).is_ok());
         debug_assert!(added, "a table that is not full has room, and only who holds the lock adds to it");
@@ -214,7 +221,7 @@ impl TypeRegistry {
 
 impl fmt::Debug for TypeRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.tables.iter().filter_map(OnceLock::get).flatten().filter_map(OnceLock::get);
+        let entries = self.tables.iter().filter_map(SetOnce::get).flatten().filter_map(SetOnce::get);
         f.debug_list().entries(entries.map(|entry| format!("{:016x}", entry.id))).finish()
     }
 }
@@ -267,7 +274,7 @@ mod tests {
         });
         assert!((0..COUNT).all(|id| types.encoding(id) == Some(&encoding(id)[..])));
         assert_eq!(types.encoding(COUNT), None);
-        let entries = types.tables.iter().filter_map(OnceLock::get).flatten().filter(|e| e.get().is_some());
+        let entries = types.tables.iter().filter_map(SetOnce::get).flatten().filter(|e| e.get().is_some());
         assert_eq!(entries.count() as u64, COUNT);
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * [`structs`]: the shared structures; [`handle`]: how the host names things;
-//! * [`shared`]: what threads share without contending for it;
+//! * [`shared`]: what threads share without contending for it; [`once`]: without a lock;
 //! * [`code`]: a mapped artifact; [`backing`]: what it is mapped from; [`load`]: how
 //!   it becomes a module; [`blueprint`]: what its instances consist of;
 //!   [`image`]: what their memories contain at first;
@@ -58,6 +58,7 @@ pub(crate) mod lifecycle;
 mod limits;
 pub(crate) mod load;
 pub(crate) mod memory;
+pub(crate) mod once;
 pub(crate) mod pool;
 mod quiet;
 mod references;

@@ -146,37 +146,52 @@ impl Count {
     }
 }
 
-struct Inner<T> {
+/// The counts of a value.
+struct Counts {
     central: Padded<Count>,
     shards: Box<[Padded<Count>]>,
-    value: T,
 }
 
-/// Takes references off the central count, and drops the value if they were
-/// the last ones.
-///
-/// # Safety
-/// They were counted there, and are not used any more.
-unsafe fn release_central<T>(at: NonNull<Inner<T>>, count: u64) {
-    // SAFETY: what is counted keeps the value alive until it is taken off.
-    let before = unsafe { &(*at.as_ptr()).central.0 }.release(count, Ordering::AcqRel);
-    if before == CLOSED | count {
-        // SAFETY: leaked from a box in `make`; this was the last reference.
-        drop(unsafe { Box::from_raw(at.as_ptr()) });
+impl Counts {
+    /// Those of a value that many threads will lease.
+    #[inline(never)]
+    fn sharded() -> Counts {
+        let shards = (0..shards()).map(|_| Padded(Count::new(0))).collect();
+        Counts { central: Padded(Count::new(1)), shards }
+    }
+
+    /// Takes references off the central count; whether they were the last ones.
+    ///
+    /// # Safety
+    /// They were counted there, and are not used any more: from now on somebody
+    /// else may drop the value, with its counts.
+    unsafe fn release(&self, count: u64) -> bool {
+        self.central.0.release(count, Ordering::AcqRel) == CLOSED | count
+    }
+
+    /// Takes a handle off; whether it was the last reference. If it was the last
+    /// handle, all leases are moved to the central count.
+    ///
+    /// # Safety
+    /// As for [`release`](Self::release).
+    #[inline(never)]
+    unsafe fn release_handle(&self) -> bool {
+        match self.central.0.release_handle() {
+            1 => {
+                // The bias keeps the value alive.
+                let leases: u64 = self.shards.iter().map(|shard| shard.0.close()).sum();
+                // SAFETY: the bias was put there when the count was closed, by
+                // this very handle, and less it are the leases just found.
+                unsafe { self.release(BIAS - leases) }
+            }
+            count => count == CLOSED | 1,
+        }
     }
 }
 
-/// Moves all leases to the central count and takes the bias off it.
-///
-/// # Safety
-/// To be called once, by who has closed the central count.
-#[cold]
-unsafe fn close<T>(at: NonNull<Inner<T>>) {
-    // SAFETY: the bias keeps the value alive.
-    let leases: u64 = unsafe { &(*at.as_ptr()).shards }.iter().map(|shard| shard.0.close()).sum();
-    // SAFETY: the bias was put there when the count was closed, and less it is
-    // the leases just found.
-    unsafe { release_central(at, BIAS - leases) };
+struct Inner<T> {
+    counts: Counts,
+    value: T,
 }
 
 /// A value that lives as long as there are handles and leases.
@@ -194,18 +209,17 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 impl<T> Shared<T> {
     /// A value that many threads will lease.
     pub(crate) fn new(value: T) -> Shared<T> {
-        let shards = (0..shards()).map(|_| Padded(Count::new(0))).collect();
-        Self::make(value, 1, shards)
+        Self::make(value, Counts::sharded())
     }
 
     /// A value for few references: their counting may be contended, but it
     /// takes less memory.
     pub(crate) fn small(value: T) -> Shared<T> {
-        Self::make(value, CLOSED | 1, Box::default())
+        Self::make(value, Counts { central: Padded(Count::new(CLOSED | 1)), shards: Box::default() })
     }
 
-    fn make(value: T, central: u64, shards: Box<[Padded<Count>]>) -> Shared<T> {
-        let inner = Inner { central: Padded(Count::new(central)), shards, value };
+    fn make(value: T, counts: Counts) -> Shared<T> {
+        let inner = Inner { counts, value };
         Shared { at: NonNull::from(Box::leak(Box::new(inner))), owns: PhantomData }
     }
 
@@ -237,20 +251,18 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        self.inner().central.0.acquire(1);
+        self.inner().counts.central.0.acquire(1);
         Shared { at: self.at, owns: PhantomData }
     }
 }
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        match self.inner().central.0.release_handle() {
-            // SAFETY: closed by this very handle.
-            1 => unsafe { close(self.at) },
+        // SAFETY: this handle was counted.
+        if unsafe { self.inner().counts.release_handle() } {
             // SAFETY: leaked from a box in `make`; this was the last
             // reference, and its release acquired the end of all others.
-            count if count == CLOSED | 1 => drop(unsafe { Box::from_raw(self.at.as_ptr()) }),
-            _ => {}
+            drop(unsafe { Box::from_raw(self.at.as_ptr()) });
         }
     }
 }
@@ -322,9 +334,9 @@ impl<H: Handle> Lease<H> {
     #[inline]
     pub(crate) fn of(handle: &H) -> Lease<H> {
         let at = handle.shared().at;
-        let (inner, shard) = (handle.shared().inner(), shard());
-        if inner.shards.get(shard).is_none_or(|count| count.0.acquire(1) & CLOSED != 0) {
-            inner.central.0.acquire(1);
+        let (counts, shard) = (&handle.shared().inner().counts, shard());
+        if counts.shards.get(shard).is_none_or(|count| count.0.acquire(1) & CLOSED != 0) {
+            counts.central.0.acquire(1);
         }
         Lease { handle: ManuallyDrop::new(H::wrap(Shared { at, owns: PhantomData })), shard }
     }
@@ -343,12 +355,16 @@ impl<H: Handle> Drop for Lease<H> {
     #[inline]
     fn drop(&mut self) {
         let at = self.handle.shared().at;
-        let shard = self.handle.shared().inner().shards.get(self.shard).map(|shard| &shard.0);
+        let counts = &self.handle.shared().inner().counts;
+        let shard = counts.shards.get(self.shard).map(|shard| &shard.0);
         // After this the value may be gone, unless the shard was closed.
         if shard.is_none_or(|count| count.release(1, Ordering::Release) & CLOSED != 0) {
             // SAFETY: counted centrally when it was acquired or when the shard
             // was closed, and if the latter is just being done, by the bias.
-            unsafe { release_central(at, 1) };
+            if unsafe { counts.release(1) } {
+                // SAFETY: leaked from a box in `make`; this was the last reference.
+                drop(unsafe { Box::from_raw(at.as_ptr()) });
+            }
         }
     }
 }

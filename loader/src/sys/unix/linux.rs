@@ -19,7 +19,7 @@ pub(crate) fn can_discard() -> bool {
 }
 
 fn discards() -> io::Result<bool> {
-    static ANSWER: Finding<bool> = Finding::new();
+    static ANSWER: Finding = Finding::new();
     ANSWER.works(try_discard)
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// `struct pm_scan_arg`.
@@ -182,21 +183,21 @@ pub(super) fn process() -> u32 {
 
 /// Two cells that are zero at first, and again in a child of this process.
 fn wiped_on_fork() -> io::Result<&'static [AtomicI32; 2]> {
-    static CELLS: Finding<&'static [AtomicI32; 2]> = Finding::new();
-    CELLS.get(|| {
+    /// The address.
+    static CELLS: Finding = Finding::new();
+    let at = CELLS.get(&mut || {
         let region = Region::reserve(page_size())?;
-        // SAFETY: nobody else knows the region, which is never given back;
-        // zeros are two AtomicI32.
+        // SAFETY: nobody else knows the region, which is never given back.
         unsafe {
             region.make_accessible(0..page_size())?;
             if libc::madvise(region.start().as_ptr().cast(), page_size(), libc::MADV_WIPEONFORK) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            let cells = region.start().cast::<[AtomicI32; 2]>();
-            std::mem::forget(region);
-            Ok(cells.as_ref())
+            Ok(region.into_raw().expose_provenance().get())
         }
-    })
+    })?;
+    // SAFETY: the page is there for ever, and zeros are two AtomicI32.
+    Ok(unsafe { &*ptr::with_exposed_provenance(at) })
 }
 
 /// Whether [`written`] works. Tried out once, with pages of a view of a file
@@ -210,7 +211,7 @@ pub(crate) fn can_tell_written() -> bool {
 /// # Errors
 /// If that could not be tried out now, for want of memory or descriptors.
 pub(super) fn tells_written() -> io::Result<bool> {
-    static ANSWER: Finding<bool> = Finding::new();
+    static ANSWER: Finding = Finding::new();
     ANSWER.works(try_written)
 }
 

@@ -3,49 +3,64 @@
 use super::{Access, Region, anonymous_file, page_size, system};
 use std::fs::File;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Something that is found out once. What fails for want of memory,
 /// descriptors and the like is no answer: it is tried again.
-pub(super) struct Finding<T>(OnceLock<Option<T>>);
+pub(super) struct Finding(AtomicUsize);
 
-impl<T: Copy> Finding<T> {
+/// Nothing is known yet.
+const UNKNOWN: usize = 0;
+/// The system cannot do this at all.
+const UNSUPPORTED: usize = 1;
+/// Answers to whether something works.
+const NO: usize = 2;
+const YES: usize = 3;
+
+impl Finding {
     /// Nothing is known yet.
-    pub(super) const fn new() -> Finding<T> {
-        Finding(OnceLock::new())
+    pub(super) const fn new() -> Finding {
+        Finding(AtomicUsize::new(UNKNOWN))
     }
 
-    /// What was found out, now or before.
+    /// What was found out, now or before: a number greater than 1.
     ///
     /// # Errors
     /// Those of `find`; `Unsupported` if the system cannot do this at all.
     #[inline]
-    pub(super) fn get(&self, find: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        match self.0.get() {
-            Some(known) => known.ok_or_else(|| io::ErrorKind::Unsupported.into()),
-            None => self.find(find),
+    pub(super) fn get(&self, find: &mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        match self.0.load(Ordering::Acquire) {
+            UNKNOWN => self.find(find),
+            known => supported(known),
         }
     }
 
     #[cold]
-    fn find(&self, find: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn find(&self, find: &mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize> {
         let found = match find() {
-            Ok(found) => Some(found),
-            Err(e) if is_lasting(&e) => None,
+            Ok(found) => found,
+            Err(e) if is_lasting(&e) => UNSUPPORTED,
             Err(e) => return Err(e),
         };
-        self.0.get_or_init(|| found).ok_or_else(|| io::ErrorKind::Unsupported.into())
+        debug_assert!(found > UNKNOWN, "{found} stands for what is not known");
+        // Another thread may have been faster.
+        match self.0.compare_exchange(UNKNOWN, found, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => supported(found),
+            Err(known) => supported(known),
+        }
+    }
+
+    /// Whether something works; what the system does not support does not.
+    pub(super) fn works(&self, mut find: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+        match self.get(&mut || find().map(|yes| if yes { YES } else { NO })) {
+            Err(e) if is_lasting(&e) => Ok(false),
+            result => result.map(|answer| answer == YES),
+        }
     }
 }
 
-impl Finding<bool> {
-    /// As [`get`](Self::get); what the system does not support does not work.
-    pub(super) fn works(&self, find: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
-        match self.get(find) {
-            Err(e) if is_lasting(&e) => Ok(false),
-            result => result,
-        }
-    }
+fn supported(known: usize) -> io::Result<usize> {
+    if known == UNSUPPORTED { Err(io::ErrorKind::Unsupported.into()) } else { Ok(known) }
 }
 
 /// Whether the system will say the same next time.
@@ -64,7 +79,7 @@ pub(super) fn is_lasting(error: &io::Error) -> bool {
 /// # Errors
 /// If that could not be tried out now, for want of memory or descriptors.
 pub(crate) fn copy_on_write_works() -> io::Result<bool> {
-    static ANSWER: Finding<bool> = Finding::new();
+    static ANSWER: Finding = Finding::new();
     ANSWER.works(|| behaves(&mut View::new()?))
 }
 

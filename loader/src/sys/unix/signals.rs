@@ -6,7 +6,7 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) use super::ucontext::Registers;
 
@@ -48,9 +48,10 @@ static HANDLERS: Handlers = Handlers {
 /// # Errors
 /// The system's, if it refuses; also on every later call.
 pub(crate) fn install(decide: Decide) -> io::Result<()> {
-    static DONE: OnceLock<Result<(), c_int>> = OnceLock::new();
-    let done = DONE.get_or_init(|| {
-        // SAFETY: no handler of ours exists yet, and OnceLock keeps other
+    static DONE: Mutex<Option<Result<(), c_int>>> = Mutex::new(None);
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = *done.get_or_insert_with(|| {
+        // SAFETY: no handler of ours exists yet, and the lock keeps other
         // threads out.
         unsafe { *HANDLERS.decide.get() = Some(decide) };
         for (signal, previous) in SIGNALS.iter().zip(&HANDLERS.previous) {
