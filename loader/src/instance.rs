@@ -40,6 +40,9 @@ impl Instance {
             let given = imports.len();
             return Err(Error::msg(format!("the module has {wanted} imports, and {given} were given")));
         }
+        if !imports.is_empty() {
+            parts::LINKING.need("a list of imports")?;
+        }
         let items: Vec<Item> = imports.iter().cloned().map(Item::Extern).collect();
         linking::check_stores(&inner.opaque, items.iter())?;
         let items = Shared::small(Items::new(items));
@@ -253,6 +256,7 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
     for (item, row) in items.iter().zip(tables.imports.iter()) {
         match item {
             Item::Host(def) => instance.import_host(state, next(&mut funcs), row.index, def),
+            Item::Extern(_) if !parts::LINKING.is_on() => {}
             Item::Extern(Extern::Func(func)) => instance.import_func(store, next(&mut funcs), row.index, func.0),
             Item::Extern(Extern::Table(imported)) => instance.import_table(state, next(&mut table), imported.0),
             Item::Extern(Extern::Memory(imported)) => memories.push(imported.0),
@@ -265,7 +269,7 @@ fn provide(store: &StoreOpaque, instance: &InstanceData, items: &Shared<Items>) 
             Item::Extern(Extern::Tag(imported)) => instance.import_tag(store, next(&mut tag), *imported),
         }
     }
-    if !memories.is_empty() {
+    if parts::LINKING.is_on() && !memories.is_empty() {
         instance.import_memories(state, memories.into());
     }
     instance.filled_with(state, items);

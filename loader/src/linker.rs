@@ -10,6 +10,7 @@ use crate::linking::{self, Item, Provided, UnknownImportError};
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::names::Names;
+use crate::parts;
 use crate::pre::InstancePre;
 use crate::shared_memory::SharedMemory;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
@@ -186,6 +187,7 @@ impl<T: 'static> Linker<T> {
     }
 
     fn define_in(&mut self, store: &StoreOpaque, module: &str, name: &str, item: Extern) -> Result<&mut Self> {
+        parts::LINKING.need("a definition in a linker other than of a function of the host's")?;
         let ty = item.ty_in(store);
         self.insert(module, name, (Item::Extern(item), ty))
     }
@@ -369,11 +371,14 @@ impl<T: 'static> Linker<T> {
     /// instances do not fit into the engine's pool.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         module.check_limits()?;
-        let items = linking::resolve(module, false, |_, row| {
+        let items = linking::resolve(module, false, &mut |_, row| {
             let (from, name) = module.artifact().import_name(row);
             let (item, ty) = self.find(from, name)?.clone();
             // It may have grown since it was defined.
-            let ty = if let Item::Extern(Extern::SharedMemory(memory)) = &item { memory.ty().into() } else { ty };
+            let ty = match &item {
+                Item::Extern(Extern::SharedMemory(memory)) if parts::LINKING.is_on() => memory.ty().into(),
+                _ => ty,
+            };
             Some((item, ty))
         });
         // Where names were lost with the file, nothing said of them helps.

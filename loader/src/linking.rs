@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::externs::Extern;
 use crate::module::Module;
+use crate::parts;
 use crate::store::StoreOpaque;
 use crate::types::{ExternType, FuncType};
 use crate::vm::handle::unique_id;
@@ -33,8 +34,10 @@ pub(crate) struct Items {
 
 impl Items {
     pub(crate) fn new(list: Vec<Item>) -> Items {
-        let bound = list.iter().any(|item| matches!(item, Item::Extern(external) if external.store().is_some()));
-        let shared = list.iter().any(|item| matches!(item, Item::Extern(Extern::SharedMemory(_))));
+        let is_bound = |item: &Item| matches!(item, Item::Extern(external) if external.store().is_some());
+        let bound = parts::LINKING.is_on() && list.iter().any(is_bound);
+        let shared =
+            parts::LINKING.is_on() && list.iter().any(|item| matches!(item, Item::Extern(Extern::SharedMemory(_))));
         Items { id: unique_id().get(), bound, shared, list: list.into() }
     }
 
@@ -167,7 +170,7 @@ pub(crate) type Provided = (Item, ExternType);
 pub(crate) fn resolve(
     module: &Module,
     sized: bool,
-    mut find: impl FnMut(usize, &Import) -> Option<Provided>,
+    find: &mut dyn FnMut(usize, &Import) -> Option<Provided>,
 ) -> Result<Items> {
     let rows = module.artifact().tables().imports;
     let (mut items, mut problems) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -194,8 +197,11 @@ pub(crate) fn resolve(
 
 /// Checks what belongs to a store, now that the store is known.
 pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -> Result<()> {
+    if !parts::LINKING.is_on() {
+        return Ok(());
+    }
     check_stores(store, items.iter())?;
-    resolve(module, true, |i, _| {
+    resolve(module, true, &mut |i, _| {
         let item = items.get(i)?;
         let ty = match item {
             Item::Host(def) => ExternType::Func(def.ty().clone()),
@@ -214,6 +220,9 @@ pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -
 
 /// Checks shared memories, which belong to no store.
 pub(crate) fn check_shared(module: &Module, items: &Items) -> Result<()> {
+    if !parts::LINKING.is_on() {
+        return Ok(());
+    }
     for item in items.iter() {
         if let Item::Extern(Extern::SharedMemory(memory)) = item {
             if !Engine::same(memory.engine(), module.engine()) {

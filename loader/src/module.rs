@@ -261,6 +261,7 @@ impl Module {
         let ty = ExternKind::from_code(row.kind).and_then(|kind| {
             Some(match kind {
                 ExternKind::Func => ExternType::Func(self.func_type(row.index)?),
+                _ if !parts::LINKING.is_on() => return None,
                 ExternKind::Table => ExternType::Table(TableType::of_row(&tables.tables.get(index)?)?),
                 ExternKind::Memory => ExternType::Memory(MemoryType::of_row(&tables.memories.get(index)?)),
                 ExternKind::Global => ExternType::Global(GlobalType::of_row(&tables.globals.get(index)?)?),

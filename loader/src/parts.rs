@@ -8,8 +8,9 @@
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::strategy::{InstanceAllocationStrategy, PoolExhaustion, PoolingAllocationStrategy};
 use wasmc_artifacts::abi::ValType;
-use wasmc_artifacts::format::Artifact;
+use wasmc_artifacts::format::{Artifact, ExternKind};
 
 macro_rules! parts {
     ($($(#[$meta:meta])* $name:ident: $feature:literal,)*) => {
@@ -34,6 +35,13 @@ parts! {
     ON_DEMAND: "on-demand",
     /// Instances that are kept and reset before each use.
     INSTANCE_REUSE: "instance-reuse",
+    /// Imports other than functions of the host's.
+    LINKING: "linking",
+    /// Pools that choose slots other than by affinity, or do other than fail
+    /// when they are full.
+    POOL_POLICIES: "pool-policies",
+    /// Going on when an artifact's file turns out to be shorter than it was.
+    TRUNCATION: "truncation",
     /// Fetching the pages in one go that instances are known to touch.
     WORKING_SETS: "working-sets",
 }
@@ -88,7 +96,14 @@ pub(crate) fn check_config(config: &Config) -> Result<(), FeatureError> {
     BACKTRACES.need_if(|| config.wasm_backtrace, "`Config::wasm_backtrace`")?;
     DEBUGGER.need_if(|| config.debugger, "`Config::debugger`")?;
     ON_DEMAND.need_if(|| config.limits().is_none(), "an engine without a pool")?;
-    INSTANCE_REUSE.need_if(|| config.reuse_instances, "the strategy `legacy-instance-reuse`")
+    INSTANCE_REUSE.need_if(|| config.reuse_instances, "the strategy `legacy-instance-reuse`")?;
+    let policies = || match &config.allocation {
+        InstanceAllocationStrategy::OnDemand => false,
+        InstanceAllocationStrategy::Pooling { strategy, .. } => {
+            *strategy != PoolingAllocationStrategy::ReuseAffinity || config.pool.exhaustion != PoolExhaustion::Error
+        }
+    };
+    POOL_POLICIES.need_if(policies, "a pool with another strategy or another policy than the default")
 }
 
 /// Checks that code of a module needs nothing that was left out.
@@ -107,6 +122,8 @@ pub(crate) fn check_module(artifact: &Artifact<'_>) -> Result<()> {
             })
     };
     GC.need_if(refers, "a module with references other than to functions")?;
+    let links = || tables.imports.iter().any(|row| row.kind != ExternKind::Func as u8);
+    LINKING.need_if(links, "a module that imports something else than functions")?;
     let shares = || tables.memories.iter().any(|row| row.shared != 0);
     Ok(THREADS.need_if(shares, "a module with a shared memory")?)
 }

@@ -7,6 +7,7 @@
 //! of which each is twice as large as the one before it.
 
 use crate::error::{Error, Result};
+use crate::parts;
 use crate::sys;
 use crate::types::FuncType;
 use crate::vm::once::SetOnce;
@@ -146,7 +147,12 @@ impl TypeRegistry {
             if *known == *encoding {
                 return Ok(());
             }
-            let show = |bytes| SubType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
+            let show = |bytes| {
+                if parts::GC.is_on() {
+                    return SubType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
+                }
+                abi::FuncType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string())
+            };
             return Err(Error::new(TypeCollision { first: show(known), second: show(encoding), id }));
         }
         let size = |tables: usize| SMALLEST << tables.saturating_sub(1);

@@ -2,6 +2,7 @@
 //! ever writable.
 
 use super::backing::{self, Backing, CarrierError, Linked};
+use crate::parts;
 use crate::sys::{self, Damage, Watch};
 use memmap2::MmapOptions;
 use std::fs::File;
@@ -114,7 +115,8 @@ impl Code {
         // this struct with it: the accessor shortens it to the borrow of
         // `self`, and `self` owns the view.
         let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(view.as_ptr(), length) };
-        let damage = matches!(source, Source::Path(_)).then(Arc::<Damage>::default);
+        let is_changeable = parts::TRUNCATION.is_on() && matches!(source, Source::Path(_));
+        let damage = is_changeable.then(Arc::<Damage>::default);
         let watch = damage.clone().map(|damage| Watch::new(pages(bytes), false, damage));
         Self::check(bytes, Backing::Mapped { _view: view, file }, source, damage, watch)
     }
@@ -153,7 +155,9 @@ impl Code {
         watch: Option<Watch>,
     ) -> Result<Code, CodeError> {
         let artifact = Artifact::parse(bytes).map_err(|e| match &damage {
-            Some(damage) if damage.happened() => CodeError::Damaged(DamagedError::new(&source, &backing)),
+            Some(damage) if parts::TRUNCATION.is_on() && damage.happened() => {
+                CodeError::Damaged(DamagedError::new(&source, &backing))
+            }
             _ => CodeError::Format(e),
         })?;
         Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing })
@@ -164,7 +168,7 @@ impl Code {
     pub(crate) fn make_executable(&mut self) -> io::Result<()> {
         let text = self.artifact.header().text;
         self.text = self.backing.make_executable(self.artifact.file(), text)?;
-        if let Some(damage) = &self.damage {
+        if let Some(damage) = self.damage.as_ref().filter(|_| parts::TRUNCATION.is_on()) {
             let start = self.text as usize;
             let end = (start + text.length as usize).next_multiple_of(sys::page_size());
             // SAFETY: the pages of the text; see `drop`.
@@ -178,7 +182,7 @@ impl Code {
     /// run any more.
     #[inline]
     pub(crate) fn damaged(&self) -> bool {
-        self.damage.as_deref().is_some_and(Damage::happened)
+        parts::TRUNCATION.is_on() && self.damage.as_deref().is_some_and(Damage::happened)
     }
 
     /// Looks whether the file is shorter than it was, which goes unnoticed
@@ -186,7 +190,7 @@ impl Code {
     /// Can be called by a signal handler.
     #[cold]
     pub(crate) fn shortened(&self) -> bool {
-        let Some(damage) = &self.damage else { return false };
+        let Some(damage) = self.damage.as_ref().filter(|_| parts::TRUNCATION.is_on()) else { return false };
         let Some((file, offset)) = self.backing.opened() else { return false };
         let end = offset + self.artifact.file().len() as u64;
         let shortened = file.metadata().is_ok_and(|now| now.len() < end);
@@ -206,6 +210,9 @@ impl Code {
     /// to; nothing if the file cannot change. The value must not live longer
     /// than the view.
     pub(crate) fn watch(&self, view: Range<usize>) -> Option<Watch> {
+        if !parts::TRUNCATION.is_on() {
+            return None;
+        }
         Some(Watch::new(view, true, self.damage.clone()?))
     }
 
@@ -254,7 +261,7 @@ impl Code {
 impl Drop for Code {
     fn drop(&mut self) {
         // Slots can have views of the file for longer. Linked code stays.
-        if let (Some(damage), false) = (&self.damage, self.is_linked()) {
+        if let (true, Some(damage), false) = (parts::TRUNCATION.is_on(), &self.damage, self.is_linked()) {
             damage.forget_code();
         }
     }

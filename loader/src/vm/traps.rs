@@ -29,7 +29,7 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
     let pc = fault.registers.pc;
     let instance = state.code_list().find(|instance| instance.module().text().contains(&pc))?;
     let module = instance.module();
-    if fault.lost && fault.address.is_some_and(sys::note_loss) || module.is_damaged() {
+    if parts::TRUNCATION.is_on() && fault.lost && fault.address.is_some_and(sys::note_loss) || module.is_damaged() {
         return state.abandon(fault);
     }
     let listed = module.artifact().trap_at((pc - module.text().start) as u32);

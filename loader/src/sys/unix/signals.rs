@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use super::ucontext::Registers;
+use crate::parts;
 
 /// Why the handler runs.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +99,7 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
                 super::ucontext::write(context, registers);
                 return;
             }
-            if lost && address.is_some_and(super::watch::replace_lost) {
+            if parts::TRUNCATION.is_on() && lost && address.is_some_and(super::watch::replace_lost) {
                 return;
             }
         }

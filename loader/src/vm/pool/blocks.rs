@@ -10,6 +10,7 @@
 
 use super::super::slot::{Origin, Slot, SlotLayout};
 use super::super::space::AddressSpace;
+use crate::parts;
 use crate::strategy::{PoolSizeError, PoolingAllocationStrategy};
 use crate::sys;
 use std::alloc::Layout;
@@ -56,6 +57,7 @@ enum SlotOrder {
 impl SlotOrder {
     fn of(strategy: PoolingAllocationStrategy) -> SlotOrder {
         match strategy {
+            _ if !parts::POOL_POLICIES.is_on() => SlotOrder::Coldest(Fifo::new()),
             PoolingAllocationStrategy::ReuseAffinity => SlotOrder::Coldest(Fifo::new()),
             PoolingAllocationStrategy::NextAvailable => SlotOrder::Lowest(Lowest::new()),
             PoolingAllocationStrategy::Random => {
@@ -67,6 +69,7 @@ impl SlotOrder {
     fn order(&mut self) -> &mut dyn Order {
         match self {
             SlotOrder::Coldest(order) => order,
+            _ if !parts::POOL_POLICIES.is_on() => unreachable!("a pool has the default strategy without the feature"),
             SlotOrder::Lowest(order) => order,
             SlotOrder::Random(order) => &mut **order,
         }

@@ -28,6 +28,7 @@ use super::slot::{MemoryPlan, Slot, SlotLayout};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, Result};
 use crate::module::Module;
+use crate::parts;
 use crate::strategy::{
     InstanceLimits, LimitError, PoolConcurrencyLimitError, PoolExhaustion, PoolMetrics, PoolSizeError,
     PoolingAllocationStrategy,
@@ -103,7 +104,7 @@ impl Pool {
         let overflow = settings.exhaustion == PoolExhaustion::OnDemand;
         // First, since only what can be addressed is worth keeping lists of.
         let blocks = Blocks::new(layout, limits.count, strategy, overflow)?;
-        let placed = (strategy != PoolingAllocationStrategy::ReuseAffinity)
+        let placed = (parts::POOL_POLICIES.is_on() && strategy != PoolingAllocationStrategy::ReuseAffinity)
             .then(|| Placed::new(limits.count, settings.max_unused_warm_slots));
         Ok(Pool {
             blocks,
@@ -145,6 +146,7 @@ impl Pool {
         let full = || self.full();
         match self.settings.exhaustion {
             PoolExhaustion::Error => Err(full()),
+            _ if !parts::POOL_POLICIES.is_on() => Err(full()),
             PoolExhaustion::Block { timeout } => self.wait(module, timeout).ok_or_else(full),
             PoolExhaustion::OnDemand => loop {
                 let slot = self.blocks.allocate().map_err(Error::new)?;
@@ -208,8 +210,14 @@ impl Pool {
     }
 
     /// Looks once for something to make an instance of `module` of.
+    /// Idle instances by slot, if that is how slots are chosen.
+    #[inline(always)]
+    fn placed(&self) -> Option<&Placed> {
+        self.placed.as_ref().filter(|_| parts::POOL_POLICIES.is_on())
+    }
+
     fn search(&self, module: &Module) -> Option<Taken> {
-        match &self.placed {
+        match self.placed() {
             None => self.search_any(module),
             Some(_) => self.search_placed(module),
         }
@@ -242,7 +250,7 @@ impl Pool {
     /// Uses a free slot of the pool, in which something may wait. `None` if
     /// that stays out of the list until its memory can be given back.
     fn open(&self, slot: Slot, module: &Module) -> Option<Taken> {
-        let waits = || self.placed.as_ref()?.take(slot.origin().block()?);
+        let waits = || self.placed()?.take(slot.origin().block()?);
         let Some(idle) = waits() else { return Some(self.cold(slot)) };
         if idle.module == module.id() {
             self.shards.count(|counts| {
@@ -279,7 +287,7 @@ impl Pool {
 
     /// Tells threads that wait, if there are any, that something was freed.
     fn notify(&self) {
-        if !matches!(self.settings.exhaustion, PoolExhaustion::Block { .. }) {
+        if !parts::POOL_POLICIES.is_on() || !matches!(self.settings.exhaustion, PoolExhaustion::Block { .. }) {
             return;
         }
         fence(Ordering::SeqCst);
@@ -294,7 +302,7 @@ impl Pool {
     /// # Safety
     /// What [`Idle::new`] says holds now.
     pub(super) unsafe fn put(&self, idle: Idle) {
-        let refused = match &self.placed {
+        let refused = match self.placed() {
             _ if !idle.reusable => {
                 self.shards.count(|counts| counts.live -= 1);
                 Err(idle)
@@ -408,7 +416,7 @@ impl Pool {
     pub(crate) fn forget(&self, module: u64) {
         self.moving.fetch_add(1, Ordering::SeqCst);
         let mut idle = self.shards.take_all(module);
-        if let Some(placed) = &self.placed {
+        if let Some(placed) = self.placed() {
             for slot in placed.slots_of(module) {
                 if self.blocks.claim(slot) {
                     match placed.take(slot) {
@@ -428,7 +436,7 @@ impl Pool {
     /// What the pool has done so far.
     pub(crate) fn metrics(&self) -> PoolMetrics {
         let counts = self.shards.counts();
-        let placed = self.placed.as_ref().map_or((0, 0), Placed::count);
+        let placed = self.placed().map_or((0, 0), Placed::count);
         PoolMetrics {
             slots: self.slots,
             live: counts.live.try_into().unwrap_or(0),
