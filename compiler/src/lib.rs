@@ -44,6 +44,8 @@
 
 mod analyse;
 mod artifact;
+#[cfg(feature = "build")]
+pub mod build;
 mod codegen;
 pub mod container;
 mod debuginfo;

@@ -55,11 +55,66 @@ macro_rules! linked_artifact {
     }};
 }
 
-/// The module that the build script made under this name, with its bindings:
-/// what `wasmc::build` wrote into `OUT_DIR`.
+/// Brings the guest with this name into the program, as a Rust module of that
+/// name: its artifact, and typed bindings for it.
+///
+/// They were made by `wasmc::build` in the package's build script:
+///
+/// ```ignore
+/// fn main() -> wasmc::build::Result<()> {
+///     wasmc::build::Module::new("guest/plugin.wasm").compile()
+/// }
+/// ```
+///
+/// and are used so:
+///
+/// ```ignore
+/// wasmc_loader::include_module!(plugin);
+///
+/// let plugin = plugin::Module::load(&engine)?;
+/// let imports = plugin.imports::<State>()?;
+/// let sum = plugin.instantiate(&mut store, &imports)?.add(1, 2)?;
+/// ```
 #[macro_export]
 macro_rules! include_module {
     ($name:ident) => {
         ::core::include!(::core::concat!(::core::env!("OUT_DIR"), "/", ::core::stringify!($name), ".rs"));
+    };
+}
+
+/// Loads the artifact with this name from beside the program.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __load_beside_program {
+    ($engine:expr, $name:expr, $built:expr) => {
+        match $crate::bindings::support::beside_program($name, $built) {
+            // SAFETY: the file is a part of the program: the build that made
+            // the program made it too, and who can replace it can replace the
+            // program, or a library beside it, as well.
+            ::core::result::Result::Ok(path) => unsafe { $crate::Module::open($engine, path) },
+            ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
+        }
+    };
+}
+
+/// Loads the artifact in a file of the build from the program that embeds it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __load_embedded {
+    ($engine:expr, $path:expr) => {
+        // SAFETY: the bytes are those of an artifact that the program's build
+        // script made.
+        unsafe { $crate::Module::from_embedded($engine, $crate::include_artifact!($path)) }
+    };
+}
+
+/// Loads the artifact that is linked into the program under this symbol.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __load_linked {
+    ($engine:expr, $symbol:ident) => {
+        // SAFETY: the program's build script made the object file, and chose a
+        // symbol that nothing else has.
+        unsafe { $crate::Module::from_linked($engine, $crate::linked_artifact!($symbol)) }
     };
 }

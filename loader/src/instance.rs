@@ -121,6 +121,17 @@ impl Instance {
         instance.module().is_same(&place.module).then(|| export(opaque, instance, &place.row))?
     }
 
+    /// The export with this number in the module's order.
+    pub(crate) fn export_at(&self, store: &StoreOpaque, index: usize) -> Option<Extern> {
+        let instance = self.data(store);
+        export(store, instance, &instance.module().artifact().tables().exports.get(index)?)
+    }
+
+    /// As an error, whether the module's artifact has been damaged.
+    pub(crate) fn intact(&self, store: &StoreOpaque) -> Result<()> {
+        Ok(self.data(store).module().intact()?)
+    }
+
     /// The exported function `name`, if there is one.
     pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
         self.get_export(store, name)?.into_func()

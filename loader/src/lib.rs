@@ -61,6 +61,7 @@
 #![deny(unsafe_code)]
 
 mod backtrace;
+pub mod bindings;
 mod caller;
 mod carriers;
 mod config;

@@ -175,6 +175,16 @@ impl Module {
         self.0.code.text()
     }
 
+    /// Whether both are the same module, loaded once.
+    pub fn same(a: &Module, b: &Module) -> bool {
+        a.is_same(b)
+    }
+
+    /// SHA-256 of the WebAssembly binary that the artifact was compiled from.
+    pub fn source_hash(&self) -> [u8; 32] {
+        self.artifact().header().source_hash
+    }
+
     pub(crate) fn is_same(&self, other: &Module) -> bool {
         Shared::same(&self.0, &other.0)
     }

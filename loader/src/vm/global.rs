@@ -3,6 +3,7 @@
 use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
 use super::structs::ValRaw;
+use super::typed::WasmTy;
 use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::types::{GlobalType, Mutability, ValType};
@@ -73,6 +74,50 @@ impl Global {
         }
         cell.set(checked(opaque, self.content, value)?);
         Ok(())
+    }
+
+    /// A global of the host's with a value of its type.
+    ///
+    /// # Errors
+    /// If the value is a reference of another store or one whose scope has
+    /// ended.
+    pub(crate) fn new_typed<V: WasmTy>(store: &StoreOpaque, ty: GlobalType, value: V) -> Result<Global> {
+        assert!(*ty.content() == V::TYPE, "the value is of another type than the global");
+        let raw = V::abi_to_raw(value.into_abi(store)?);
+        let cell = store.state.new_global(raw, V::TYPE);
+        Ok(Global { cell, content: V::TYPE, mutability: ty.mutability() })
+    }
+
+    /// The value, which is of type `V`.
+    ///
+    /// # Panics
+    /// If it is not, or the global belongs to another store.
+    #[inline]
+    pub(crate) fn get_typed<V: WasmTy>(&self, store: &StoreOpaque) -> V {
+        assert!(self.content == V::TYPE, "the global is of another type");
+        // SAFETY: the cell of a global of this store and type.
+        unsafe { V::from_abi(V::raw_to_abi(self.cell.get(store).get()), store) }
+    }
+
+    /// Changes the value of a global of type `V` that can change.
+    ///
+    /// # Errors
+    /// If the value is a reference of another store or one whose scope has
+    /// ended.
+    ///
+    /// # Panics
+    /// If it is not such a global, or belongs to another store.
+    #[inline]
+    pub(crate) fn set_typed<V: WasmTy>(&self, store: &StoreOpaque, value: V) -> Result<()> {
+        let fits = self.content == V::TYPE && self.mutability == Mutability::Var;
+        assert!(fits, "the global is of another type");
+        self.cell.get(store).set(V::abi_to_raw(value.into_abi(store)?));
+        Ok(())
+    }
+
+    /// Whether it is of this very type.
+    pub(crate) fn of_type(&self, ty: &GlobalType) -> bool {
+        (self.content, self.mutability) == (*ty.content(), ty.mutability())
     }
 
     pub(crate) fn store(&self) -> StoreId {

@@ -1,0 +1,243 @@
+//! Typed bindings: from what a module imports and exports to Rust code.
+//!
+//! The code consists of tokens up to the end, where they are formatted. It uses
+//! `wasmc-loader` only, by full paths, so that nothing in it can be confused
+//! with what the guest's names become.
+
+mod exports;
+mod imports;
+pub(super) mod interface;
+mod types;
+
+use super::Carrier;
+use super::names;
+use interface::Interface;
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+use std::collections::BTreeMap;
+
+/// Names that the builder was given for what the guest calls otherwise, and
+/// whether they were of use.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Renames {
+    pub exports: BTreeMap<String, (String, bool)>,
+    pub modules: BTreeMap<String, (String, bool)>,
+    pub imports: BTreeMap<(String, String), (String, bool)>,
+}
+
+fn used<K: Ord>(map: &mut BTreeMap<K, (String, bool)>, key: &K) -> Option<String> {
+    let (name, used) = map.get_mut(key)?;
+    *used = true;
+    Some(name.clone())
+}
+
+impl Renames {
+    fn export(&mut self, name: &str) -> Option<String> {
+        used(&mut self.exports, &name.to_owned())
+    }
+
+    fn module(&mut self, name: &str) -> Option<String> {
+        used(&mut self.modules, &name.to_owned())
+    }
+
+    fn import(&mut self, module: &str, name: &str) -> Option<String> {
+        used(&mut self.imports, &(module.to_owned(), name.to_owned()))
+    }
+
+    /// Checks that each of them was for something.
+    fn check(&self) -> Result<(), String> {
+        let exports = self.exports.iter().filter(|(_, (_, used))| !used).map(|(name, _)| format!("export `{name}`"));
+        let modules =
+            self.modules.iter().filter(|(_, (_, used))| !used).map(|(name, _)| format!("imported module `{name}`"));
+        let imports = self.imports.iter().filter(|(_, (_, used))| !used);
+        let imports = imports.map(|((module, name), _)| format!("import `{name}` from `{module}`"));
+        match exports.chain(modules).chain(imports).next() {
+            None => Ok(()),
+            Some(what) => Err(format!("the module has no {what}, which is to get another name")),
+        }
+    }
+}
+
+/// What is generated.
+pub(super) struct Bindings<'a> {
+    /// The name of the Rust module.
+    pub name: &'a Ident,
+    /// What the bindings are of, for documentation.
+    pub guest: &'a str,
+    /// SHA-256 of the binary.
+    pub source: [u8; 32],
+    /// How the host gets the artifact.
+    pub carrier: Carrier,
+    /// What the artifact is called.
+    pub artifact: &'a str,
+    /// The folder where cargo put it, seen from the program.
+    pub built: &'a str,
+    /// Where the loader is found, if not as `wasmc_loader`.
+    pub loader: Option<&'a syn::Path>,
+}
+
+impl Bindings<'_> {
+    /// The code; with typed imports and exports if there is an interface.
+    ///
+    /// # Errors
+    /// The message, if names clash.
+    pub fn generate(&self, interface: Option<&Interface>, renames: &Renames) -> Result<String, String> {
+        let mut renames = renames.clone();
+        let (types, methods) = match interface {
+            Some(interface) => {
+                let exports = exports::generate(&interface.exports, &mut renames)?;
+                let (types, methods) = imports::generate(&interface.imports, &mut renames)?;
+                let typed = typed_methods();
+                (quote!(#types #exports), quote!(#methods #typed))
+            }
+            None => Default::default(),
+        };
+        renames.check()?;
+        Ok(self.file(&types, &methods))
+    }
+
+    fn file(&self, types: &TokenStream, methods: &TokenStream) -> String {
+        let (name, guest) = (self.name, interface::plain(self.guest));
+        let title = doc(&format!("The WebAssembly module `{guest}`, compiled by wasmc when this program was built."));
+        let version = env!("CARGO_PKG_VERSION");
+        let loader = self.loader.map(|path| quote!(use #path as wasmc_loader;));
+        let (load, source) = (self.load(), self.source.iter());
+        let tokens = quote! {
+            #title
+            #[allow(
+                dead_code,
+                clippy::default_trait_access,
+                clippy::many_single_char_names,
+                clippy::similar_names,
+                clippy::too_many_arguments,
+                clippy::too_many_lines,
+                clippy::type_complexity,
+                clippy::unused_self,
+                reason = "the guest decides what there is and how it is called"
+            )]
+            pub mod #name {
+                #loader
+
+                const _: () = assert!(
+                    wasmc_loader::bindings::support::is_version(#version),
+                    "`wasmc` and `wasmc-loader` must be of the same version"
+                );
+
+                #[doc = " The module, loaded. Cheap to clone; what it has without types is that of"]
+                #[doc = " [`wasmc_loader::Module`], to which it dereferences."]
+                #[derive(Clone, Debug)]
+                pub struct Module {
+                    module: wasmc_loader::Module,
+                }
+
+                impl Module {
+                    #load
+
+                    #[doc = " Takes a module that was loaded in another way."]
+                    #[doc = ""]
+                    #[doc = " # Errors"]
+                    #[doc = " If it was not compiled from the WebAssembly that these bindings were made"]
+                    #[doc = " for. How it was compiled does not matter."]
+                    pub fn new(module: wasmc_loader::Module) -> wasmc_loader::Result<Module> {
+                        const SOURCE: [u8; 32] = [#(#source),*];
+                        wasmc_loader::bindings::support::check_source(&module, &SOURCE)?;
+                        Ok(Module { module })
+                    }
+
+                    #methods
+                }
+
+                impl std::ops::Deref for Module {
+                    type Target = wasmc_loader::Module;
+
+                    fn deref(&self) -> &wasmc_loader::Module {
+                        &self.module
+                    }
+                }
+
+                impl AsRef<wasmc_loader::Module> for Module {
+                    fn as_ref(&self) -> &wasmc_loader::Module {
+                        &self.module
+                    }
+                }
+
+                #types
+            }
+        };
+        // The tokens are whole items, so this parses.
+        let code = match syn::parse2(tokens.clone()) {
+            Ok(file) => prettyplease::unparse(&file),
+            Err(_) => tokens.to_string(),
+        };
+        format!("// Generated by wasmc {version} from {guest}; the next build generates it anew.\n{code}")
+    }
+
+    /// The method that loads the artifact.
+    fn load(&self) -> TokenStream {
+        let artifact = self.artifact;
+        let (text, load) = match self.carrier {
+            Carrier::File => {
+                let built =
+                    if self.built.is_empty() { artifact.to_owned() } else { format!("{}/{artifact}", self.built) };
+                let text = format!(
+                    "Loads the artifact `{artifact}` from the folder that the program is in, or, as long as\nthe program is where cargo has put it, from where the build has put it."
+                );
+                (text, quote!(wasmc_loader::__load_beside_program!(engine, #artifact, #built)))
+            }
+        };
+        let doc = doc(&format!(
+            "{text}\n\n# Errors\nAs [`wasmc_loader::Module::open`], and for an artifact of another module."
+        ));
+        quote! {
+            #doc
+            pub fn load(engine: &wasmc_loader::Engine) -> wasmc_loader::Result<Module> {
+                Module::new(#load?)
+            }
+        }
+    }
+}
+
+/// The methods of `Module` that go with typed imports and exports.
+fn typed_methods() -> TokenStream {
+    quote! {
+        #[doc = " Finds what the module imports in a linker."]
+        #[doc = ""]
+        #[doc = " # Errors"]
+        #[doc = " As [`wasmc_loader::Linker::instantiate_pre`]."]
+        pub fn imports_from<T: 'static>(
+            &self,
+            linker: &wasmc_loader::Linker<T>,
+        ) -> wasmc_loader::Result<Imports<T>> {
+            Ok(Imports { pre: linker.instantiate_pre(&self.module)? })
+        }
+
+        #[doc = " Makes an instance and calls its start function."]
+        #[doc = ""]
+        #[doc = " # Errors"]
+        #[doc = " As [`wasmc_loader::InstancePre::instantiate`]; and if the imports are those of"]
+        #[doc = " this module loaded another time."]
+        pub fn instantiate<'s, T: 'static>(
+            &self,
+            store: impl Into<wasmc_loader::StoreContextMut<'s, T>>,
+            imports: &Imports<T>,
+        ) -> wasmc_loader::Result<Instance<'s, T>> {
+            wasmc_loader::bindings::support::check_same(&self.module, imports.pre.module())?;
+            let mut store = store.into();
+            let instance = imports.pre.instantiate(&mut store)?;
+            let exports = Exports::found(&mut store, instance)?;
+            Ok(Instance { store, exports })
+        }
+    }
+}
+
+/// Documentation, a line for each.
+fn doc(text: &str) -> TokenStream {
+    let lines = text.split('\n').map(|line| if line.is_empty() { String::new() } else { format!(" {line}") });
+    quote!(#(#[doc = #lines])*)
+}
+
+/// Checks the name that the builder was given for the bindings.
+pub(super) fn module_name(name: &str) -> Option<Ident> {
+    let ident = names::ident(name, &[])?;
+    (ident.to_string() == name).then_some(ident)
+}

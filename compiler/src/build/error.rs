@@ -1,0 +1,109 @@
+//! What can go wrong in a build script.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The usual result of this module.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a guest was not built.
+///
+/// `{:?}`, by which a `main` that returns it prints it, is the message too,
+/// without quotes and names of fields.
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The guest does not compile.
+    Guest {
+        /// What was to be compiled, as given.
+        guest: String,
+        /// The line and column of a guest in the text format, where known.
+        position: Option<(u64, u64)>,
+        /// Why it does not compile.
+        error: crate::Error,
+    },
+    /// A variable that cargo sets for build scripts is missing, or nothing
+    /// that can be understood.
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Its value, if it has one.
+        value: Option<String>,
+        /// What it should be.
+        wanted: String,
+    },
+    /// Names in the guest cannot become names in Rust; or the builder was
+    /// given one that is none.
+    Name {
+        /// What was to be compiled, as given.
+        guest: String,
+        /// What is wrong with the name, and the way out.
+        message: String,
+    },
+    /// The object file could not be made a library.
+    Archive(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { action, path, error } => write!(f, "cannot {action} `{}`: {error}", path.display()),
+            Error::Guest { guest, position, error } => guest_error(f, guest, *position, error),
+            Error::Variable { name, value: None, wanted } => write!(
+                f,
+                "the variable {name} is not set, which should be {wanted}; cargo sets it for build scripts, where `wasmc::build` belongs"
+            ),
+            Error::Variable { name, value: Some(value), wanted } => {
+                write!(f, "the variable {name} is `{value}`, which should be {wanted}")
+            }
+            Error::Name { guest, message } => write!(f, "cannot make bindings for `{guest}`: {message}"),
+            Error::Archive(message) => write!(f, "cannot make a static library of the guest: {message}"),
+        }
+    }
+}
+
+fn guest_error(
+    f: &mut fmt::Formatter<'_>,
+    guest: &str,
+    position: Option<(u64, u64)>,
+    error: &crate::Error,
+) -> fmt::Result {
+    write!(f, "cannot compile the guest `{guest}`")?;
+    if let Some((line, column)) = position {
+        write!(f, " (line {line}, column {column})")?;
+    }
+    f.write_str(": ")?;
+    match error {
+        // What the command line calls an option is a method here.
+        crate::Error::Unsupported { proposal, offset, message } if proposal.supported => write!(
+            f,
+            "the module uses the `{name}` proposal at byte offset {offset:#x} ({message}): switch it on with `.wasm_features(\"{name}\")`",
+            name = proposal.name
+        ),
+        error => write!(f, "{error}"),
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { error, .. } => Some(error),
+            Error::Guest { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! From a guest to files in `OUT_DIR`.
+
+use super::bindings::interface::Interface;
+use super::bindings::{self, Bindings};
+use super::cargo::Cargo;
+use super::error::{Error, Result};
+use super::{Carrier, Guest, Module, Source, locate, names};
+use crate::Emit;
+use crate::options::Options;
+use crate::target::Target;
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+use wasmc_artifacts::WorkingSet;
+
+/// What was made of a guest.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Output {
+    /// The artifact.
+    pub artifact: PathBuf,
+    /// The Rust code that [`include_module!`] includes.
+    ///
+    /// [`include_module!`]: https://docs.rs/wasmc-loader/latest/wasmc_loader/macro.include_module.html
+    pub bindings: PathBuf,
+}
+
+/// A guest that has been read.
+struct Input<'a> {
+    /// What to call it in messages: its path, or that it is bytes.
+    label: String,
+    /// As it was given.
+    bytes: Cow<'a, [u8]>,
+    /// In the binary format.
+    binary: Cow<'a, [u8]>,
+}
+
+/// Compiles a guest.
+pub(super) fn make(module: &Module, cargo: &Cargo<'_>) -> Result<Output> {
+    let target = cargo.target(module.target.as_deref(), module.cpu.as_deref())?;
+    let input = read(&module.guest, cargo)?;
+    let mut options = options(module, cargo, target, &input)?;
+    let guest = |error| guest_error(&input, error);
+    let interface = Interface::of(&input.binary, &options).map_err(guest)?;
+    let name = name(module, &input, &interface)?;
+    if options.name.is_none() {
+        options.name = Some(name.clone());
+    }
+    let artifact_name = format!("{name}.cwasm");
+    let out = match &module.out_dir {
+        Some(out) => out.clone(),
+        None => cargo.out_dir()?,
+    };
+    let code = {
+        let invalid = |message| Error::Name { guest: input.label.clone(), message };
+        let wrong = |what: &str, name: &str| invalid(format!("`{name}` is not {what}"));
+        let ident =
+            bindings::module_name(&name).ok_or_else(|| wrong("a name that a module of Rust can have", &name))?;
+        let loader = match &module.loader {
+            Some(path) => Some(syn::parse_str(path).map_err(|_| wrong("a path of Rust", path))?),
+            None => None,
+        };
+        let bindings = Bindings {
+            name: &ident,
+            guest: &input.label,
+            source: Sha256::digest(&input.binary).into(),
+            carrier: module.carrier,
+            artifact: &artifact_name,
+            built: &built(&out),
+            loader: loader.as_ref(),
+        };
+        bindings.generate(module.bindings.then_some(&interface), &module.renames).map_err(invalid)?
+    };
+    let artifact = crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?;
+    let output = Output { artifact: out.join(&artifact_name), bindings: out.join(format!("{name}.rs")) };
+    match module.carrier {
+        Carrier::File => write(&output.artifact, &artifact)?,
+    }
+    write(&output.bindings, code.as_bytes())?;
+    Ok(output)
+}
+
+fn read<'a>(guest: &'a Guest, cargo: &Cargo<'_>) -> Result<Input<'a>> {
+    let (label, bytes) = match &guest.0 {
+        Source::Bytes(bytes) => ("a module in memory".to_owned(), Cow::Borrowed(bytes.as_slice())),
+        Source::Path(path) => {
+            cargo.depends_on(path);
+            let bytes = read_file(path)?;
+            // What is generated does not depend on where the package is.
+            let package = cargo.package();
+            let short = package.and_then(|package| path.strip_prefix(package).ok());
+            (short.unwrap_or(path).display().to_string(), Cow::Owned(bytes))
+        }
+    };
+    let binary = match crate::binary(&bytes) {
+        Ok(Cow::Owned(binary)) => Cow::Owned(binary),
+        Ok(Cow::Borrowed(_)) => bytes.clone(),
+        Err(error) => return Err(text_error(label, &bytes, error)),
+    };
+    Ok(Input { label, bytes, binary })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| Error::Io { action: "read", path: path.to_owned(), error })
+}
+
+/// The error for a text that does not parse, with the file's name in it.
+fn text_error(label: String, bytes: &[u8], error: crate::Error) -> Error {
+    let named = match (&error, std::str::from_utf8(bytes)) {
+        (crate::Error::Text(_), Ok(text)) => wat::Parser::new().parse_str(Some(Path::new(&label)), text).err(),
+        _ => None,
+    };
+    let error = named.map_or(error, |named| crate::Error::Text(named.to_string()));
+    Error::Guest { guest: label, position: None, error }
+}
+
+/// The error for a module that does not compile, with the line in a text.
+fn guest_error(input: &Input<'_>, error: crate::Error) -> Error {
+    let offset = match &error {
+        crate::Error::Invalid { offset, .. } | crate::Error::Unsupported { offset, .. } => Some(*offset),
+        _ => None,
+    };
+    let text = std::str::from_utf8(&input.bytes).ok().filter(|text| !text.starts_with("\0asm"));
+    let position = text.zip(offset).and_then(|(text, offset)| locate::line_and_column(text, offset));
+    Error::Guest { guest: input.label.clone(), position, error }
+}
+
+fn options(module: &Module, cargo: &Cargo<'_>, target: Target, input: &Input<'_>) -> Result<Options> {
+    let guest = |error| Error::Guest { guest: input.label.clone(), position: None, error };
+    let mut options = Options::new();
+    options.target = target;
+    options.opt_level = match module.opt_level {
+        Some(level) => level,
+        None => cargo.opt_level()?,
+    };
+    options.debug = module.debug.unwrap_or_else(|| cargo.debug());
+    options.jobs = cargo.jobs();
+    for list in &module.wasm_features {
+        options.features.apply(list).map_err(guest)?;
+    }
+    if let Some(path) = &module.working_set {
+        cargo.depends_on(path);
+        let set = WorkingSet::parse(&read_file(path)?).map_err(|e| guest(e.into()))?;
+        options.working_set = Some(set);
+    }
+    for change in &module.options {
+        change(&mut options);
+    }
+    Ok(options)
+}
+
+/// What the module is called in Rust.
+fn name(module: &Module, input: &Input<'_>, interface: &Interface) -> Result<String> {
+    if let Some(name) = &module.name {
+        return Ok(name.clone());
+    }
+    let own = match &module.guest.0 {
+        Source::Path(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+        Source::Bytes(_) => interface.name.as_deref().map(|name| name.trim_end_matches(".wasm").to_owned()),
+    };
+    own.as_deref().and_then(names::snake).ok_or_else(|| Error::Name {
+        guest: input.label.clone(),
+        message: "it has no name that could be one in Rust; give it one with `.name(\"...\")`".to_owned(),
+    })
+}
+
+/// The output folder as seen from the one with the programs, if it is where
+/// cargo usually has it.
+fn built(out: &Path) -> String {
+    let parts: Vec<_> = out.iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
+    match parts.as_slice() {
+        [out, package, build] if build == "build" => format!("{build}/{package}/{out}"),
+        _ => String::new(),
+    }
+}
+
+/// Writes a file, unless it is there with this content: so nothing that
+/// depends on it is built again.
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    fs::write(path, content).map_err(|error| Error::Io { action: "write", path: path.to_owned(), error })
+}
