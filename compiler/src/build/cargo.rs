@@ -83,6 +83,12 @@ impl Cargo<'_> {
         self.get("CARGO_MANIFEST_DIR").map(PathBuf::from)
     }
 
+    /// The package's name and version.
+    pub fn package_id(&self) -> String {
+        let [name, version] = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION"].map(|name| self.get(name).unwrap_or_default());
+        format!("{name}@{version} ")
+    }
+
     /// The machine that the host program is for, with the CPU features that
     /// its own code uses too, unless `cpu` or the person who builds says
     /// otherwise.

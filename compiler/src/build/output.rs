@@ -1,10 +1,10 @@
 //! From a guest to files in `OUT_DIR`.
 
 use super::bindings::interface::Interface;
-use super::bindings::{self, Bindings};
+use super::bindings::{self, Bindings, Carried};
 use super::cargo::Cargo;
 use super::error::{Error, Result};
-use super::{Carrier, Guest, Module, Source, locate, names};
+use super::{Carrier, Guest, Module, Source, archive, locate, names};
 use crate::Emit;
 use crate::options::Options;
 use crate::target::Target;
@@ -13,12 +13,13 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wasmc_artifacts::WorkingSet;
+use wasmc_artifacts::format::Digest;
 
 /// What was made of a guest.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Output {
-    /// The artifact.
+    /// The artifact, or the static library with it if it is linked.
     pub artifact: PathBuf,
     /// The Rust code that [`include_module!`] includes.
     ///
@@ -47,38 +48,68 @@ pub(super) fn make(module: &Module, cargo: &Cargo<'_>) -> Result<Output> {
     if options.name.is_none() {
         options.name = Some(name.clone());
     }
-    let artifact_name = format!("{name}.cwasm");
     let out = match &module.out_dir {
         Some(out) => out.clone(),
         None => cargo.out_dir()?,
     };
-    let code = {
-        let invalid = |message| Error::Name { guest: input.label.clone(), message };
-        let wrong = |what: &str, name: &str| invalid(format!("`{name}` is not {what}"));
-        let ident =
-            bindings::module_name(&name).ok_or_else(|| wrong("a name that a module of Rust can have", &name))?;
-        let loader = match &module.loader {
-            Some(path) => Some(syn::parse_str(path).map_err(|_| wrong("a path of Rust", path))?),
-            None => None,
-        };
-        let bindings = Bindings {
-            name: &ident,
-            guest: &input.label,
-            source: Sha256::digest(&input.binary).into(),
-            carrier: module.carrier,
-            artifact: &artifact_name,
-            built: &built(&out),
-            loader: loader.as_ref(),
-        };
-        bindings.generate(module.bindings.then_some(&interface), &module.renames).map_err(invalid)?
+    let source = Sha256::digest(&input.binary).into();
+    let carried = carried(module, cargo, &name, &source, &out);
+    let code = generate(module, &input, &interface, (&name, source), &carried)?;
+    let bindings = out.join(format!("{name}.rs"));
+    let artifact = match &carried {
+        Carried::File { name, .. } | Carried::Embedded { name } => {
+            let path = out.join(name);
+            write(&path, &crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?)?;
+            path
+        }
+        Carried::Linked { symbol } => {
+            options.symbol = Some(symbol.clone());
+            let object = crate::emit(&input.binary, Emit::Obj, &options).map_err(guest)?;
+            let path = out.join(format!("lib{symbol}.a"));
+            write(&path, &archive::of(&object, &format!("{name}.o"), options.target.os())?)?;
+            cargo.say("rustc-link-search", format!("native={}", out.display()));
+            cargo.say("rustc-link-lib", format!("static={symbol}"));
+            path
+        }
     };
-    let artifact = crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?;
-    let output = Output { artifact: out.join(&artifact_name), bindings: out.join(format!("{name}.rs")) };
+    write(&bindings, code.as_bytes())?;
+    Ok(Output { artifact, bindings })
+}
+
+/// Where the program will find the artifact.
+fn carried(module: &Module, cargo: &Cargo<'_>, name: &str, source: &Digest, out: &Path) -> Carried {
+    let file = format!("{name}.cwasm");
     match module.carrier {
-        Carrier::File => write(&output.artifact, &artifact)?,
+        Carrier::File => Carried::File { built: built(out, &file), name: file },
+        Carrier::Embedded => Carried::Embedded { name: file },
+        Carrier::Linked => {
+            // A program may have the same guest from two packages, or from two
+            // versions of one.
+            let digest = Sha256::new().chain_update(cargo.package_id()).chain_update(name).chain_update(source);
+            let digest = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+            let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+            Carried::Linked { symbol: format!("wasmc_{plain}_{digest}") }
+        }
     }
-    write(&output.bindings, code.as_bytes())?;
-    Ok(output)
+}
+
+/// The Rust code.
+fn generate(
+    module: &Module,
+    input: &Input<'_>,
+    interface: &Interface,
+    (name, source): (&str, Digest),
+    carried: &Carried,
+) -> Result<String> {
+    let invalid = |message| Error::Name { guest: input.label.clone(), message };
+    let wrong = |what: &str, name: &str| invalid(format!("`{name}` is not {what}"));
+    let ident = bindings::module_name(name).ok_or_else(|| wrong("a name that a module of Rust can have", name))?;
+    let loader = match &module.loader {
+        Some(path) => Some(syn::parse_str(path).map_err(|_| wrong("a path of Rust", path))?),
+        None => None,
+    };
+    let bindings = Bindings { name: &ident, guest: &input.label, source, carried, loader: loader.as_ref() };
+    bindings.generate(module.bindings.then_some(interface), &module.renames).map_err(invalid)
 }
 
 fn read<'a>(guest: &'a Guest, cargo: &Cargo<'_>) -> Result<Input<'a>> {
@@ -165,13 +196,13 @@ fn name(module: &Module, input: &Input<'_>, interface: &Interface) -> Result<Str
     })
 }
 
-/// The output folder as seen from the one with the programs, if it is where
-/// cargo usually has it.
-fn built(out: &Path) -> String {
+/// A file in the output folder as seen from the folder with the programs, if
+/// the former is where cargo usually has it.
+fn built(out: &Path, file: &str) -> String {
     let parts: Vec<_> = out.iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
     match parts.as_slice() {
-        [out, package, build] if build == "build" => format!("{build}/{package}/{out}"),
-        _ => String::new(),
+        [out, package, build] if build == "build" => format!("{build}/{package}/{out}/{file}"),
+        _ => file.to_owned(),
     }
 }
 

@@ -1,5 +1,10 @@
 fn main() -> wasmc::build::Result<()> {
-    let carrier = wasmc::build::Carrier::File;
+    let carrier = match std::env::var("CARRIER").as_deref() {
+        Ok("file") => wasmc::build::Carrier::File,
+        Ok("linked") => wasmc::build::Carrier::Linked,
+        _ => wasmc::build::Carrier::Embedded,
+    };
+    println!("cargo:rerun-if-env-changed=CARRIER");
     wasmc::build::Module::new("guest/plugin.wat").carrier(carrier).compile()?;
     wasmc::build::Module::new("guest/everything.wat")
         .name("everything")

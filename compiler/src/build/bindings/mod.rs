@@ -9,11 +9,10 @@ mod imports;
 pub(super) mod interface;
 mod types;
 
-use super::Carrier;
 use super::names;
 use interface::Interface;
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use quote::{format_ident, quote};
 use std::collections::BTreeMap;
 
 /// Names that the builder was given for what the guest calls otherwise, and
@@ -58,6 +57,17 @@ impl Renames {
     }
 }
 
+/// Where the artifact is at run time.
+pub(super) enum Carried {
+    /// In a file with this name, and in that one as long as the program is
+    /// where cargo has put it.
+    File { name: String, built: String },
+    /// In the program, which includes the file with this name.
+    Embedded { name: String },
+    /// In the program, at this symbol.
+    Linked { symbol: String },
+}
+
 /// What is generated.
 pub(super) struct Bindings<'a> {
     /// The name of the Rust module.
@@ -67,11 +77,7 @@ pub(super) struct Bindings<'a> {
     /// SHA-256 of the binary.
     pub source: [u8; 32],
     /// How the host gets the artifact.
-    pub carrier: Carrier,
-    /// What the artifact is called.
-    pub artifact: &'a str,
-    /// The folder where cargo put it, seen from the program.
-    pub built: &'a str,
+    pub carried: &'a Carried,
     /// Where the loader is found, if not as `wasmc_loader`.
     pub loader: Option<&'a syn::Path>,
 }
@@ -174,19 +180,26 @@ impl Bindings<'_> {
 
     /// The method that loads the artifact.
     fn load(&self) -> TokenStream {
-        let artifact = self.artifact;
-        let (text, load) = match self.carrier {
-            Carrier::File => {
-                let built =
-                    if self.built.is_empty() { artifact.to_owned() } else { format!("{}/{artifact}", self.built) };
+        let (text, load) = match self.carried {
+            Carried::File { name, built } => {
                 let text = format!(
-                    "Loads the artifact `{artifact}` from the folder that the program is in, or, as long as\nthe program is where cargo has put it, from where the build has put it."
+                    "Loads the artifact `{name}` from the folder that the program is in, or, as long as\nthe program is where cargo has put it, from where the build has put it."
                 );
-                (text, quote!(wasmc_loader::__load_beside_program!(engine, #artifact, #built)))
+                (text, quote!(wasmc_loader::__load_beside_program!(engine, #name, #built)))
+            }
+            Carried::Embedded { name } => {
+                let path = format!("/{name}");
+                let text = "Loads the artifact, which is embedded in this program, from the program's own file.";
+                (text.to_owned(), quote!(wasmc_loader::__load_embedded!(engine, concat!(env!("OUT_DIR"), #path))))
+            }
+            Carried::Linked { symbol } => {
+                let symbol = format_ident!("{symbol}");
+                let text = "Loads the artifact, which is linked into this program: its code is executed in place.";
+                (text.to_owned(), quote!(wasmc_loader::__load_linked!(engine, #symbol)))
             }
         };
         let doc = doc(&format!(
-            "{text}\n\n# Errors\nAs [`wasmc_loader::Module::open`], and for an artifact of another module."
+            "{text}\n\n# Errors\nIf the artifact cannot be found or does not fit this machine, as for\n[`wasmc_loader::Module::open`]."
         ));
         quote! {
             #doc
