@@ -18,5 +18,6 @@ pages! {
     Interruption: "interruption.md",
     Async: "async.md",
     Strategies: "strategies.md",
+    Porting: "porting.md",
     SmallLoader: "small-loader.md",
 }

@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod compile;
+#[cfg(feature = "run")]
+mod guide;
 mod inspect;
 #[cfg(feature = "run")]
 mod run;
