@@ -196,6 +196,7 @@ impl Writer<'_> {
             triple: w.blob(options.target.triple().to_string()),
             compiler: w.blob(concat!("wasmc ", env!("CARGO_PKG_VERSION"))),
             name: w.blob(module.name.unwrap_or_default()),
+            initialized_by: w.blob(options.snapshot.as_ref().map_or("", |snapshot| snapshot.initialized_by())),
             text,
             mapped: self.placement.map_or(0, |p| p.mapped),
         }

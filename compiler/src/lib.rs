@@ -40,7 +40,8 @@
 //! # }
 //! ```
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "init"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 mod analyse;
 mod artifact;
@@ -50,11 +51,14 @@ mod codegen;
 pub mod container;
 mod debuginfo;
 pub mod error;
+#[cfg(feature = "init")]
+pub mod init;
 pub mod inspect;
 mod link;
 pub mod options;
 mod parse;
 pub mod proposals;
+mod snapshot;
 mod support;
 pub mod target;
 mod translate;
@@ -66,6 +70,7 @@ pub mod wast;
 pub use error::Error;
 pub use options::{OptLevel, Options, Progress, Tunables};
 pub use proposals::Features;
+pub use snapshot::Snapshot;
 pub use target::Target;
 pub use wasmc_artifacts::{WorkingSet, WorkingSetError};
 
@@ -138,6 +143,9 @@ fn emit_here(wasm: &[u8], what: Emit, options: &Options) -> Result<Vec<u8>, Erro
     let isa = options.target.isa(options)?;
     let mut module = parse::parse(wasm, options)?;
     let source = Sha256::digest(wasm).into();
+    if let Some(snapshot) = &options.snapshot {
+        snapshot.apply(&mut module, &source)?;
+    }
     check_working_set(&module, &source, options)?;
     let facts = analyse::analyse(&mut module, options)?;
     let env = ModuleEnv { module: &module, facts: &facts, options, isa: &*isa };

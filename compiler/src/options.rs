@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::proposals::Features;
+use crate::snapshot::Snapshot;
 use crate::target::Target;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -143,6 +144,11 @@ pub struct Options {
     /// The pages that instances touch, recorded in a run, for the artifact:
     /// a loader then fetches them in one go. It must be of the same module.
     pub working_set: Option<WorkingSet>,
+    /// The state in which instances begin, if it is not the one that the
+    /// module describes: what `wasmc::init::run` (feature `init`) found when an
+    /// initialiser had run. It must be of the same module. Then neither its
+    /// start function runs, nor are its segments copied.
+    pub snapshot: Option<Arc<Snapshot>>,
     /// Told about progress.
     pub progress: Option<Progress>,
 }
@@ -163,6 +169,7 @@ impl std::fmt::Debug for Options {
             .field("relaxed_simd_deterministic", &self.relaxed_simd_deterministic)
             .field("deterministic_stack", &self.deterministic_stack)
             .field("working_set", &self.working_set)
+            .field("snapshot", &self.snapshot)
             .finish_non_exhaustive()
     }
 }

@@ -91,6 +91,9 @@ pub struct ParsedGlobal {
     pub mutable: bool,
     /// Initial value.
     pub init: Option<Expr>,
+    /// Whether it stands for a value of an element or a table, rather than
+    /// being the module's own.
+    pub hidden: bool,
 }
 
 /// A table.
@@ -281,6 +284,7 @@ impl<'a> ParsedModule<'a> {
                         ty: self.types.val_type(global.ty.content_type)?,
                         mutable: global.ty.mutable,
                         init,
+                        hidden: false,
                     });
                 }
             }
@@ -363,7 +367,12 @@ impl<'a> ParsedModule<'a> {
                 ImportKind::Memory(self.imported_memories - 1)
             }
             TypeRef::Global(GlobalType { content_type, mutable, .. }) => {
-                self.globals.push(ParsedGlobal { ty: self.types.val_type(content_type)?, mutable, init: None });
+                self.globals.push(ParsedGlobal {
+                    ty: self.types.val_type(content_type)?,
+                    mutable,
+                    init: None,
+                    hidden: false,
+                });
                 self.imported_globals += 1;
                 ImportKind::Global(self.imported_globals - 1)
             }
@@ -456,6 +465,19 @@ impl<'a> ParsedModule<'a> {
         Ok(())
     }
 
+    /// Notes names of exports anew, after they have changed.
+    pub(crate) fn index_exports(&mut self) {
+        self.export_names.clear();
+        for export in &self.exports {
+            self.export_names.entry((export.kind, export.index)).or_insert(export.name);
+        }
+    }
+
+    /// The first name under which something is exported.
+    pub(crate) fn export_name(&self, kind: ExternKind, index: u32) -> Option<&'a str> {
+        self.export_names.get(&(kind, index)).copied()
+    }
+
     /// The type of function `index`.
     pub fn func_type(&self, index: u32) -> &FuncType {
         self.types.func(self.functions[index as usize])
@@ -484,7 +506,7 @@ impl<'a> ParsedModule<'a> {
 /// Replaces a computed value by that of a new global, if it is one.
 fn hide(globals: &mut Vec<ParsedGlobal>, item: &mut ConstOp, ty: ValType) {
     if let ConstOp::Computed { .. } = item {
-        globals.push(ParsedGlobal { ty, mutable: false, init: Some(vec![*item]) });
+        globals.push(ParsedGlobal { ty, mutable: false, init: Some(vec![*item]), hidden: true });
         *item = ConstOp::GlobalGet(globals.len() as u32 - 1);
     }
 }

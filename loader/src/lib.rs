@@ -87,6 +87,9 @@ mod refs;
 mod registry;
 mod resources;
 mod shared_memory;
+#[cfg(feature = "snapshot")]
+#[doc(hidden)]
+pub mod snapshot;
 mod store;
 mod strategy;
 #[allow(unsafe_code, reason = "system calls and signal handlers")]

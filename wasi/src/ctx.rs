@@ -2,13 +2,14 @@
 
 use crate::dir::Dir;
 use crate::error::Error;
+use crate::fixed::{self, RandomSource, TimeSource};
 use crate::permissions::{DirPerms, FilePerms};
-use crate::sched::Scheduler;
 use crate::stdio::HostStream;
 use std::io::Write;
 use std::path::Path;
-use wasi_common::sync::{ambient_authority, clocks_ctx, random_ctx};
-use wasi_common::{Table, WasiFile};
+use std::sync::Arc;
+use wasi_common::WasiFile;
+use wasi_common::sync::ambient_authority;
 
 /// A guest's view of the system: its arguments, variables, standard streams,
 /// open files and folders, clocks and random numbers.
@@ -19,6 +20,19 @@ use wasi_common::{Table, WasiFile};
 #[derive(Clone)]
 pub struct WasiCtx {
     pub(crate) inner: wasi_common::WasiCtx,
+}
+
+impl WasiCtx {
+    /// The numbers of the files and folders that the guest has open, standard
+    /// streams and preopened folders included. One number more than that will
+    /// not be given to the guest any more.
+    pub fn open_descriptors(&self) -> Vec<u32> {
+        let table = self.inner.table();
+        // Numbers ascend, and a new one is above all others but those below 3.
+        let Ok(end) = table.push(Arc::new(())) else { return Vec::new() };
+        table.delete::<()>(end);
+        (0..end).filter(|number| table.contains_key(*number)).collect()
+    }
 }
 
 impl std::fmt::Debug for WasiCtx {
@@ -67,7 +81,14 @@ impl std::fmt::Debug for WasiCtxBuilder {
 impl WasiCtxBuilder {
     /// A builder that gives the guest nothing but clocks and random numbers.
     pub fn new() -> WasiCtxBuilder {
-        WasiCtxBuilder { ctx: wasi_common::WasiCtx::new(random_ctx(), clocks_ctx(), Box::new(Scheduler), Table::new()) }
+        WasiCtxBuilder::with_sources(TimeSource::System, RandomSource::System)
+    }
+
+    /// The same with clocks and random numbers from elsewhere. With
+    /// [`TimeSource::Virtual`] and [`RandomSource::Fixed`] a guest that sees
+    /// nothing else of the system does the same in every run.
+    pub fn with_sources(time: TimeSource, random: RandomSource) -> WasiCtxBuilder {
+        WasiCtxBuilder { ctx: fixed::context(time, random) }
     }
 
     /// Appends an argument. The first one is the program's own name.

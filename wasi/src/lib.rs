@@ -48,7 +48,7 @@
 //! link       the loader's Linker: one closure per function
 //!   abi      a function over the guest's bytes: runs wasi-common's, maps its errors
 //!     ctx    the context and its builder
-//!       dir, file, stdio, pipe, sched     what the context is made of
+//!       dir, file, stdio, pipe, sched, fixed     what the context is made of
 //! functions  the one list that link and abi are generated from
 //! threads    wasi-threads: a store and an instance for each thread
 //! ```
@@ -63,6 +63,7 @@ mod ctx;
 mod dir;
 mod error;
 mod file;
+mod fixed;
 mod functions;
 mod link;
 mod permissions;
@@ -75,6 +76,7 @@ mod threads;
 
 pub use ctx::{WasiCtx, WasiCtxBuilder};
 pub use error::{Error, Fault};
+pub use fixed::{RandomSource, TimeSource};
 pub use link::add_to_linker;
 pub use permissions::{DirPerms, FilePerms};
 pub use threads::{DEFAULT_THREAD_LIMIT, WasiThreads};

@@ -107,6 +107,9 @@ row! {
         pub compiler: Span,
         /// Name of the module, in the blob; empty if it has none.
         pub name: Span,
+        /// What has run before instances begin, in the blob, as `start function, _initialize`; empty if
+        /// they begin as the module says.
+        pub initialized_by: Span,
         /// The machine code, in the file.
         pub text: Span,
         /// Everything that must be mapped read-only for the code to work, from the start of the file.

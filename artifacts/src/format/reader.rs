@@ -120,7 +120,7 @@ impl<'a> Artifact<'a> {
             h.memory_reservation <= 1 << 40 && h.memory_guard <= 1 << 40,
             "the memory reservation or guard is larger than 1 TiB",
         )?;
-        for span in [h.triple, h.compiler, h.name] {
+        for span in [h.triple, h.compiler, h.name, h.initialized_by] {
             check(self.str(span).is_some(), "a string of the header is not in the blob")?;
         }
         for at in [h.initializer, h.initializer_entry] {

@@ -20,6 +20,9 @@ pub struct Report {
     pub compiler: String,
     /// Name of the module, if it has one.
     pub name: Option<String>,
+    /// What has run when the artifact was made, as `start function, _initialize`, if instances begin where that
+    /// has ended.
+    pub initialized_by: Option<String>,
     /// SHA-256 of the content, in hexadecimal.
     pub content_hash: String,
     /// SHA-256 of the wasm, in hexadecimal.
@@ -168,6 +171,7 @@ impl Report {
             abi: header.abi,
             compiler: text(header.compiler),
             name: Some(text(header.name)).filter(|name| !name.is_empty()),
+            initialized_by: Some(text(header.initialized_by)).filter(|what| !what.is_empty()),
             content_hash: hex(&header.content_hash),
             source_hash: hex(&header.source_hash),
             triple: text(header.triple),

@@ -26,6 +26,7 @@
 //!   `fiber`, `stacks`, `host_async`, with the feature `async`: those that can be suspended;
 //! * [`externref`]: values of the host's that wasm can refer to; [`gc`]: objects
 //!   on a store's heap, and the collector;
+//! * `snapshot`: what an instance consists of, for the compiler;
 //! * [`builtins`]: what compiled code asks of the loader; [`limits`]: what it may be refused.
 //!
 //! Two rules make shared references to all of this sound. Nothing that a
@@ -67,6 +68,8 @@ pub(crate) mod shared;
 pub(crate) mod shared_memory;
 mod shell;
 pub(crate) mod slot;
+#[cfg(feature = "snapshot")]
+mod snapshot;
 mod space;
 #[cfg(feature = "async")]
 pub(crate) mod stacks;

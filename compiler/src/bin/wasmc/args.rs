@@ -65,6 +65,9 @@ pub(crate) struct CompileArgs {
     /// this module
     #[arg(long, value_name = "FILE")]
     pub(crate) working_set: Option<PathBuf>,
+    #[cfg(feature = "init")]
+    #[command(flatten)]
+    pub(crate) init: crate::init::InitArgs,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]

@@ -24,6 +24,8 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<ExitCode> {
     if let Some(file) = &args.working_set {
         options.working_set = Some(working_set(file)?);
     }
+    #[cfg(feature = "init")]
+    args.init.apply(path, &bytes, &mut options, args.log.verbose)?;
     let made = build(path, &bytes, options, args.emit, &args.log)?;
     destination.write(&made)?;
     if args.log.verbose {

@@ -97,6 +97,9 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
     if let Some(id) = &report.object.build_id {
         line("build id", id)?;
     }
+    if let Some(what) = &report.initialized_by {
+        line("initialised by", what)?;
+    }
     line("debug info", &if report.debug { "yes" } else { "no" })?;
     line("NaNs", &if report.canonical_nans { "canonical" } else { "as the CPU computes them" })?;
     let relaxed = if report.deterministic_relaxed_simd { "deterministic" } else { "as is fastest on the CPU" };
@@ -193,6 +196,7 @@ fn to_json(report: &Report) -> Value {
         "abi": format!("{:016x}", report.abi),
         "compiler": report.compiler,
         "name": report.name,
+        "initialized_by": report.initialized_by,
         "content_sha256": report.content_hash,
         "source_sha256": report.source_hash,
         "target": { "triple": report.triple, "arch": report.arch, "os": report.os, "page_size": report.page_size },

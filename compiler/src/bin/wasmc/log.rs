@@ -15,6 +15,10 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         usage.exit();
     }
     anstream::eprintln!("{ERROR}error{ERROR:#}: {}", chain(error));
+    #[cfg(feature = "init")]
+    if let Some(backtrace) = error.downcast_ref::<wasmc::init::Error>().and_then(wasmc::init::Error::backtrace) {
+        anstream::eprint!("{}", crate::backtrace::frames(backtrace.frames()));
+    }
     let usage = error.chain().any(|cause| {
         matches!(
             cause.downcast_ref::<wasmc::Error>(),

@@ -8,7 +8,11 @@
 #![deny(unsafe_code)]
 
 mod args;
+#[cfg(feature = "init")]
+mod backtrace;
 mod compile;
+#[cfg(feature = "init")]
+mod init;
 mod input;
 mod inspect;
 #[cfg(any(feature = "run", feature = "wast"))]

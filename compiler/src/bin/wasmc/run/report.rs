@@ -1,9 +1,9 @@
 //! How a program ended.
 
+use crate::backtrace::frames;
 use crate::log;
-use std::fmt::Write;
 use std::process::ExitCode;
-use wasmc_loader::{Error, FrameInfo, LinkError, Trap, UnknownImportError, WasmBacktrace};
+use wasmc_loader::{Error, LinkError, Trap, UnknownImportError, WasmBacktrace};
 use wasmc_wasi::I32Exit;
 
 /// What a shell reports of a program that was aborted by a signal.
@@ -11,9 +11,6 @@ const ABORTED: u8 = 134;
 
 /// Frames taken note of: more than fit into the stack of a guest.
 pub(super) const MAX_FRAMES: usize = 1 << 17;
-
-/// Frames shown at each end of a long backtrace.
-const FRAMES: usize = 20;
 
 /// The loader's error as one of this command.
 pub(super) fn error(error: Error) -> anyhow::Error {
@@ -62,29 +59,4 @@ fn tell(found: Error, doing: &str, name: &str) -> (bool, ExitCode) {
         anstream::eprintln!("  to let missing functions trap only when they are called, use `--trap-unknown-imports`");
     }
     (trapped, code)
-}
-
-/// The backtrace, innermost frame first. The middle of a deep recursion is
-/// left out.
-fn frames(frames: &[FrameInfo]) -> String {
-    let mut text = String::from("  wasm backtrace:\n");
-    let last = frames.len().saturating_sub(FRAMES);
-    for (i, frame) in frames.iter().enumerate() {
-        if i >= FRAMES && i < last {
-            if i == FRAMES {
-                // Writing to a string cannot fail.
-                let _ = writeln!(text, "    ... {} more", last - FRAMES);
-            }
-            continue;
-        }
-        let function = match frame.func_name() {
-            Some(name) => log::demangled(name),
-            None => format!("function {}", frame.func_index()),
-        };
-        let _ = match frame.module_offset() {
-            Some(offset) => writeln!(text, "    {i}: {function}, at wasm offset {offset:#x}"),
-            None => writeln!(text, "    {i}: {function}"),
-        };
-    }
-    text
 }

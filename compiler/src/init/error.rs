@@ -1,0 +1,152 @@
+//! Why a module was not initialised.
+
+use std::time::Duration;
+use wasmc_loader::WasmBacktrace;
+
+/// Why a module was not initialised.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The module does not compile.
+    #[error(transparent)]
+    Compile(#[from] crate::Error),
+    /// The loader refuses the module.
+    #[error("cannot load the module to initialise it: {0}")]
+    Load(String),
+    /// What the initialiser is to see is not there.
+    #[error("cannot prepare what the initialiser sees")]
+    World(#[from] wasmc_wasi::Error),
+    /// There is no initialiser.
+    #[error(
+        "there is nothing to run: the module has no start function and exports none of `_initialize`, `wizer-initialize` and `wizer.initialize`; name the function that initialises it with `--init=EXPORT`{exports}"
+    )]
+    NothingToRun {
+        /// The functions that could be meant, with words before them.
+        exports: String,
+    },
+    /// The function that is named is not exported.
+    #[error("the module exports no function `{name}`, which is to initialise it{exports}")]
+    NoExport {
+        /// The name.
+        name: String,
+        /// The functions that could be meant, with words before them.
+        exports: String,
+    },
+    /// The function that is named has parameters or results.
+    #[error(
+        "`{name}`, which is to initialise the module, has the type {ty}; an initialiser has neither parameters nor results"
+    )]
+    Signature {
+        /// The name.
+        name: String,
+        /// The type.
+        ty: String,
+    },
+    /// The initialiser is not defined in the module.
+    #[error(
+        "`{name}`, which is to initialise the module, is imported by it; it must be a function of the module's own"
+    )]
+    Imported {
+        /// The name.
+        name: String,
+    },
+    /// The module imports something that is the host's to make.
+    #[error(
+        "the module imports the {kind} `{module}` `{name}`, whose content is the host's and cannot be known when the module is compiled; let the module define and export it"
+    )]
+    Import {
+        /// `memory`, `table` or `global`.
+        kind: &'static str,
+        /// The import's module.
+        module: String,
+        /// Its name.
+        name: String,
+    },
+    /// The initialiser has failed.
+    #[error("{what} failed when it ran at compile time: {reason}")]
+    Failed {
+        /// What has run.
+        what: String,
+        /// Why it failed.
+        reason: String,
+        /// Where it was, if it was in wasm code.
+        backtrace: Option<WasmBacktrace>,
+    },
+    /// The initialiser has asked for the end of the program.
+    #[error(
+        "{what} ended the program with exit code {code} (`proc_exit`) when it ran at compile time; an initialiser must return"
+    )]
+    Exit {
+        /// What has run.
+        what: String,
+        /// The code.
+        code: i32,
+    },
+    /// The initialiser takes too long.
+    #[error("{what} has not returned after {limit:?}; allow it more with `--init-timeout SECONDS`")]
+    Timeout {
+        /// What has run.
+        what: String,
+        /// How long it could run.
+        limit: Duration,
+    },
+    /// A part of the state cannot be written down.
+    #[error("cannot freeze {what}: it {holds}; let the initialiser leave it null, and fill it when the program runs")]
+    State {
+        /// The global or the element of a table.
+        what: String,
+        /// What it refers to.
+        holds: &'static str,
+    },
+    /// An object that is made when an instance is may have been changed.
+    #[error(
+        "cannot freeze {what}: it is made of objects with fields that can change, and the initialiser may have changed them; make the fields immutable, or make the objects when the program runs"
+    )]
+    Object {
+        /// The global or segment.
+        what: String,
+    },
+    /// A file is open, or a standard stream or folder is not.
+    #[error("cannot freeze descriptor {number}: {reason}")]
+    Descriptor {
+        /// The guest's number for it.
+        number: u32,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Memories have become too large.
+    #[error(
+        "the memories have {bytes} bytes after initialisation, and the limit is {limit}; raise it with `--init-memory BYTES`"
+    )]
+    Memory {
+        /// Bytes of all memories.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+impl Error {
+    /// The error of the loader when it loads.
+    pub(super) fn load(error: wasmc_loader::Error) -> Error {
+        Error::Load(reason(&error))
+    }
+
+    /// The error with which something that has run has ended.
+    pub(super) fn ended(what: &str, error: &wasmc_loader::Error) -> Error {
+        let what = what.to_owned();
+        if let Some(exit) = error.downcast_ref::<wasmc_wasi::I32Exit>() {
+            return Error::Exit { what, code: exit.0 };
+        }
+        Error::Failed { what, reason: reason(error), backtrace: error.downcast_ref::<WasmBacktrace>().cloned() }
+    }
+
+    /// Where the initialiser was when it failed.
+    pub fn backtrace(&self) -> Option<&WasmBacktrace> {
+        if let Error::Failed { backtrace, .. } = self { backtrace.as_ref() } else { None }
+    }
+}
+
+fn reason(error: &wasmc_loader::Error) -> String {
+    error.chain().collect::<Vec<_>>().join(": ")
+}

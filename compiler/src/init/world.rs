@@ -1,0 +1,112 @@
+//! What an initialiser sees of the world.
+
+use super::{Error, InitOptions, InitOutput};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use wasmc_loader::{ExternType, Linker, Module, Store, Tag};
+use wasmc_wasi::pipe::{ReadPipe, WritePipe};
+use wasmc_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
+
+/// Why a standard stream cannot be frozen.
+const REPLACED: &str = "the initialiser has closed or replaced this standard stream, which is open again when the program runs; leave it open";
+
+/// What the store of an initialiser has.
+pub(super) struct World {
+    pub(super) wasi: WasiCtx,
+    /// What is open at first.
+    open: Vec<u32>,
+    /// In the standard streams, so that it is noticed when one is gone.
+    streams: Arc<()>,
+}
+
+/// A standard stream.
+struct Stream<S>(S, #[allow(dead_code, reason = "it is counted")] Arc<()>);
+
+impl<S: Read> Read for Stream<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<S: Write> Write for Stream<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl World {
+    /// What the options say.
+    pub(super) fn new(init: &InitOptions) -> Result<World, Error> {
+        let mut builder = WasiCtxBuilder::with_sources(init.time, init.random);
+        let streams = Arc::new(());
+        builder.stdin(ReadPipe::new(Stream(io::empty(), streams.clone())));
+        let output = || -> Box<dyn Write + Send + Sync> {
+            match init.output {
+                InitOutput::Stderr => Box::new(io::stderr()),
+                InitOutput::Discard => Box::new(io::sink()),
+            }
+        };
+        builder.stdout(WritePipe::new(Stream(output(), streams.clone())));
+        builder.stderr(WritePipe::new(Stream(output(), streams.clone())));
+        builder.args(&init.args)?;
+        builder.envs(init.variables.iter().map(|(name, value)| (name, value)))?;
+        for dir in &init.dirs {
+            let (dirs, files) =
+                if dir.writable { (DirPerms::all(), FilePerms::all()) } else { (DirPerms::READ, FilePerms::READ) };
+            builder.preopened_dir(&dir.host, &dir.guest, dirs, files)?;
+        }
+        // They are numbered in this order; to ask for the numbers takes one away.
+        let open = (0..3 + init.dirs.len() as u32).collect();
+        Ok(World { open, wasi: builder.build(), streams })
+    }
+
+    /// Whether everything is open that was at first, and nothing else.
+    pub(super) fn check_descriptors(&self) -> Result<(), Error> {
+        let open = self.wasi.open_descriptors();
+        if let Some(number) = open.iter().find(|number| !self.open.contains(number)) {
+            let reason = "the initialiser has left this file or folder open; let it close what it opens";
+            return Err(Error::Descriptor { number: *number, reason });
+        }
+        if let Some(number) = self.open.iter().find(|number| !open.contains(number)) {
+            let reason = if *number < 3 {
+                REPLACED
+            } else {
+                "the initialiser has closed this preopened folder, which it was given; leave it open"
+            };
+            return Err(Error::Descriptor { number: *number, reason });
+        }
+        // A descriptor that took the number of another one is not in the lists.
+        if Arc::strong_count(&self.streams) != 4 {
+            return Err(Error::Descriptor { number: 1, reason: REPLACED });
+        }
+        Ok(())
+    }
+}
+
+/// A linker with all that a module imports.
+pub(super) fn linker(module: &Module, store: &mut Store<World>) -> Result<Linker<World>, Error> {
+    let mut linker: Linker<World> = Linker::new(module.engine());
+    wasmc_wasi::add_to_linker(&mut linker, |world: &mut World| &mut world.wasi).map_err(Error::load)?;
+    linker.allow_shadowing(true);
+    for import in module.imports() {
+        let refused = match import.ty() {
+            ExternType::Func(_) => continue,
+            // All that a tag has is its identity.
+            ExternType::Tag(ty) => {
+                let tag = Tag::new(&mut *store, &ty).map_err(Error::load)?;
+                linker.define(&mut *store, import.module(), import.name(), tag).map_err(Error::load)?;
+                continue;
+            }
+            ExternType::Memory(_) => "memory",
+            ExternType::Table(_) => "table",
+            ExternType::Global(_) => "global",
+        };
+        let (module, name) = (import.module().to_owned(), import.name().to_owned());
+        return Err(Error::Import { kind: refused, module, name });
+    }
+    linker.define_unknown_imports_as_traps(module).map_err(Error::load)?;
+    Ok(linker)
+}
