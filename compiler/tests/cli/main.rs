@@ -5,6 +5,8 @@ mod bad_input;
 mod compile;
 #[cfg(feature = "run")]
 mod guide;
+#[cfg(feature = "run")]
+mod init;
 mod inspect;
 #[cfg(feature = "run")]
 mod run;
