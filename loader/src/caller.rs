@@ -31,6 +31,13 @@ impl<'a, T: 'static> Caller<'a, T> {
         &mut self.store.0.opaque
     }
 
+    /// Runs the store's hook, if it has one.
+    #[cfg(feature = "call-hook")]
+    #[inline(always)]
+    pub(crate) fn hook(&mut self, when: crate::hook::CallHook) -> crate::error::Result<()> {
+        if self.store.0.hook.is_some() { self.store.0.run_hook(when) } else { Ok(()) }
+    }
+
     /// The host's data.
     pub fn data(&self) -> &T {
         self.store.data()

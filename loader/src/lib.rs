@@ -74,6 +74,8 @@ mod func;
 #[cfg(feature = "async")]
 mod futures;
 mod gc;
+#[cfg(feature = "call-hook")]
+mod hook;
 mod instance;
 mod limits;
 mod linker;
@@ -109,6 +111,8 @@ pub use error::{Context, Error, Result};
 pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
+#[cfg(feature = "call-hook")]
+pub use hook::CallHook;
 pub use instance::{Instance, ResetError};
 pub use limits::{
     DEFAULT_INSTANCE_LIMIT, DEFAULT_MEMORY_LIMIT, DEFAULT_TABLE_LIMIT, ResourceLimiter, StoreLimits, StoreLimitsBuilder,

@@ -48,6 +48,8 @@ pub struct StoreInner<T: 'static> {
     /// Who decides what instances may take, if anybody does.
     pub(crate) limiter: Option<Box<dyn Limit<T>>>,
     pub(crate) data: T,
+    #[cfg(feature = "call-hook")]
+    pub(crate) hook: Option<crate::hook::Hook<T>>,
 }
 
 impl<T: 'static> StoreInner<T> {
@@ -122,7 +124,15 @@ impl<T: 'static> Store<T> {
         state.configure_heap(engine.config().gc);
         let id = state.id();
         let opaque = StoreOpaque { id, state, unadapted: Vec::new(), engine: engine.lease() };
-        Store { inner: Box::new(StoreInner { opaque, limiter: None, data }) }
+        Store {
+            inner: Box::new(StoreInner {
+                opaque,
+                limiter: None,
+                data,
+                #[cfg(feature = "call-hook")]
+                hook: None,
+            }),
+        }
     }
 
     /// The host's data.

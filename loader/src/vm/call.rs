@@ -136,6 +136,11 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
         if self.narrower {
             self.check(&store.opaque, &params)?;
         }
+        #[cfg(feature = "call-hook")]
+        if store.hook.is_some() {
+            // SAFETY: as below.
+            return store.hooked(|store| unsafe { typed(store, func.as_ref(), params) });
+        }
         // SAFETY: `checked` compared the type, and `address` the store.
         unsafe { typed(store, func.as_ref(), params) }
     }
@@ -180,6 +185,11 @@ impl Func {
         if !abi::FuncType::is_encoding(encoding, &[], &[]) {
             return Err(Error::msg("the start function has parameters or results; the artifact is damaged"));
         }
+        #[cfg(feature = "call-hook")]
+        if store.hook.is_some() {
+            // SAFETY: as below.
+            return store.hooked(|store| unsafe { run(store, func) });
+        }
         // SAFETY: the type was just looked at.
         unsafe { run(store, func) }
     }
@@ -191,6 +201,14 @@ impl Func {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
+        #[cfg(feature = "call-hook")]
+        if store.hook.is_some() {
+            return store.hooked(|store| self.call_unhooked(store, params, results));
+        }
+        self.call_unhooked(store, params, results)
+    }
+
+    fn call_unhooked<T: 'static>(self, store: &mut StoreInner<T>, params: &[Val], results: &mut [Val]) -> Result<()> {
         let ty = self.ty_in(&store.opaque);
         let opaque = &store.opaque;
         let mut fit = params.len() == ty.params().len();

@@ -127,6 +127,23 @@ impl Suspendable {
     }
 }
 
+/// Which call can be suspended.
+#[cfg(feature = "call-hook")]
+pub(crate) struct Forbidden(*const Control);
+
+#[cfg(feature = "call-hook")]
+impl StoreState {
+    /// Begins something of the host's during which nothing can be suspended.
+    pub(crate) fn forbid_suspending(&self) -> Forbidden {
+        Forbidden(self.fiber.replace(ptr::null()))
+    }
+
+    /// Ends it.
+    pub(crate) fn allow_suspending(&self, forbidden: Forbidden) {
+        self.fiber.set(forbidden.0);
+    }
+}
+
 /// Waits for a future on behalf of an async host function of this store; its
 /// `function` is told if that is not possible.
 ///

@@ -15,6 +15,8 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::exception::ThrownException;
 use crate::func::Func;
+#[cfg(feature = "call-hook")]
+use crate::hook::CallHook;
 use crate::module::Module;
 use crate::parts;
 use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
@@ -204,6 +206,20 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
     }
 }
 
+/// The body of a host function, with the store's hook around it: between the
+/// conversion of arguments and that of results, since the hook may collect
+/// garbage.
+macro_rules! body {
+    ($caller:ident, $body:expr) => {{
+        #[cfg(feature = "call-hook")]
+        $caller.hook(CallHook::CallingHost)?;
+        let results = $body;
+        #[cfg(feature = "call-hook")]
+        $caller.hook(CallHook::ReturningFromHost)?;
+        results
+    }};
+}
+
 /// Leaves the cause in the store; the returned value is not used.
 #[cold]
 #[inline(never)]
@@ -259,7 +275,7 @@ unsafe extern "C" fn untyped_shim<T: 'static, F: Untyped<T>>(record: *mut VMHost
             number => Val::default_for_ty(number).unwrap_or(Val::I32(0)),
         }));
         let (given, made) = all.split_at_mut(count);
-        (env.closure)(caller.reborrow(), given, made)?;
+        body!(caller, (env.closure)(caller.reborrow(), given, made))?;
         for (i, (value, ty)) in made.iter().zip(results).enumerate() {
             let message = |found| format!("a host function of type {} returned {found} as result {i}", env.ty);
             let raw = value.checked_raw(caller.opaque(), *ty, message)?;
@@ -374,7 +390,7 @@ macro_rules! into_func {
                         run::<T, _>(record, |mut caller| {
                             let closure = &*(*record).env.get().cast::<F>();
                             $(let $a = $a::from_abi($a, caller.opaque());)*
-                            let results = closure(caller.reborrow(), $($a),*).into_results()?;
+                            let results = body!(caller, closure(caller.reborrow(), $($a),*).into_results())?;
                             results.into_ret(caller.opaque(), out)
                         })
                     }
@@ -391,7 +407,7 @@ macro_rules! into_func {
                         run::<T, ()>(record, |mut caller| {
                             let closure = &*(*record).env.get().cast::<F>();
                             $(let $a = $a::from_abi($a::raw_to_abi(*values.add($n)), caller.opaque());)*
-                            let results = closure(caller.reborrow(), $($a),*).into_results()?;
+                            let results = body!(caller, closure(caller.reborrow(), $($a),*).into_results())?;
                             results.into_raw(caller.opaque(), values)
                         });
                     }

@@ -3,6 +3,7 @@
 
 mod api;
 mod ends;
+mod hooks;
 mod nested;
 mod objects;
 mod threads;
