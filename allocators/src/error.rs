@@ -1,6 +1,7 @@
 //! Why there is no block.
 
 use std::alloc::Layout;
+use std::any::Any;
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
@@ -70,7 +71,11 @@ impl AllocError {
     /// `E`; of a [`FallbackError`], the second allocator's or else the main
     /// one's.
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
-        let AllocError::Specific(Reason::Error(error)) = self else { return None };
+        let error = match self {
+            AllocError::Specific(Reason::Error(error)) => error,
+            AllocError::Specific(Reason::System(error)) => return (error as &dyn Any).downcast_ref(),
+            _ => return None,
+        };
         if let Some(found) = error.downcast_ref::<E>() {
             return Some(found);
         }
@@ -81,7 +86,7 @@ impl AllocError {
 
 impl From<io::Error> for AllocError {
     fn from(error: io::Error) -> AllocError {
-        AllocError::new(error)
+        AllocError::Specific(Reason::System(error))
     }
 }
 
@@ -90,6 +95,8 @@ impl From<io::Error> for AllocError {
 pub enum Reason {
     /// A text.
     Text(&'static str),
+    /// What the system says.
+    System(io::Error),
     /// Any error.
     Error(Box<dyn Error + Send + Sync>),
 }
@@ -98,6 +105,7 @@ impl Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Text(text) => f.write_str(text),
+            Reason::System(error) => Display::fmt(error, f),
             Reason::Error(error) => Display::fmt(error, f),
         }
     }
@@ -107,6 +115,7 @@ impl Error for Reason {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Reason::Text(_) => None,
+            Reason::System(error) => error.source(),
             Reason::Error(error) => error.source(),
         }
     }
@@ -114,11 +123,17 @@ impl Error for Reason {
 
 /// Why neither part of a [`Fallback`](crate::Fallback) had a block: what stands
 /// in an [`AllocError::Specific`] then.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{main}; and of the fallback: {second}")]
 pub struct FallbackError {
     /// Why the main allocator had none.
     pub main: AllocError,
     /// Why the second one had none either.
     pub second: AllocError,
+}
+
+impl fmt::Debug for FallbackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
 }

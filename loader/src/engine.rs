@@ -203,8 +203,7 @@ macro_rules! detect {
         let mut features = CpuFeatures::default();
         $(
             if std::arch::$detect!($name) {
-                let known = features.insert(Arch::$arch, $name);
-                debug_assert!(known, "{} is not in the list of features", $name);
+                features.0 |= const { CpuFeatures::of(Arch::$arch, $name).0 };
             }
         )*
         features

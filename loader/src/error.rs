@@ -108,6 +108,8 @@ impl Error {
         Self::of(Box::new(Text(message)), None)
     }
 
+    #[cold]
+    #[inline(never)]
     fn of(layer: Box<dyn Layer>, below: Option<Error>) -> Error {
         Error(Box::new(Inner { layer, below, backtrace: None }))
     }

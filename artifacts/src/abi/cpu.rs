@@ -118,7 +118,32 @@ cpu_features! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct CpuFeatures(pub u64);
 
+/// Whether two texts are the same, for constants.
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
 impl CpuFeatures {
+    /// The feature that std's macros know by this name.
+    ///
+    /// # Panics
+    /// If it is not in the list: to be called in constants only.
+    pub const fn of(arch: Arch, name: &str) -> CpuFeatures {
+        let mut bit = 0;
+        while bit < CPU_FEATURES.len() {
+            let feature = &CPU_FEATURES[bit];
+            if feature.arch as u8 == arch as u8 && same(feature.name.as_bytes(), name.as_bytes()) {
+                return CpuFeatures(1 << bit);
+            }
+            bit += 1;
+        }
+        panic!("the feature is not in the list")
+    }
+
     /// Adds the feature with Cranelift's setting `setting`; whether there is one.
     pub fn insert_setting(&mut self, setting: &str) -> bool {
         self.insert_where(|f| f.setting == setting)

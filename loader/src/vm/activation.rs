@@ -92,7 +92,9 @@ pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() ->
     // one, this is called by a host function, perhaps on another thread than
     // the activation is on.
     if !previous.is_null() || state.context.entry_fp.get() != 0 {
-        return nested(thread, state, host, previous, sp, call);
+        let (mut call, mut result) = (Some(call), None);
+        nested(thread, state, host, previous, sp, &mut || result = call.take().map(|call| call()));
+        return result.unwrap_or_else(|| unreachable!("`nested` has called the closure"));
     }
     if !state.limit.is_for(thread, sp) {
         state.renew_limit(thread, sp);
@@ -107,14 +109,14 @@ pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() ->
 
 #[cold]
 #[inline(never)]
-fn nested<R>(
+fn nested(
     thread: &Thread,
     state: &StoreState,
     host: *mut u8,
     previous: *const StoreState,
     sp: usize,
-    call: impl FnOnce() -> R,
-) -> R {
+    call: &mut dyn FnMut(),
+) {
     let (context, limit) = (&state.context, &state.limit);
     let outer = (limit.thread.get(), limit.sp.get(), limit.value.get());
     // A nested activation shares the stack that the outer one was given.
@@ -135,7 +137,7 @@ fn nested<R>(
     if is_active {
         state.suspended.set(&raw const saved);
     }
-    let result = call();
+    call();
     saved.restore(state);
     #[cfg(feature = "async")]
     suspendable.end(state);
@@ -150,7 +152,6 @@ fn nested<R>(
         // The outer activation goes on, on its own stack.
         state.set_limit(outer.0, outer.1, outer.2);
     }
-    result
 }
 
 /// Forgets the values of frames that were skipped, after an activation of this

@@ -12,6 +12,7 @@ use super::structs::{VMMemoryDef, VMTableDef, ValRaw};
 use super::table::TableData;
 use crate::error::Error;
 use crate::module::Module;
+use crate::parts;
 use crate::sys;
 use std::alloc::Layout;
 use std::cell::{Cell, OnceCell, UnsafeCell};
@@ -180,6 +181,9 @@ impl Builder<'_> {
     /// The memories were just made.
     unsafe fn watches(&self, memories: NonNull<[MemoryData]>) -> Vec<sys::Watch> {
         let mut watches = Vec::new();
+        if !parts::TRUNCATION.is_on() {
+            return watches;
+        }
         // SAFETY: the caller's.
         let memories = unsafe { memories.as_ref() }.iter().zip(self.blueprint().slot_memories());
         for (memory, (_, blueprint)) in memories.filter(|_| self.placement.view) {

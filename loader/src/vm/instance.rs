@@ -75,13 +75,22 @@ pub(crate) struct InstanceData {
     pub(super) slot: ManuallyDrop<Slot>,
 }
 
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn no_such(name: &str, index: u32) -> ! {
+    panic!("the context has no {name} {index}")
+}
+
 macro_rules! fields {
     ($($(#[$meta:meta])* $name:ident[$count:ident]: $t:ty;)*) => {$(
         $(#[$meta])*
         #[track_caller]
         pub(crate) fn $name(&self, index: u32) -> &$t {
             let layout = self.layout();
-            assert!(index < layout.counts().$count, "{} {index} of {}", stringify!($name), layout.counts().$count);
+            if index >= layout.counts().$count {
+                no_such(stringify!($name), index);
+            }
             // SAFETY: the layout says that a `$t` is there, and the slot was
             // made for this layout and zeroed, which is a value of every `$t`.
             unsafe { self.vmctx.byte_offset(layout.$name(index) as isize).cast::<$t>().as_ref() }

@@ -16,6 +16,7 @@
 use super::blueprint::Blueprint;
 use super::space::AddressSpace;
 use crate::error::Error;
+use crate::parts;
 use crate::strategy::InstanceLimits;
 use crate::sys;
 use crate::types::MemoryType;
@@ -335,7 +336,11 @@ impl Slots {
     /// one cannot be addressed.
     pub(crate) fn new(blueprint: &Blueprint, limit: usize) -> Option<Slots> {
         let layout = SlotLayout::of_module(blueprint, sys::page_size())?;
-        let limit = if sys::can_discard() && blueprint.slot_memories().next().is_some() { limit } else { 0 };
+        let limit = if parts::ON_DEMAND.is_on() && sys::can_discard() && blueprint.slot_memories().next().is_some() {
+            limit
+        } else {
+            0
+        };
         let limit = limit.min(SPARE_SPACE / layout.total.max(1));
         Some(Slots { layout, spare: Mutex::default(), limit })
     }
@@ -390,6 +395,9 @@ impl Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
+        if !parts::ON_DEMAND.is_on() {
+            return;
+        }
         for slot in std::mem::take(&mut *self.spare()) {
             // SAFETY: spare slots are nobody's.
             unsafe { slot.free(&self.layout) };

@@ -183,7 +183,9 @@ impl Region {
     fn at(&self, range: &Range<usize>) -> *mut u8 {
         assert!(
             range.start <= range.end && range.end <= self.length,
-            "bytes {range:?} of a region of {} bytes",
+            "bytes {} to {} of a region of {} bytes",
+            range.start,
+            range.end,
             self.length
         );
         // SAFETY: the assertion keeps the result inside the region or at its end.

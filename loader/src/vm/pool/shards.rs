@@ -7,7 +7,6 @@
 
 use super::super::shared::{Padded, shard, shards};
 use super::idle::Idle;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +30,7 @@ pub(super) struct Counts {
 struct Shard {
     /// By the ids of modules, which are in order. The last of a list was
     /// retired last; the number says when.
-    idle: Vec<(u64, VecDeque<(u64, Idle)>)>,
+    idle: Vec<(u64, Vec<(u64, Idle)>)>,
     /// How many idle instances there may be.
     quota: u32,
     /// Instances retired here so far.
@@ -47,7 +46,7 @@ impl Shard {
 
     fn pop(&mut self, module: u64) -> Option<Idle> {
         let place = self.place(module).ok()?;
-        let (_, idle) = self.idle[place].1.pop_back()?;
+        let (_, idle) = self.idle[place].1.pop()?;
         self.taken(&idle);
         Some(idle)
     }
@@ -62,17 +61,17 @@ impl Shard {
         self.counts.idle += 1;
         self.counts.resident += idle.resident as u64;
         let place = self.place(idle.module).unwrap_or_else(|place| {
-            self.idle.insert(place, (idle.module, VecDeque::new()));
+            self.idle.insert(place, (idle.module, Vec::new()));
             place
         });
-        self.idle[place].1.push_back((self.retired, idle));
+        self.idle[place].1.push((self.retired, idle));
     }
 
     /// The instance that was retired first.
     fn pop_coldest(&mut self) -> Option<Idle> {
-        let firsts = self.idle.iter().enumerate().filter_map(|(place, (_, list))| Some((list.front()?.0, place)));
+        let firsts = self.idle.iter().enumerate().filter_map(|(place, (_, list))| Some((list.first()?.0, place)));
         let (_, place) = firsts.min()?;
-        let (_, idle) = self.idle[place].1.pop_front()?;
+        let (_, idle) = self.idle[place].1.remove(0);
         if self.idle[place].1.is_empty() {
             self.idle.remove(place);
         }
