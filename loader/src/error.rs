@@ -178,13 +178,32 @@ impl Error {
 
     /// The messages, outermost first: contexts, the error, its sources.
     pub fn chain(&self) -> impl Iterator<Item = String> {
-        let mut messages: Vec<String> = self.layers().map(|inner| inner.layer.to_string()).collect();
-        let mut source = self.layers().last().and_then(|inner| inner.layer.source());
+        let mut messages = Vec::new();
+        let _ = self.each(&mut |_, message| {
+            messages.push(message.to_string());
+            Ok(())
+        });
+        messages.into_iter()
+    }
+
+    /// Calls a function with the number of each message and the message.
+    fn each(&self, each: &mut dyn FnMut(usize, &dyn Display) -> fmt::Result) -> fmt::Result {
+        let (mut at, mut number) = (self, 0);
+        loop {
+            each(number, &*at.0.layer as &dyn Display)?;
+            number += 1;
+            match &at.0.below {
+                Some(below) => at = below,
+                None => break,
+            }
+        }
+        let mut source = at.0.layer.source();
         while let Some(error) = source {
-            messages.push(error.to_string());
+            each(number, &error)?;
+            number += 1;
             source = error.source();
         }
-        messages.into_iter()
+        Ok(())
     }
 
     /// The innermost message.
@@ -267,20 +286,23 @@ impl Display for Error {
         if !f.alternate() {
             return self.0.layer.fmt(f);
         }
-        for (i, message) in self.chain().enumerate() {
-            write!(f, "{}{message}", if i == 0 { "" } else { ": " })?;
-        }
-        Ok(())
+        self.each(&mut |i, message| {
+            f.write_str(if i == 0 { "" } else { ": " })?;
+            write!(f, "{message}")
+        })
     }
 }
 
 impl Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut messages = self.chain();
-        f.write_str(&messages.next().unwrap_or_default())?;
-        for (i, message) in messages.enumerate() {
-            write!(f, "{}\n    {message}", if i == 0 { "\n\nCaused by:" } else { "" })?;
-        }
+        self.each(&mut |i, message| {
+            f.write_str(match i {
+                0 => "",
+                1 => "\n\nCaused by:\n    ",
+                _ => "\n    ",
+            })?;
+            write!(f, "{message}")
+        })?;
         if parts::BACKTRACES.is_on()
             && let Some(backtrace) = self.backtrace()
         {

@@ -108,9 +108,9 @@ pub enum IncompatibleError {
 impl Module {
     /// Makes a module of a mapped artifact.
     pub(crate) fn of_code(engine: &Engine, mut code: Code) -> Result<Module> {
-        check_machine(code.artifact())?;
         let artifact = code.artifact();
         parts::check_module(artifact)?;
+        check_machine(artifact)?;
         let blueprint = Blueprint::new(artifact, engine.config()).map_err(|impossible| match impossible {
             Impossible::AddressSpace => Error::new(IncompatibleError::AddressSpace),
             Impossible::Limit(e) => Error::new(e),
@@ -342,7 +342,12 @@ fn check_machine(artifact: &Artifact<'_>) -> Result<()> {
             expected: Arch::host().map_or(std::env::consts::ARCH, Arch::name),
         }));
     }
-    let missing = CpuFeatures(header.cpu_features).without(host_cpu_features());
+    let missing = if parts::CPU_FEATURES.is_on() {
+        CpuFeatures(header.cpu_features).without(host_cpu_features())
+    } else {
+        // `parts` has seen to it that none is required.
+        CpuFeatures::default()
+    };
     if !missing.is_empty() {
         let unknown = missing.iter().next().is_none();
         let missing = if unknown { "of a newer compiler".to_owned() } else { missing.to_string() };

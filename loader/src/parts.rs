@@ -27,6 +27,8 @@ parts! {
     THREADS: "threads",
     /// Backtraces of wasm code in errors.
     BACKTRACES: "backtraces",
+    /// Code for more than the baseline of a CPU.
+    CPU_FEATURES: "cpu-features",
     /// Telling debuggers about loaded code.
     DEBUGGER: "debugger",
     /// Artifacts that are part of an executable or a shared library.
@@ -109,6 +111,7 @@ pub(crate) fn check_config(config: &Config) -> Result<(), FeatureError> {
 /// Checks that code of a module needs nothing that was left out.
 pub(crate) fn check_module(artifact: &Artifact<'_>) -> Result<()> {
     let tables = artifact.tables();
+    CPU_FEATURES.need_if(|| artifact.header().cpu_features != 0, "a module for more than the baseline of a CPU")?;
     EXCEPTIONS.need_if(|| !tables.tags.is_empty(), "a module with exceptions")?;
     let is_gc = |ty: Option<ValType>| ty.is_none_or(ValType::is_gc_ref);
     let refers = || {

@@ -209,8 +209,13 @@ impl Blocks {
     /// It came from `allocate`, nobody uses it, and unless it goes to a
     /// retired instance of the same slot, nothing of it is accessible.
     pub(super) unsafe fn deallocate(&self, slot: Slot) {
-        // SAFETY: the caller's.
-        unsafe { self.allocator.deallocate(slot.start(), self.block) };
+        match slot.origin() {
+            // SAFETY: the caller's.
+            Origin::Pool(index) => unsafe { self.list().give_back(index) },
+            _ if !parts::POOL_POLICIES.is_on() => {}
+            // SAFETY: the caller's.
+            _ => unsafe { self.allocator.deallocate(slot.start(), self.block) },
+        }
     }
 }
 
