@@ -24,6 +24,9 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Whether there are lists that grow.
+const GROWING: bool = cfg!(feature = "growing");
+
 /// Which of a [`FreeList`]'s blocks: they are counted from 0 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockIndex(u32);
@@ -111,6 +114,7 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
     ///
     /// # Errors
     /// If `block`'s size, rounded up to its alignment, is more than there can be.
+    #[cfg(feature = "growing")]
     pub fn growing(parent: Parent, block: Layout, keep: u32, order: O) -> Result<FreeList<Parent, O>, AllocError> {
         let state = Mutex::new(State::empty(order));
         Ok(FreeList { parent, block: whole(block)?, slab: None, keep, state })
@@ -133,7 +137,7 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
         }
         let count = state.count();
         drop(state);
-        if self.slab.is_some() {
+        if self.slab.is_some() || !GROWING {
             return Err(AllocError::Exhausted { count });
         }
         let block = self.parent.allocate(self.block)?.cast();
@@ -175,7 +179,8 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
     pub fn index_of(&self, block: NonNull<u8>) -> Option<BlockIndex> {
         match &self.slab {
             Some(slab) => slab.index_of(block),
-            None => self.state().grown().index_of(block),
+            None if GROWING => self.state().grown().index_of(block),
+            None => None,
         }
     }
 
@@ -184,7 +189,8 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
     pub fn block_at(&self, index: BlockIndex) -> Option<NonNull<[u8]>> {
         let start = match &self.slab {
             Some(slab) => slab.start_of(index),
-            None => self.state().grown().start_of(index),
+            None if GROWING => self.state().grown().start_of(index),
+            None => None,
         };
         start.map(|start| self.slice(start))
     }
@@ -219,7 +225,8 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
     fn start_of(&self, state: &State<O>, index: BlockIndex) -> NonNull<[u8]> {
         let start = match &self.slab {
             Some(slab) => slab.start_of(index),
-            None => state.grown().start_of(index),
+            None if GROWING => state.grown().start_of(index),
+            None => None,
         };
         self.slice(start.expect("blocks that can be taken exist"))
     }
@@ -286,6 +293,9 @@ impl<Parent: Allocator, O: Order> Drop for FreeList<Parent, O> {
     fn drop(&mut self) {
         if let Some(slab) = self.slab.take() {
             slab.give_back(&self.parent);
+        }
+        if !GROWING {
+            return;
         }
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         for block in state.remove_all() {

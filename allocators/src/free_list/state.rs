@@ -106,7 +106,7 @@ impl<O: Order> State<O> {
     pub(super) fn give_back(&mut self, index: BlockIndex, keep: u32) -> Option<NonNull<u8>> {
         let status = self.statuses.get(index.as_usize());
         assert!(status == Some(&Status::InUse), "block {} was given back, but it is not in use", index.get());
-        if self.free >= keep {
+        if super::GROWING && self.free >= keep {
             let block = self.grown.remove(index);
             debug_assert!(block.is_some(), "a list keeps as many blocks as its slab has");
             self.statuses[index.as_usize()] = Status::Vacant;

@@ -38,6 +38,12 @@ fn check(condition: bool, what: Wrong) -> Result<(), Wrong> {
     if condition { Ok(()) } else { Err(what) }
 }
 
+/// Not in line: its many fields would be copied one by one.
+#[inline(never)]
+fn decode_header(metadata: &[u8]) -> Option<Header> {
+    Header::decode(metadata)
+}
+
 /// The `length` bytes at `offset` of `bytes`.
 fn part(bytes: &[u8], span: Span) -> Option<&[u8]> {
     bytes.get(usize::try_from(span.offset).ok()?..usize::try_from(span.end()?).ok()?)
@@ -56,7 +62,7 @@ impl<'a> Artifact<'a> {
             end: at as u64,
             have: file.len() as u64,
         })?;
-        let header = Header::decode(metadata).ok_or(FormatError::Truncated {
+        let header = decode_header(metadata).ok_or(FormatError::Truncated {
             what: "the header",
             end: (at + Header::SIZE) as u64,
             have: file.len() as u64,

@@ -96,24 +96,24 @@ pub fn group_ids(group: &[SubType]) -> Vec<TypeId> {
 
 impl ValType {
     fn put(self, out: &mut Vec<u8>) {
-        match self {
-            ValType::I32 => out.push(0x7f),
-            ValType::I64 => out.push(0x7e),
-            ValType::F32 => out.push(0x7d),
-            ValType::F64 => out.push(0x7c),
-            ValType::V128 => out.push(0x7b),
+        let number = match self {
+            ValType::I32 => 0x7f,
+            ValType::I64 => 0x7e,
+            ValType::F32 => 0x7d,
+            ValType::F64 => 0x7c,
+            ValType::V128 => 0x7b,
             ValType::Ref(RefType { nullable, heap }) => {
-                match heap.abstract_row() {
-                    Some(row) if nullable => out.push(row.1),
-                    Some(row) => out.extend([NON_NULL, row.1]),
-                    None => out.push(if nullable { NULLABLE } else { NON_NULL }),
-                }
+                let prefix = if nullable { NULLABLE } else { NON_NULL };
                 if let HeapType::Concrete(ConcreteType { kind, id }) = heap {
-                    out.push(kind as u8);
-                    out.extend(id.0.to_le_bytes());
+                    out.extend_from_slice(&[prefix, kind as u8]);
+                    return out.extend_from_slice(&id.0.to_le_bytes());
                 }
+                let code = heap.abstract_row().map_or(0, |row| row.1);
+                // Nullable ones have a code of their own.
+                return out.extend_from_slice(&[prefix, code][usize::from(nullable)..]);
             }
-        }
+        };
+        out.push(number);
     }
 
     fn get(bytes: &mut &[u8]) -> Option<ValType> {
