@@ -14,6 +14,7 @@ pub struct Config {
     stacks: StackSettings,
     pub(crate) wasm_backtrace: bool,
     pub(crate) wasm_backtrace_max_frames: usize,
+    backtrace_details: WasmBacktraceDetails,
     pub(crate) debugger: bool,
     pub(crate) sealed_artifacts: bool,
     pub(crate) allocation: InstanceAllocationStrategy,
@@ -33,6 +34,23 @@ struct StackSettings {
     size: usize,
     zeroing: bool,
     spare: usize,
+}
+
+/// The environment variable of [`WasmBacktraceDetails::Environment`].
+#[cfg(feature = "addr2line")]
+const DETAILS: &str = "WASMC_BACKTRACE_DETAILS";
+
+/// Whether backtraces have files and lines of source code; see
+/// [`Config::wasm_backtrace_details`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WasmBacktraceDetails {
+    /// They do.
+    Enable,
+    /// They do not.
+    Disable,
+    /// They do if the environment variable `WASMC_BACKTRACE_DETAILS` is `1` at
+    /// the time when they are asked for.
+    Environment,
 }
 
 /// Settings that matter only to an engine with a pool, and to resets.
@@ -63,6 +81,7 @@ impl Config {
             stacks: StackSettings { size: 2 << 20, zeroing: false, spare: 1000 },
             wasm_backtrace: parts::BACKTRACES.is_on(),
             wasm_backtrace_max_frames: 20,
+            backtrace_details: WasmBacktraceDetails::Enable,
             debugger: false,
             sealed_artifacts: false,
             allocation: InstanceAllocationStrategy::OnDemand,
@@ -149,6 +168,27 @@ impl Config {
     pub fn wasm_backtrace_max_frames(&mut self, frames: usize) -> &mut Self {
         self.wasm_backtrace_max_frames = frames;
         self
+    }
+
+    /// Whether backtraces have files and lines of source code, where the
+    /// artifact and this crate's cargo features allow it (see
+    /// [`FrameInfo::symbols`](crate::FrameInfo::symbols)). Default: yes, as
+    /// debug information is read only when somebody asks for it or prints a
+    /// backtrace. The first time costs memory and time in proportion to it,
+    /// which a host that prints errors of many modules may not want to spend.
+    pub fn wasm_backtrace_details(&mut self, details: WasmBacktraceDetails) -> &mut Self {
+        self.backtrace_details = details;
+        self
+    }
+
+    /// Whether backtraces have files and lines.
+    #[cfg(feature = "addr2line")]
+    pub(crate) fn shows_details(&self) -> bool {
+        match self.backtrace_details {
+            WasmBacktraceDetails::Enable => true,
+            WasmBacktraceDetails::Disable => false,
+            WasmBacktraceDetails::Environment => std::env::var_os(DETAILS).is_some_and(|value| value == "1"),
+        }
     }
 
     /// Whether debuggers are told about the functions of each module that is

@@ -11,6 +11,7 @@ use crate::vm::instance::Placement;
 use crate::vm::pool::Pool;
 use crate::vm::shared::{Lease, Shared};
 use std::io;
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
@@ -20,6 +21,14 @@ use wasmc_artifacts::abi::{Arch, CpuFeatures};
 /// Cheap to clone; clones are the same engine.
 #[derive(Debug, Clone)]
 pub struct Engine(pub(crate) Shared<Inner>);
+
+/// What an artifact was compiled from; see [`Engine::detect_precompiled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precompiled {
+    /// A module.
+    Module,
+}
 
 /// What is behind an [`Engine`].
 #[derive(Debug)]
@@ -134,6 +143,33 @@ impl Engine {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Whether bytes are an artifact of this project's, and of what. Nothing
+    /// else about them is checked: whether a loader can use them, loading says.
+    ///
+    /// ```
+    /// use wasmc_loader::{Engine, Precompiled};
+    /// # fn main() -> wasmc_loader::Result<()> {
+    /// # let artifact = wasmc::compile(b"(module)", &wasmc::Options::new())?;
+    /// assert_eq!(Engine::detect_precompiled(&artifact), Some(Precompiled::Module));
+    /// assert_eq!(Engine::detect_precompiled(b"\0asm\x01\0\0\0"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn detect_precompiled(bytes: &[u8]) -> Option<Precompiled> {
+        wasmc_artifacts::container::metadata_offset(bytes).ok().map(|_| Precompiled::Module)
+    }
+
+    /// The same for a file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn detect_precompiled_file(path: impl AsRef<Path>) -> Result<Option<Precompiled>> {
+        let path = path.as_ref();
+        let bytes =
+            std::fs::read(path).map_err(|e| Error::new(e).context(format!("cannot read {}", path.display())))?;
+        Ok(Self::detect_precompiled(&bytes))
     }
 
     /// Whether both are the same engine.

@@ -58,6 +58,23 @@ impl<E: StdError + Send + Sync + 'static> Layer for Caught<E> {
     }
 }
 
+/// A box is no error, although what is in it is one.
+struct FromBox(Boxed);
+
+type Boxed = Box<dyn StdError + Send + Sync>;
+
+impl Display for FromBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, f)
+    }
+}
+
+impl Layer for FromBox {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
 struct Text<C>(C);
 
 impl<C: Display> Display for Text<C> {
@@ -76,7 +93,8 @@ impl<C: Display + Send + Sync + 'static> Layer for Text<C> {
 fn value<E: 'static>(layer: &dyn Layer) -> Option<&E> {
     let layer = layer as &dyn Any;
     let text = || layer.downcast_ref::<Text<E>>().map(|text| &text.0);
-    layer.downcast_ref::<Caught<E>>().map(|caught| &caught.0).or_else(text)
+    let boxed = || (&layer.downcast_ref::<FromBox>()?.0 as &dyn Any).downcast_ref();
+    layer.downcast_ref::<Caught<E>>().map(|caught| &caught.0).or_else(text).or_else(boxed)
 }
 
 fn value_mut<E: 'static>(layer: &mut dyn Layer) -> Option<&mut E> {
@@ -84,14 +102,21 @@ fn value_mut<E: 'static>(layer: &mut dyn Layer) -> Option<&mut E> {
     if layer.is::<Caught<E>>() {
         return layer.downcast_mut::<Caught<E>>().map(|caught| &mut caught.0);
     }
-    layer.downcast_mut::<Text<E>>().map(|text| &mut text.0)
+    if layer.is::<Text<E>>() {
+        return layer.downcast_mut::<Text<E>>().map(|text| &mut text.0);
+    }
+    (&mut layer.downcast_mut::<FromBox>()?.0 as &mut dyn Any).downcast_mut()
 }
 
 fn into_value<E: 'static>(layer: Box<dyn Layer>) -> Option<E> {
     let layer = layer as Box<dyn Any>;
-    match layer.downcast::<Caught<E>>() {
-        Ok(caught) => Some(caught.0),
-        Err(layer) => Some(layer.downcast::<Text<E>>().ok()?.0),
+    let layer = match layer.downcast::<Caught<E>>() {
+        Ok(caught) => return Some(caught.0),
+        Err(layer) => layer,
+    };
+    match layer.downcast::<Text<E>>() {
+        Ok(text) => Some(text.0),
+        Err(layer) => Some(*(Box::new(layer.downcast::<FromBox>().ok()?.0) as Box<dyn Any>).downcast().ok()?),
     }
 }
 
@@ -106,6 +131,20 @@ impl Error {
     #[cold]
     pub fn msg<M: Display + Send + Sync + 'static>(message: M) -> Error {
         Self::of(Box::new(Text(message)), None)
+    }
+
+    /// An error from a boxed one, as `Box<dyn Error>` itself is none. It
+    /// [downcasts](Self::downcast_ref) to the box.
+    ///
+    /// ```
+    /// type Boxed = Box<dyn std::error::Error + Send + Sync>;
+    /// let error = wasmc_loader::Error::from_boxed(Boxed::from("out of paper"));
+    /// assert!(error.is::<Boxed>());
+    /// assert_eq!(error.to_string(), "out of paper");
+    /// ```
+    #[cold]
+    pub fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Error {
+        Self::of(Box::new(FromBox(error)), None)
     }
 
     #[cold]
@@ -314,21 +353,21 @@ impl Debug for Error {
 
 /// An [`Error`] as a standard error; an `Error` itself cannot be one, or not
 /// every standard error could convert into it.
-struct Boxed(Error, Option<Box<Boxed>>);
+struct Standard(Error, Option<Box<Standard>>);
 
-impl Display for Boxed {
+impl Display for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(&self.0, f)
     }
 }
 
-impl Debug for Boxed {
+impl Debug for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Debug::fmt(&self.0, f)
     }
 }
 
-impl StdError for Boxed {
+impl StdError for Standard {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.1 {
             Some(below) => Some(&**below),
@@ -337,28 +376,28 @@ impl StdError for Boxed {
     }
 }
 
-impl From<Error> for Boxed {
-    fn from(mut error: Error) -> Boxed {
-        let below = error.0.below.take().map(|below| Box::new(Boxed::from(below)));
-        Boxed(error, below)
+impl From<Error> for Standard {
+    fn from(mut error: Error) -> Standard {
+        let below = error.0.below.take().map(|below| Box::new(Standard::from(below)));
+        Standard(error, below)
     }
 }
 
 impl From<Error> for Box<dyn StdError + Send + Sync + 'static> {
     fn from(error: Error) -> Self {
-        Box::new(Boxed::from(error))
+        Box::new(Standard::from(error))
     }
 }
 
 impl From<Error> for Box<dyn StdError + Send + 'static> {
     fn from(error: Error) -> Self {
-        Box::new(Boxed::from(error))
+        Box::new(Standard::from(error))
     }
 }
 
 impl From<Error> for Box<dyn StdError + 'static> {
     fn from(error: Error) -> Self {
-        Box::new(Boxed::from(error))
+        Box::new(Standard::from(error))
     }
 }
 

@@ -134,6 +134,14 @@ impl<'instance> Export<'instance> {
         self.name
     }
 
+    /// Its type, of a memory or table with its current size as minimum.
+    ///
+    /// # Panics
+    /// If it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        self.value.ty(store)
+    }
+
     /// What it stands for.
     pub fn into_extern(self) -> Extern {
         self.value

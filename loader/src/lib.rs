@@ -103,10 +103,10 @@ mod values;
 #[allow(unsafe_code, reason = "compiled code, and the memory that is shared with it")]
 mod vm;
 
-pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use caller::Caller;
-pub use config::Config;
-pub use engine::Engine;
+pub use config::{Config, WasmBacktraceDetails};
+pub use engine::{Engine, Precompiled};
 pub use error::{Context, Error, Result};
 pub use exception::ThrownException;
 pub use externs::{Export, Extern};
@@ -120,7 +120,7 @@ pub use limits::{
 pub use linker::Linker;
 pub use linking::{ImportProblem, LinkError, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
-pub use module::{IncompatibleError, Module, ModuleExport};
+pub use module::{IncompatibleError, Module, ModuleExport, ModuleFunction};
 pub use parts::FeatureError;
 pub use pre::InstancePre;
 pub use refs::{

@@ -7,18 +7,13 @@ use crate::externs::Extern;
 use crate::func::Func;
 use crate::instance::Instance;
 use crate::linking::{self, Item, Provided, UnknownImportError};
-use crate::memory::Memory;
 use crate::module::Module;
 use crate::names::Names;
 use crate::parts;
 use crate::pre::InstancePre;
-use crate::shared_memory::SharedMemory;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
-use crate::table::Table;
-use crate::tag::Tag;
-use crate::types::{ExternType, FuncType, ImportType};
+use crate::types::{ExternType, FuncType, ImportType, has_default};
 use crate::values::Val;
-use crate::vm::global::Global;
 use crate::vm::host::{HostFunc, HostFuncDef, IntoFunc};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -303,44 +298,34 @@ impl<T: 'static> Linker<T> {
             if self.find(import.module(), import.name()).is_some() {
                 continue;
             }
-            let item: Extern = match import.ty() {
-                // What a host function does not set are zeros and nulls.
+            let item = match import.ty() {
+                // One for any store, whatever its results: if they have no
+                // default, calling it fails.
                 ExternType::Func(ty) => {
                     self.func_new(import.module(), import.name(), ty, |_, _, _| Ok(()))?;
                     continue;
                 }
-                ExternType::Global(ty) => {
-                    // A reference that cannot be null has no default.
-                    let Some(value) = Val::default_for_ty(ty.content()) else { continue };
-                    Global::new(&mut store, ty, value)?.into()
-                }
-                ExternType::Table(ty) => {
-                    let null = Val::default_for_ty(&ty.element()).and_then(Val::ref_);
-                    let Some(null) = null else { continue };
-                    Table::new(&mut store, ty, null)?.into()
-                }
-                ExternType::Memory(ty) if ty.is_shared() => {
-                    // It is made for the store, although it does not belong to it.
-                    let limit = usize::MAX;
-                    store.as_context_mut().0.limit(|limiter, data| limiter.memory(data, &ty, limit))?;
-                    SharedMemory::new(&self.engine, ty)?.into()
-                }
-                ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
-                // Nobody else throws or catches its exceptions.
-                ExternType::Tag(ty) => Tag::new(&mut store, &ty)?.into(),
+                ty if has_default(&ty) => ty.default_value(&mut store)?,
+                _ => continue,
             };
             self.define(&store, import.module(), import.name(), item)?;
         }
         Ok(self)
     }
 
+    /// Everything that is defined, for use in a store: module, name, and what
+    /// stands for it, in the order of definition.
+    pub fn iter<'a: 'store, 'store>(
+        &'a self,
+        mut store: impl AsContextMut<Data = T> + 'store,
+    ) -> impl ExactSizeIterator<Item = (&'a str, &'a str, Extern)> + 'store {
+        self.names.iter().map(move |(module, name, (item, _))| (module, name, provide(&mut store, item)))
+    }
+
     /// What is defined under a name, for use in a store.
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
         let (item, _) = self.find(module, name)?;
-        Some(match item {
-            Item::Extern(item) => item.clone(),
-            Item::Host(def) => Extern::Func(HostFunc::install(&mut store.as_context_mut().0.opaque, def.clone())),
-        })
+        Some(provide(&mut store, item))
     }
 
     /// What is defined under the names of an import.
@@ -395,5 +380,13 @@ impl<T: 'static> Linker<T> {
     /// [`InstancePre::instantiate`].
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
         self.instantiate_pre(module)?.instantiate(store)
+    }
+}
+
+/// Something that a linker has, in a store.
+fn provide(store: &mut impl AsContextMut, item: &Item) -> Extern {
+    match item {
+        Item::Extern(item) => item.clone(),
+        Item::Host(def) => Extern::Func(HostFunc::install(&mut store.as_context_mut().0.opaque, def.clone())),
     }
 }

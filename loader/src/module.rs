@@ -57,6 +57,9 @@ pub(crate) struct Inner {
     blueprint: Blueprint,
     slots: Slots,
     working_set: RwLock<Option<Arc<WorkingSet>>>,
+    /// Once somebody has asked for it.
+    #[cfg(feature = "addr2line")]
+    symbols: std::sync::OnceLock<crate::vm::symbols::Symbols>,
     code: Code,
 }
 
@@ -127,7 +130,17 @@ impl Module {
         let working_set = RwLock::new(has_working_set.then(|| Arc::new(WorkingSet::of(artifact))));
         let id = handle::unique_id().get();
         let engine = engine.clone();
-        Ok(Module(Shared::new(Inner { id, _announced: announced, engine, blueprint, slots, working_set, code })))
+        Ok(Module(Shared::new(Inner {
+            id,
+            _announced: announced,
+            engine,
+            blueprint,
+            slots,
+            working_set,
+            #[cfg(feature = "addr2line")]
+            symbols: std::sync::OnceLock::new(),
+            code,
+        })))
     }
 
     /// The engine it was loaded with.
@@ -175,7 +188,8 @@ impl Module {
         self.0.code.text()
     }
 
-    /// Whether both are the same module, loaded once.
+    /// Whether both are the same module, as clones of one are; loading a file
+    /// again makes another module.
     pub fn same(a: &Module, b: &Module) -> bool {
         a.is_same(b)
     }
@@ -183,6 +197,19 @@ impl Module {
     /// SHA-256 of the WebAssembly binary that the artifact was compiled from.
     pub fn source_hash(&self) -> [u8; 32] {
         self.artifact().header().source_hash
+    }
+
+    /// The functions that the module defines, in its order, and where their
+    /// machine code is.
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = ModuleFunction<'_>> {
+        let artifact = self.artifact();
+        let imported = artifact.header().context.func_imports;
+        artifact.tables().functions.iter().enumerate().map(move |(number, row)| ModuleFunction {
+            index: imported + number as u32,
+            name: artifact.function_name(&row),
+            offset: row.code as usize,
+            len: row.length as usize,
+        })
     }
 
     pub(crate) fn is_same(&self, other: &Module) -> bool {
@@ -240,6 +267,12 @@ impl Module {
     /// All bytes of the artifact.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.code.bytes()
+    }
+
+    /// The debug information, which is read now if it was not before.
+    #[cfg(feature = "addr2line")]
+    pub(crate) fn symbols(&self) -> &crate::vm::symbols::Symbols {
+        self.0.symbols.get_or_init(|| crate::vm::symbols::Symbols::read(self.bytes()))
     }
 
     pub(crate) fn slots(&self) -> &Slots {
@@ -322,6 +355,21 @@ impl std::fmt::Debug for Module {
 /// The type of a row that does not exist.
 fn nothing() -> ExternType {
     ExternType::Memory(MemoryType::new(u32::MAX, Some(0)))
+}
+
+/// A function that a module defines; from [`Module::functions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModuleFunction<'module> {
+    /// Its index in the module, imported functions counted.
+    pub index: u32,
+    /// Its name, if the artifact has names; `wasm-function[7]` if only the module
+    /// has none for it.
+    pub name: Option<&'module str>,
+    /// Where its machine code begins, in bytes from the start of
+    /// [`Module::text`].
+    pub offset: usize,
+    /// Bytes of machine code.
+    pub len: usize,
 }
 
 /// Where an export is in a module.

@@ -54,6 +54,11 @@ impl Names {
         Ok(())
     }
 
+    /// All names with what is defined under them.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str, &Provided)> {
+        self.entries.iter().map(|entry| (&*entry.module, &*entry.name, &entry.provided))
+    }
+
     /// All names of a module, with what is defined under them.
     pub(crate) fn of_module(&self, module: &str) -> Vec<(Box<str>, Provided)> {
         let own = self.entries.iter().filter(|entry| *entry.module == *module);

@@ -2,9 +2,11 @@
 //! one to be provided where another is expected.
 
 mod builder;
+mod defaults;
 mod func;
 
 pub use builder::MemoryTypeBuilder;
+pub(crate) use defaults::has_default;
 pub use func::FuncType;
 
 use crate::engine::Engine;
@@ -70,9 +72,10 @@ pub struct TableType {
 }
 
 impl TableType {
-    /// A type from its element type, which is a reference type, and its
-    /// limits in elements.
-    pub fn new(element: ValType, minimum: u32, maximum: Option<u32>) -> TableType {
+    /// A type from its element type, which is a [`RefType`] or the [`ValType`]
+    /// of one, and its limits in elements.
+    pub fn new(element: impl Into<ValType>, minimum: u32, maximum: Option<u32>) -> TableType {
+        let element = element.into();
         TableType { element, minimum: u64::from(minimum), maximum: maximum.map(u64::from), table64: false }
     }
 
@@ -301,6 +304,50 @@ impl ExternType {
     /// The type of a memory, if it is one.
     pub fn memory(&self) -> Option<&MemoryType> {
         if let ExternType::Memory(ty) = self { Some(ty) } else { None }
+    }
+
+    fn expect<'a, T>(&self, found: Option<&'a T>, what: &str) -> &'a T {
+        found.unwrap_or_else(|| panic!("expected the type of {what}, found {self}"))
+    }
+
+    /// The type of a function.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn unwrap_func(&self) -> &FuncType {
+        self.expect(self.func(), "a function")
+    }
+
+    /// The type of a global.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn unwrap_global(&self) -> &GlobalType {
+        self.expect(self.global(), "a global")
+    }
+
+    /// The type of a table.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn unwrap_table(&self) -> &TableType {
+        self.expect(self.table(), "a table")
+    }
+
+    /// The type of a memory.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn unwrap_memory(&self) -> &MemoryType {
+        self.expect(self.memory(), "a memory")
+    }
+
+    /// The type of a tag.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn unwrap_tag(&self) -> &TagType {
+        self.expect(self.tag(), "a tag")
     }
 
     /// Whether something of this type may be provided where `expected` is

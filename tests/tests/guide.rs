@@ -75,7 +75,9 @@ fn check(file: &str) -> usize {
 fn links_of_all_pages_lead_somewhere() {
     let guide: usize = pages().iter().map(|name| check(&format!("docs/src/{name}"))).sum();
     assert!(guide > 20, "only {guide} links were found in the guide");
-    for file in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md", "bench/README.md", "fuzz/README.md"] {
+    for file in
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md", "bench/README.md", "fuzz/README.md"]
+    {
         check(file);
     }
 }

@@ -515,6 +515,16 @@ impl<'a> Artifact<'a> {
         Some(self.tables.source_locs.get(after.checked_sub(1)?)?.wasm).filter(|wasm| *wasm != NONE)
     }
 
+    /// The least offset in the wasm file of a function's code, if the artifact
+    /// was compiled with `-g`.
+    pub fn first_source(&self, function: &Function) -> Option<u32> {
+        let locations = self.tables.source_locs;
+        let first = locations.partition_point(|loc| loc.code < function.code);
+        let within = (first..locations.len()).map_while(|at| locations.get(at));
+        let within = within.take_while(|loc| loc.code - function.code < function.length);
+        within.map(|loc| loc.wasm).filter(|wasm| *wasm != NONE).min()
+    }
+
     /// The slot of function `function` among the context's function
     /// references, and its row in the type table.
     pub fn func_ref(&self, function: u32) -> Option<(u32, u32)> {

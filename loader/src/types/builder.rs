@@ -6,9 +6,10 @@ use wasmc_artifacts::abi::WASM_PAGE_SIZE;
 
 impl TableType {
     /// A type with indices of 64 bits from its element type, which is a
-    /// reference type, and its limits in elements.
-    pub fn new64(element: ValType, minimum: u64, maximum: Option<u64>) -> TableType {
-        TableType { element, minimum, maximum, table64: true }
+    /// [`RefType`](crate::RefType) or the [`ValType`] of one, and its limits in
+    /// elements.
+    pub fn new64(element: impl Into<ValType>, minimum: u64, maximum: Option<u64>) -> TableType {
+        TableType { element: element.into(), minimum, maximum, table64: true }
     }
 }
 

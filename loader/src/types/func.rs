@@ -38,6 +38,16 @@ impl FuncType {
         self.ty.params()
     }
 
+    /// The type of a parameter, if there are so many.
+    pub fn param(&self, index: usize) -> Option<ValType> {
+        self.params().get(index).copied()
+    }
+
+    /// The type of a result, if there are so many.
+    pub fn result(&self, index: usize) -> Option<ValType> {
+        self.results().get(index).copied()
+    }
+
     /// Types of the results.
     pub fn results(&self) -> &[ValType] {
         self.ty.results()

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::exception::ThrownException;
 use crate::func::Func;
 use crate::parts;
-use crate::store::{AsContextMut, StoreInner, StoreOpaque};
+use crate::store::{AsContext, AsContextMut, StoreInner, StoreOpaque};
 use crate::types::{FuncType, HeapType, RefType};
 use crate::values::{Val, matches};
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::transmute;
 use std::panic::resume_unwind;
@@ -154,6 +155,24 @@ impl Func {
     pub(super) unsafe fn from_address(at: *mut u8, store: &StoreOpaque) -> Option<Func> {
         // SAFETY: the caller's; function values live as long as the store.
         NonNull::new(at).map(|at| Func(unsafe { Stored::new(store.id(), at.cast()) }))
+    }
+
+    /// The function as an address, for a host that keeps it where only numbers
+    /// can be; good as long as the store exists.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub fn to_raw(&self, store: impl AsContext) -> *mut c_void {
+        self.address(&store.as_context().0.opaque).cast()
+    }
+
+    /// The function that [`to_raw`](Self::to_raw) has given; `None` for null.
+    ///
+    /// # Safety
+    /// The address is null or comes from a function of this very store.
+    pub unsafe fn from_raw(store: impl AsContext, raw: *mut c_void) -> Option<Func> {
+        // SAFETY: the caller's.
+        unsafe { Func::from_address(raw.cast(), &store.as_context().0.opaque) }
     }
 
     /// The most precise type of references to the function.

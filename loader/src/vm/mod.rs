@@ -28,6 +28,7 @@
 //!   on a store's heap, and the collector;
 //! * `snapshot`: what an instance consists of, for the compiler;
 //! * [`builtins`]: what compiled code asks of the loader; [`limits`]: what it may be refused.
+//! * `symbols`, with the feature `addr2line`: files and lines.
 //!
 //! Two rules make shared references to all of this sound. Nothing that a
 //! store owns is freed or moved before the store is. And whatever changes is
@@ -75,6 +76,8 @@ mod space;
 pub(crate) mod stacks;
 pub(crate) mod state;
 pub(crate) mod structs;
+#[cfg(feature = "addr2line")]
+pub(crate) mod symbols;
 pub(crate) mod table;
 pub(crate) mod tag;
 pub(crate) mod traps;

@@ -142,11 +142,34 @@ impl StoreState {
         if let Some(pc) = pc {
             self.note(pc);
         }
-        self.walk(fp, self.context.entry_fp.get() as usize);
+        self.walk_all(fp, &mut |pc| self.note(pc));
+    }
+
+    /// The return addresses of the wasm frames that are active while a host
+    /// function of this store runs, innermost first, but no more than `most`;
+    /// none if no wasm code has called the host.
+    pub(crate) fn active_frames(&self, most: usize) -> Vec<usize> {
+        let mut frames = Vec::new();
+        if most > 0 && activation::is_active(self) {
+            self.walk_all(self.context.exit_fp.get() as usize, &mut |pc| {
+                let room = frames.len() < most;
+                if room {
+                    frames.push(pc);
+                }
+                room
+            });
+        }
+        frames
+    }
+
+    /// Passes the return addresses of all activations of this store to `note`,
+    /// until that says that it has enough of an activation's.
+    fn walk_all(&self, fp: usize, note: &mut dyn FnMut(usize) -> bool) {
+        walk(fp, self.context.entry_fp.get() as usize, note);
         let mut older = self.suspended.get();
         // SAFETY: suspended activations are in frames further up this stack.
         while let Some(Suspended { exit_fp, entry_fp, older: next, .. }) = unsafe { older.as_ref() } {
-            self.walk(*exit_fp as usize, *entry_fp as usize);
+            walk(*exit_fp as usize, *entry_fp as usize, note);
             older = *next;
         }
     }
@@ -163,17 +186,17 @@ impl StoreState {
         self.frame_count.set(count + 1);
         true
     }
+}
 
-    fn walk(&self, mut fp: usize, entry_fp: usize) {
-        while fp != 0 && fp != entry_fp {
-            let frame = fp as *const usize;
-            // SAFETY: compiled code and its stubs keep frame pointers, so this
-            // is a frame between the entry stub's and the current one.
-            let (caller, pc) = unsafe { (*frame, *frame.add(1)) };
-            if caller == entry_fp || caller <= fp || !self.note(pc) {
-                break;
-            }
-            fp = caller;
+fn walk(mut fp: usize, entry_fp: usize, note: &mut dyn FnMut(usize) -> bool) {
+    while fp != 0 && fp != entry_fp {
+        let frame = fp as *const usize;
+        // SAFETY: compiled code and its stubs keep frame pointers, so this
+        // is a frame between the entry stub's and the current one.
+        let (caller, pc) = unsafe { (*frame, *frame.add(1)) };
+        if caller == entry_fp || caller <= fp || !note(pc) {
+            break;
         }
+        fp = caller;
     }
 }

@@ -1,7 +1,9 @@
 //! The loader's API, as embedders rely on it: modules are written in the text
 //! format, compiled in memory, loaded and run.
 
+mod backtraces;
 mod calls;
+mod defaults;
 mod entities;
 mod exceptions;
 mod guarded;

@@ -2,7 +2,7 @@
 
 use crate::log;
 use std::fmt::Write;
-use wasmc_loader::FrameInfo;
+use wasmc_loader::{FrameInfo, FrameSymbol};
 
 /// Frames shown at each end of a long backtrace.
 const FRAMES: usize = 20;
@@ -24,10 +24,28 @@ pub(crate) fn frames(frames: &[FrameInfo]) -> String {
             Some(name) => log::demangled(name),
             None => format!("function {}", frame.func_index()),
         };
-        let _ = match frame.module_offset() {
-            Some(offset) => writeln!(text, "    {i}: {function}, at wasm offset {offset:#x}"),
-            None => writeln!(text, "    {i}: {function}"),
+        let _ = write!(text, "    {i}: ");
+        // The last one is the function itself.
+        let (own, inlined) = match frame.symbols().split_last() {
+            Some((own, inlined)) => (Some(own), inlined),
+            None => (None, &[][..]),
         };
+        for symbol in inlined {
+            let name = symbol.name().map_or_else(|| String::from("a function"), log::demangled);
+            let _ = write!(text, "{name}{}, inlined into\n       ", place(symbol));
+        }
+        let _ = match frame.module_offset() {
+            Some(offset) => write!(text, "{function}, at wasm offset {offset:#x}"),
+            None => write!(text, "{function}"),
+        };
+        let _ = writeln!(text, "{}", own.map(place).unwrap_or_default());
     }
     text
+}
+
+/// A place in source code, to be put after what is there.
+fn place(symbol: &FrameSymbol) -> String {
+    let number = |number: Option<u32>| number.map_or(String::new(), |number| format!(":{number}"));
+    let (line, column) = (number(symbol.line()), number(symbol.column()));
+    symbol.file().map_or(String::new(), |file| format!(" ({file}{line}{column})"))
 }
