@@ -189,6 +189,8 @@ impl Writer<'_> {
             stack_bytes: self.stack_bytes(),
             canonical_nans: options.canonicalize_nans.into(),
             deterministic_relaxed_simd: options.relaxed_simd_deterministic.into(),
+            epoch: options.epoch.into(),
+            fuel: options.fuel.into(),
             uses_heap: self.env.facts.uses_heap.into(),
             initializer: self.linked.initializer.unwrap_or(NONE),
             initializer_entry: self.linked.stub(Stub::InitializerEntry).unwrap_or(NONE),

@@ -139,6 +139,34 @@ pub struct Options {
     /// [`relaxed_simd_deterministic`](Self::relaxed_simd_deterministic), a
     /// program that the host treats in the same way does the same everywhere.
     pub deterministic_stack: Option<NonZeroU32>,
+    /// Whether the code can be stopped at deadlines, or at once by another
+    /// thread (`--epoch`): it looks for that in every loop, and where functions
+    /// are entered that could otherwise call each other for long. What then
+    /// happens is up to the loader (`Store::set_epoch_deadline`,
+    /// `Store::interrupt_handle`).
+    ///
+    /// A single bulk operation (`memory.fill` and its like) is not interrupted.
+    pub epoch: bool,
+    /// Whether the code counts the work that it does and stops when the fuel
+    /// which the host has given it is used up (`--fuel`).
+    ///
+    /// Every operator that is executed costs 1, but for `nop`, `drop`, `block`,
+    /// `loop`, `else`, `end`, `return` and `unreachable`, which cost nothing; and
+    /// so does every call of a function of the module, whoever calls it. Bulk
+    /// operations cost 1 more for each 64 bytes of memory, or 8 elements of a
+    /// table or an array, that they are to write. The initial values of globals,
+    /// tables and segments cost nothing. So the same program uses the same fuel
+    /// on every machine, however it was compiled.
+    ///
+    /// A call that ends without having used more fuel than there was returns;
+    /// any other traps with
+    /// [`OutOfFuel`](wasmc_artifacts::abi::Trap::OutOfFuel), at the next loop,
+    /// at the next call that leaves the module, or where it would return to the
+    /// host: so never later than one pass through straight code. Host functions
+    /// see exactly what was used when they are called, and are not called once
+    /// there is none left. After any other trap what the host sees is the count
+    /// at the last such place.
+    pub fuel: bool,
     /// Whether to check the code generator's input (slow; for tests).
     pub verify: bool,
     /// The pages that instances touch, recorded in a run, for the artifact:
@@ -168,6 +196,8 @@ impl std::fmt::Debug for Options {
             .field("canonicalize_nans", &self.canonicalize_nans)
             .field("relaxed_simd_deterministic", &self.relaxed_simd_deterministic)
             .field("deterministic_stack", &self.deterministic_stack)
+            .field("epoch", &self.epoch)
+            .field("fuel", &self.fuel)
             .field("working_set", &self.working_set)
             .field("snapshot", &self.snapshot)
             .finish_non_exhaustive()

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::externs::Extern;
 use crate::instance::Instance;
 use crate::module::ModuleExport;
-use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque};
+use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreInner, StoreOpaque};
 use crate::vm::handle::Stored;
 use crate::vm::instance::InstanceData;
 
@@ -36,6 +36,11 @@ impl<'a, T: 'static> Caller<'a, T> {
     #[inline(always)]
     pub(crate) fn hook(&mut self, when: crate::hook::CallHook) -> crate::error::Result<()> {
         if self.store.0.hook.is_some() { self.store.0.run_hook(when) } else { Ok(()) }
+    }
+
+    /// The store.
+    pub(crate) fn inner(&self) -> &StoreInner<T> {
+        self.store.0
     }
 
     /// The host's data.

@@ -24,6 +24,8 @@ pub struct Config {
     pub(crate) spare_slots: usize,
     pub(crate) gc: HeapSettings,
     pub(crate) memory64_reservation: u64,
+    pub(crate) epoch_interruption: bool,
+    pub(crate) consume_fuel: bool,
     pub(crate) pool: PoolSettings,
 }
 
@@ -91,6 +93,8 @@ impl Config {
             spare_slots: 8,
             gc: HeapSettings::default(),
             memory64_reservation: 64 << 30,
+            epoch_interruption: false,
+            consume_fuel: false,
             pool: PoolSettings {
                 max_unused_warm_slots: 100,
                 memory_keep_resident: 2 << 20,
@@ -189,6 +193,26 @@ impl Config {
             WasmBacktraceDetails::Disable => false,
             WasmBacktraceDetails::Environment => std::env::var_os(DETAILS).is_some_and(|value| value == "1"),
         }
+    }
+
+    /// Whether code can be stopped at a deadline
+    /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)) or by
+    /// another thread
+    /// ([`Store::interrupt_handle`](crate::Store::interrupt_handle)). Modules
+    /// must then have been compiled with `wasmc --epoch`. Such modules run
+    /// without this setting, too, and nobody stops them. Default: no.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.epoch_interruption = enable;
+        self
+    }
+
+    /// Whether what code does is limited by fuel
+    /// ([`Store::set_fuel`](crate::Store::set_fuel)). Modules must then have
+    /// been compiled with `wasmc --fuel`. Such modules run without this setting,
+    /// too, and then without a limit. Default: no.
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.consume_fuel = enable;
+        self
     }
 
     /// Whether debuggers are told about the functions of each module that is

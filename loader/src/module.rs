@@ -1,5 +1,6 @@
 //! Modules: artifacts that are mapped and fit this machine.
 
+use crate::config::Config;
 use crate::debugger;
 use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
@@ -103,6 +104,18 @@ pub enum IncompatibleError {
         /// This machine's page size in bytes.
         expected: u64,
     },
+    /// Compiled without something that the engine's settings rely on.
+    #[error(
+        "artifact was compiled without {what}, on which `Config::{setting}(true)` relies; recompile it with `{flag}`"
+    )]
+    Unlimited {
+        /// What the code lacks.
+        what: &'static str,
+        /// The setting of [`Config`](crate::Config).
+        setting: &'static str,
+        /// The compiler's option.
+        flag: &'static str,
+    },
     /// More memory than can be addressed.
     #[error("module needs more address space for its memory than this machine has")]
     AddressSpace,
@@ -114,6 +127,7 @@ impl Module {
         let artifact = code.artifact();
         parts::check_module(artifact)?;
         check_machine(artifact)?;
+        check_limits(artifact, engine.config())?;
         let blueprint = Blueprint::new(artifact, engine.config()).map_err(|impossible| match impossible {
             Impossible::AddressSpace => Error::new(IncompatibleError::AddressSpace),
             Impossible::Limit(e) => Error::new(e),
@@ -377,6 +391,20 @@ pub struct ModuleFunction<'module> {
 pub struct ModuleExport {
     pub(crate) module: Module,
     pub(crate) row: Export,
+}
+
+/// Whether the code can be stopped as the settings say.
+fn check_limits(artifact: &Artifact<'_>, config: &Config) -> Result<(), IncompatibleError> {
+    let header = artifact.header();
+    if config.epoch_interruption && header.epoch == 0 {
+        let what = "checks of the epoch";
+        return Err(IncompatibleError::Unlimited { what, setting: "epoch_interruption", flag: "--epoch" });
+    }
+    if config.consume_fuel && header.fuel == 0 {
+        let what = "counting fuel";
+        return Err(IncompatibleError::Unlimited { what, setting: "consume_fuel", flag: "--fuel" });
+    }
+    Ok(())
 }
 
 /// Whether this machine can run an artifact.

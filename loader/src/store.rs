@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::instance;
 use crate::limits::Limit;
+use crate::interruption::OnDeadline;
 use crate::vm::handle::{StoreId, Stored};
 use crate::vm::host::HostFunc;
 use crate::vm::lifecycle;
@@ -47,6 +48,8 @@ pub struct StoreInner<T: 'static> {
     pub(crate) opaque: StoreOpaque,
     /// Who decides what instances may take, if anybody does.
     pub(crate) limiter: Option<Box<dyn Limit<T>>>,
+    /// Whom code asks that is beyond its deadline.
+    pub(crate) on_deadline: Option<OnDeadline<T>>,
     pub(crate) data: T,
     #[cfg(feature = "call-hook")]
     pub(crate) hook: Option<crate::hook::Hook<T>>,
@@ -120,7 +123,8 @@ impl<T: 'static> StoreInner<T> {
 impl<T: 'static> Store<T> {
     /// An empty store.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
-        let state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
+        let mut state = VmStore::new(engine.stack_size(), engine.backtrace_frames());
+        state.limit_work(engine.epochs(), engine.config().consume_fuel);
         state.configure_heap(engine.config().gc);
         let id = state.id();
         let opaque = StoreOpaque { id, state, unadapted: Vec::new(), engine: engine.lease() };
@@ -128,6 +132,7 @@ impl<T: 'static> Store<T> {
             inner: Box::new(StoreInner {
                 opaque,
                 limiter: None,
+                on_deadline: None,
                 data,
                 #[cfg(feature = "call-hook")]
                 hook: None,

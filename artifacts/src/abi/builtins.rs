@@ -10,7 +10,7 @@
 /// Types: `header` is the address of the caller's `VMHeader` (from a vmctx
 /// alone nobody can find it: the guard between is a tunable), `ptr` is any
 /// other address, `i32` and `i64` are numbers. All
-/// use the C convention and none unwinds. A builtin that can fail returns
+/// use the C convention, but for two that keep all registers, and none unwinds. A builtin that can fail returns
 /// `i32` 0 for success, and 1 for a failure whose trap the compiled code
 /// raises itself.
 #[macro_export]
@@ -69,6 +69,13 @@ macro_rules! for_each_builtin {
             /// Throws an exception, which is not null: goes to the innermost
             /// handler, and does not return.
             throw(ctx: header, exception: i32);
+            /// What code calls that found the word in its epoch cell to be set.
+            /// Keeps all registers; goes to the entry stub instead of
+            /// returning if the code is to stop.
+            interrupted();
+            /// What code calls that found the `fuel` of its store context to be
+            /// negative; likewise.
+            out_of_fuel();
         }
     };
 }
@@ -97,6 +104,11 @@ macro_rules! builtins {
         }
 
         impl Builtin {
+            /// Whether it keeps all registers for its caller.
+            pub const fn keeps_registers(self) -> bool {
+                matches!(self, Builtin::interrupted | Builtin::out_of_fuel)
+            }
+
             /// All builtins in table order.
             pub const ALL: &[Builtin] = &[$(Builtin::$name,)*];
 

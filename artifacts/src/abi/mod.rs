@@ -78,6 +78,17 @@
 //! it returns or makes a tail call. Frames that are unwound do neither, so the
 //! loader sets the number back to what it was at the entry stub.
 
+//! # Interruption
+//!
+//! Code compiled with epochs looks at a word that other threads can set (the
+//! header's `epoch` points to it) in every loop, and where functions are entered
+//! that could otherwise go on calling each other for long. Code compiled with
+//! fuel takes what it does from the store context's `fuel`, and looks at the
+//! sign in the same places, and entry stubs and adapters do so where they are
+//! left. The builtins that are called then make a frame like that of an adapter,
+//! so that the host can do there what it can do in a function that wasm has
+//! called.
+
 mod builtins;
 mod context;
 mod cpu;

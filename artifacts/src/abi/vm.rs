@@ -129,8 +129,10 @@ macro_rules! for_each_vm_struct {
                 /// The base of the store's garbage-collected heap, if the
                 /// module uses one.
                 heap: ptr,
-                /// For the loader alone.
-                reserved: word,
+                /// The store's epoch cell: a word that is 0 or, for code that
+                /// is compiled to look at it and then calls `interrupted`, all
+                /// ones: more than any address.
+                epoch: ptr,
             }
             /// What a store shares with the code that runs in it.
             struct VMStoreContext / vm_store_context {
@@ -159,6 +161,10 @@ macro_rules! for_each_vm_struct {
                 exit_pc: word,
                 /// The exception on its way to a handler.
                 exception: word,
+                /// Units of work that code may still do, as a signed number;
+                /// code that is compiled to count them calls `out_of_fuel`
+                /// where it is negative.
+                fuel: word,
             }
         }
     };

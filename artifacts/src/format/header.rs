@@ -91,6 +91,10 @@ row! {
         pub canonical_nans: u8,
         /// Not 0 if relaxed SIMD has the results of the deterministic profile.
         pub deterministic_relaxed_simd: u8,
+        /// Not 0 if the code looks at its store's epoch cell.
+        pub epoch: u8,
+        /// Not 0 if the code counts fuel.
+        pub fuel: u8,
         /// Not 0 if instances need the store's garbage-collected heap.
         pub uses_heap: u8,
         /// Code that gives globals, tables and segments the initial values that

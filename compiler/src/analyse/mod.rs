@@ -4,6 +4,7 @@
 //! again. Bodies are validated here, in the same pass over their operators
 //! that notes what they use, in parallel.
 
+mod calls;
 mod images;
 mod initializer;
 mod memories;
@@ -12,6 +13,7 @@ mod segments;
 mod tables;
 mod usage;
 
+pub use calls::CallFacts;
 pub use images::MemoryImage;
 pub use initializer::{Initializer, operators};
 pub use memories::MemoryFact;
@@ -99,6 +101,8 @@ pub struct ModuleFacts {
     /// and as many operands as validation sees on the stack at a time, in code
     /// that cannot be reached too; at least 1. A vector is one value.
     pub frame_values: Vec<u32>,
+    /// Where code that can be stopped looks; empty for other code.
+    pub calls: CallFacts,
     /// The proposals that the module uses.
     pub features: Features,
     /// What is known about the size of each memory.
@@ -110,7 +114,7 @@ pub struct ModuleFacts {
 /// # Errors
 /// The first invalid body's [`Error`], or a context that is too large.
 pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<ModuleFacts, Error> {
-    let usage = usage::scan(module)?;
+    let usage = usage::scan(module, options.epoch || options.fuel)?;
     module.uses.union(usage.uses);
     let module = &*module;
     let initializer = Initializer::new(module)?;
@@ -130,6 +134,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         read_only.flat_map(|(_, init)| init.iter().flatten().copied()).filter(is_import).collect();
     let entry_types: BTreeSet<TypeIndex> = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
     let host_types = host_types(module, &usage, &tables);
+    let calls = calls::facts(module, &usage.calls, (&tables, &table_init), &func_refs);
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
         run_time_types: run_time_types(module, entry_types.union(&host_types)),
@@ -143,6 +148,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         table_fills,
         globals,
         func_refs,
+        calls,
         thunks: thunks.into_iter().collect(),
         entry_types,
         images,

@@ -1,5 +1,6 @@
 //! Validates function bodies and notes what they use.
 
+use super::calls::BodyCalls;
 use crate::error::Error;
 use crate::parse::{ParsedBody, ParsedModule};
 use crate::types::{TypeIndex, Types};
@@ -29,6 +30,8 @@ pub(super) struct Usage {
     pub(super) reference_calls: BTreeSet<TypeIndex>,
     /// The values in a frame of each function, in the order of the bodies.
     pub(super) frame_values: Vec<u32>,
+    /// What each body calls, if that is wanted.
+    pub(super) calls: Vec<BodyCalls>,
     /// The proposals that bodies use.
     pub(super) uses: Uses,
 }
@@ -89,13 +92,15 @@ impl Usage {
         self.inspects |= other.inspects;
         self.reference_calls.extend(other.reference_calls);
         self.frame_values.extend(other.frame_values);
+        self.calls.extend(other.calls);
         self.uses.union(other.uses);
         self
     }
 }
 
-/// Validates all bodies; what they use together.
-pub(super) fn scan(module: &mut ParsedModule<'_>) -> Result<Usage, Error> {
+/// Validates all bodies; what they use together and, if `calls` are wanted, what
+/// each of them calls.
+pub(super) fn scan(module: &mut ParsedModule<'_>, calls: bool) -> Result<Usage, Error> {
     // Validation consumes its part of a body.
     let types = &module.types;
     let results: Vec<Result<Usage, (usize, wasmparser::Error)>> = module
@@ -105,7 +110,8 @@ pub(super) fn scan(module: &mut ParsedModule<'_>) -> Result<Usage, Error> {
         .map_init(FuncValidatorAllocations::default, |allocations, (chunk, bodies)| {
             let mut usage = Usage::default();
             for (i, body) in bodies.iter_mut().enumerate() {
-                validate(body, types, allocations, &mut usage).map_err(|error| (chunk * 64 + i, error))?;
+                let calls = calls.then(BodyCalls::default);
+                validate(body, types, allocations, &mut usage, calls).map_err(|error| (chunk * 64 + i, error))?;
             }
             Ok(usage)
         })
@@ -124,6 +130,7 @@ fn validate(
     types: &Types,
     allocations: &mut FuncValidatorAllocations,
     usage: &mut Usage,
+    mut calls: Option<BodyCalls>,
 ) -> wasmparser::Result<()> {
     let Some(validate) = body.validate.take() else { return Ok(()) };
     let mut validator = validate.into_validator(std::mem::take(allocations));
@@ -140,7 +147,11 @@ fn validate(
         validator.op(position, &op)?;
         highest = highest.max(validator.operand_stack_height());
         usage.note(&op, types);
+        if let Some(calls) = &mut calls {
+            calls.note(&op, types);
+        }
     }
+    usage.calls.extend(calls);
     operators.finish()?;
     usage.frame_values.push(validator.len_locals().saturating_add(highest).max(1));
     *allocations = validator.into_allocations();

@@ -53,6 +53,10 @@ pub struct Report {
     /// Whether relaxed SIMD has the results of the specification's
     /// deterministic profile.
     pub deterministic_relaxed_simd: bool,
+    /// Whether the code looks whether it is to stop, at a deadline or at once.
+    pub epoch: bool,
+    /// Whether the code counts fuel.
+    pub fuel: bool,
     /// Bytes reserved for each memory, at least.
     pub memory_reservation: u64,
     /// Inaccessible bytes after that.
@@ -185,6 +189,8 @@ impl Report {
             stack_bytes: header.stack_bytes,
             canonical_nans: header.canonical_nans != 0,
             deterministic_relaxed_simd: header.deterministic_relaxed_simd != 0,
+            epoch: header.epoch != 0,
+            fuel: header.fuel != 0,
             memory_reservation: header.memory_reservation,
             memory_guard: header.memory_guard,
             context_guard: header.context.guard,

@@ -3,7 +3,8 @@
 use super::handlers::{Clause, Landing};
 use super::{Translator, clif_type};
 use crate::error::Error;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Value};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
+use std::collections::{BTreeMap, HashMap};
 use wasmc_artifacts::abi::{FuncType, Trap, ValType};
 use wasmparser::{BlockType, BrTable};
 
@@ -17,8 +18,8 @@ pub(super) enum Kind {
     /// `loop`: branches go back to `header`.
     Loop { header: Block },
     /// `if`, before its `else`: the block for the other case, and the
-    /// parameters, which that case begins with again.
-    If { otherwise: Block, params: Vec<Value> },
+    /// parameters and the fuel owed, which that case begins with again.
+    If { otherwise: Block, params: Vec<Value>, owed: Option<i64> },
     /// `if`, after its `else`.
     Else,
     /// `try_table` with clauses.
@@ -47,6 +48,8 @@ pub(super) struct Frame {
     pub(super) height: usize,
     /// What was known of references when it was opened.
     pub(super) known: usize,
+    /// The fuel owed at `next`, once it is known.
+    pub(super) owed: Option<i64>,
 }
 
 fn block_args(values: &[Value]) -> Vec<BlockArg> {
@@ -79,7 +82,16 @@ impl Translator<'_> {
         let next = self.block_with_params(ty.results());
         let results = ty.results().len();
         let known = self.known.mark();
-        self.frames.push(Frame { kind: Kind::Function, next, next_used: false, params: 0, results, height: 0, known });
+        self.frames.push(Frame {
+            kind: Kind::Function,
+            next,
+            next_used: false,
+            params: 0,
+            results,
+            height: 0,
+            known,
+            owed: None,
+        });
     }
 
     /// Opens a frame; the parameters are on the stack.
@@ -88,7 +100,7 @@ impl Translator<'_> {
         let (params, results) = (ty.params().len(), ty.results().len());
         let height = self.stack.len() - params;
         let known = self.known.mark();
-        self.frames.push(Frame { kind, next, next_used: false, params, results, height, known });
+        self.frames.push(Frame { kind, next, next_used: false, params, results, height, known, owed: None });
     }
 
     /// Opens a frame in unreachable code, of which only the nesting matters.
@@ -96,7 +108,16 @@ impl Translator<'_> {
         let next = self.frames[0].next;
         let height = self.stack.len();
         let known = self.known.mark();
-        self.frames.push(Frame { kind: Kind::Dead, next, next_used: false, params: 0, results: 0, height, known });
+        self.frames.push(Frame {
+            kind: Kind::Dead,
+            next,
+            next_used: false,
+            params: 0,
+            results: 0,
+            height,
+            known,
+            owed: None,
+        });
     }
 
     /// Everything up to the frame's `end` or `else` cannot be reached.
@@ -128,8 +149,10 @@ impl Translator<'_> {
         self.open(Kind::Loop { header }, &ty);
         let mut args = self.pop_many(ty.params().len());
         self.canonical_all(&mut args);
+        self.pay();
         self.b.ins().jump(header, &block_args(&args));
         self.b.switch_to_block(header);
+        self.look();
         self.stack.extend_from_slice(self.b.block_params(header));
         Ok(())
     }
@@ -149,7 +172,8 @@ impl Translator<'_> {
         self.b.seal_block(then);
         self.b.seal_block(otherwise);
         let params = self.stack[self.stack.len() - ty.params().len()..].to_vec();
-        self.open(Kind::If { otherwise, params }, &ty);
+        let owed = self.owed;
+        self.open(Kind::If { otherwise, params, owed }, &ty);
         self.b.switch_to_block(then);
         Ok(())
     }
@@ -161,7 +185,8 @@ impl Translator<'_> {
         let frame = self.top();
         let height = frame.height;
         match std::mem::replace(&mut frame.kind, Kind::Else) {
-            Kind::If { otherwise, params } => {
+            Kind::If { otherwise, params, owed } => {
+                self.owed = owed;
                 self.stack.truncate(height);
                 self.stack.extend(params);
                 self.b.switch_to_block(otherwise);
@@ -181,17 +206,26 @@ impl Translator<'_> {
         let (next, results) = (frame.next, frame.results);
         let mut values = self.pop_many(results);
         self.canonical_all(&mut values);
+        let owed = self.owed;
+        let rest = *self.top().owed.get_or_insert(owed.unwrap_or(0));
+        self.settle(rest);
         self.b.ins().jump(next, &block_args(&values));
     }
 
     pub(super) fn visit_end(&mut self) {
+        if let Frame { kind: Kind::If { owed, .. }, owed: rest @ None, .. } = self.top() {
+            // Who skips it pays nothing for that.
+            *rest = *owed;
+        }
         self.leave_to_next();
         let mut frame = self.pop_frame();
         match &mut frame.kind {
             Kind::Loop { header } => self.b.seal_block(*header),
-            Kind::If { otherwise, params } => {
+            Kind::If { otherwise, params, owed } => {
                 self.b.switch_to_block(*otherwise);
                 self.canonical_all(params);
+                self.owed = *owed;
+                self.settle(frame.owed.or(*owed).unwrap_or(0));
                 self.b.ins().jump(frame.next, &block_args(params));
                 frame.next_used = true;
             }
@@ -230,8 +264,10 @@ impl Translator<'_> {
         }
         self.b.switch_to_block(frame.next);
         self.stack.extend_from_slice(self.b.block_params(frame.next));
+        self.owed = self.owed.map(|_| frame.owed.unwrap_or(0));
         if matches!(frame.kind, Kind::Function) {
             let results = self.pop_many(frame.results);
+            self.pay();
             self.release_values();
             self.b.ins().return_(&results);
         }
@@ -263,7 +299,7 @@ impl Translator<'_> {
     pub(super) fn branch_to_frame(&mut self, at: usize, values: &mut [Value]) {
         let (target, _) = self.frame_target(at);
         self.canonical_all(values);
-        self.b.ins().jump(target, &block_args(values));
+        self.jump_to_label(at, target, &block_args(values));
     }
 
     /// The values that a branch takes, which stay on the stack.
@@ -274,10 +310,15 @@ impl Translator<'_> {
     }
 
     pub(super) fn visit_br(&mut self, depth: u32) {
+        self.branch(depth);
+        self.set_unreachable();
+    }
+
+    /// Branches, on a way of its own.
+    pub(super) fn branch(&mut self, depth: u32) {
         let (target, count) = self.branch_target(depth);
         let args = self.branch_args(count);
-        self.b.ins().jump(target, &args);
-        self.set_unreachable();
+        self.jump_to_label(self.frames.len() - 1 - depth as usize, target, &args);
     }
 
     pub(super) fn visit_br_if(&mut self, depth: u32) {
@@ -287,10 +328,23 @@ impl Translator<'_> {
 
     /// Branches if `condition` is not 0.
     pub(super) fn branch_if(&mut self, condition: Value, depth: u32) {
-        let (target, count) = self.branch_target(depth);
-        let args = self.branch_args(count);
+        let at = self.frames.len() - 1 - depth as usize;
+        if self.is_loop(depth) {
+            self.pay();
+        }
         let fall_through = self.b.create_block();
-        let branch = self.b.ins().brif(condition, target, &args, fall_through, &[]);
+        let branch = if self.pays_on_way_to(at) {
+            let paying = self.b.create_block();
+            let branch = self.b.ins().brif(condition, paying, &[], fall_through, &[]);
+            self.b.seal_block(paying);
+            self.b.switch_to_block(paying);
+            self.branch(depth);
+            branch
+        } else {
+            let (target, count) = self.branch_target(depth);
+            let args = self.branch_args(count);
+            self.b.ins().brif(condition, target, &args, fall_through, &[])
+        };
         match self.hints.taken() {
             Some(false) => self.hints.note_unlikely(branch, 0),
             // A loop is left at some time, and what comes next is as likely as
@@ -304,18 +358,33 @@ impl Translator<'_> {
 
     pub(super) fn visit_br_table(&mut self, table: &BrTable<'_>) -> Result<(), Error> {
         let index = self.pop();
-        let (target, count) = self.branch_target(table.default());
-        let args = self.branch_args(count);
-        let default = self.b.func.dfg.block_call(target, &args);
+        let mut ways = HashMap::new();
+        let default = self.table_way(table.default(), &mut ways);
         let mut targets = Vec::with_capacity(table.len() as usize);
         for depth in table.targets() {
-            let (target, _) = self.branch_target(depth?);
-            targets.push(self.b.func.dfg.block_call(target, &args));
+            targets.push(self.table_way(depth?, &mut ways));
         }
         let jump_table = self.b.create_jump_table(JumpTableData::new(default, &targets));
         self.b.ins().br_table(index, jump_table);
+        for (depth, block) in ways.into_iter().collect::<BTreeMap<_, _>>() {
+            self.b.seal_block(block);
+            self.b.switch_to_block(block);
+            self.branch(depth);
+        }
         self.set_unreachable();
         Ok(())
+    }
+
+    /// How a `br_table` gets to a label: by way of a block of its own, one of
+    /// `ways`, if it has to pay.
+    fn table_way(&mut self, depth: u32, ways: &mut HashMap<u32, Block>) -> BlockCall {
+        if self.pays_on_way_to(self.frames.len() - 1 - depth as usize) {
+            let block = *ways.entry(depth).or_insert_with(|| self.b.create_block());
+            return self.b.func.dfg.block_call(block, &[]);
+        }
+        let (target, count) = self.branch_target(depth);
+        let args = self.branch_args(count);
+        self.b.func.dfg.block_call(target, &args)
     }
 
     /// Returns on the spot: an epilogue of its own is shorter than the way to
@@ -323,12 +392,14 @@ impl Translator<'_> {
     pub(super) fn visit_return(&mut self) {
         let mut results = self.pop_many(self.frames[0].results);
         self.canonical_all(&mut results);
+        self.pay();
         self.release_values();
         self.b.ins().return_(&results);
         self.set_unreachable();
     }
 
     pub(super) fn visit_unreachable(&mut self) {
+        self.pay();
         self.b.ins().trap(super::trap_code(Trap::UnreachableCodeReached));
         self.set_unreachable();
     }

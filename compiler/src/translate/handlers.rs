@@ -139,6 +139,8 @@ impl Translator<'_> {
         }
         self.b.seal_block(dispatch);
         self.b.switch_to_block(dispatch);
+        // Whatever throws has paid.
+        self.owed = self.owed.map(|_| 0);
         Some(self.b.block_params(dispatch)[0])
     }
 

@@ -14,6 +14,7 @@ mod handlers;
 mod heap;
 mod hints;
 mod initializer;
+mod interrupt;
 mod known;
 mod ops;
 mod safepoints;
@@ -176,6 +177,12 @@ pub struct Translator<'a> {
     /// The function's frame, if frames are counted.
     counted: Option<counted::Frame>,
     hints: hints::Hints<'a>,
+    /// Units of fuel that were not taken yet for what control has done when it
+    /// gets here, if the function counts.
+    owed: Option<i64>,
+    fuel_region: Option<AliasRegion>,
+    /// Whether it looks whether to stop.
+    watches: bool,
 }
 
 /// What translation of a body found out about it.
@@ -209,6 +216,7 @@ pub fn translate(
     t.declare_locals(ty, body)?;
     t.claim_values(index);
     t.enter_function(ty);
+    t.begin_watch(index);
     let mut reader = body.get_operators_reader()?;
     while !reader.eof() {
         if env.options.debug {
@@ -219,10 +227,12 @@ pub fn translate(
         }
         reader.visit_operator(&mut visit::Visitor(&mut t))??;
     }
-    let (leaf, tail_args) = (!t.makes_calls, t.tail_args);
-    if leaf {
+    let tail_args = t.tail_args;
+    if !t.makes_calls {
         t.keep_count_unchanged();
     }
+    // Where it looks, the host may call it again.
+    let leaf = !t.makes_calls && !t.watches;
     t.hints.apply(t.b.func);
     let tracked = t.finish();
     safepoints::expose(func, &tracked);
@@ -275,6 +285,9 @@ impl<'a> Translator<'a> {
             tail_args: 0,
             counted: None,
             hints: hints::Hints::default(),
+            owed: None,
+            fuel_region: None,
+            watches: false,
         }
     }
 

@@ -2,8 +2,10 @@
 //! stand-ins for imports, each generated as CLIF. What they do is said in
 //! `wasmc_artifacts::abi`.
 
+use super::interrupt::keeping_signature;
 use super::{ModuleEnv, NATIVE_CALL_CONV, Symbol, builtin, clif_type, wasm_signature};
 use crate::types::{TypeIndex, Types};
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     self, AbiParam, Block, BlockArg, ExceptionTableData, ExceptionTableItem, InstBuilder, MemFlagsData, Signature,
     StackSlotData, StackSlotKind, TrapCode, Value, types,
@@ -170,7 +172,27 @@ impl StubBuilder<'_> {
         args.extend_from_slice(params);
         self.b.ins().try_call_indirect(code, &args, table);
         self.b.switch_to_block(returned);
+        self.look_at_fuel(store);
         (self.b.block_params(returned).to_vec(), unwound)
+    }
+
+    /// Stops here if there is no fuel left, in modules that count it.
+    fn look_at_fuel(&mut self, store: Value) {
+        if !self.env.options.fuel {
+            return;
+        }
+        let fuel = self.load(store, vm_store_context::fuel);
+        let none = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, fuel, 0);
+        let (cold, next) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(none, cold, &[], next, &[]);
+        self.b.switch_to_block(cold);
+        let builtins = self.load(store, vm_store_context::builtins);
+        let code = self.load(builtins, Builtin::out_of_fuel.offset());
+        let sig = self.b.import_signature(keeping_signature());
+        self.b.ins().call_indirect(sig, code, &[]);
+        self.b.ins().jump(next, &[]);
+        self.b.switch_to_block(next);
     }
 
     fn native_entry(&mut self, ty: &FuncType) {
@@ -216,6 +238,7 @@ impl StubBuilder<'_> {
     fn leave_wasm(&mut self, sig: Signature, args: &[Value]) -> Vec<Value> {
         let record = self.args[0];
         let store = self.load(record, vm_host_func::store);
+        self.look_at_fuel(store);
         let fp = self.b.ins().get_frame_pointer(types::I64);
         self.store(fp, store, vm_store_context::exit_fp);
         let native = self.load(record, vm_host_func::native);

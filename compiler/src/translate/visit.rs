@@ -5,6 +5,7 @@
 //! or of a proposal without a row in `proposals.rs`, does not compile.
 
 use super::Translator;
+use super::interrupt::{bulk, cost};
 use crate::error::Error;
 use crate::proposals::if_supported;
 use wasmparser::*;
@@ -61,6 +62,10 @@ macro_rules! visit {
                 if_supported!($group {
                     if !self.0.reachable && !const { is_structural(stringify!($visit)) } {
                         return Ok(());
+                    }
+                    self.0.owe(const { cost(stringify!($visit)) });
+                    if let Some(shift) = const { bulk(stringify!($visit)) } {
+                        self.0.pay_for_bulk(shift);
                     }
                     visit!(@call self.0, $visit $($($arg $argty,)*)?)
                 } {

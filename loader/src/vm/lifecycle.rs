@@ -92,6 +92,7 @@ impl InstanceData {
         header.store.set(state.address());
         header.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
         header.stack_limit.set(state.limit.value.get() as u64);
+        header.epoch.set(state.epoch_cell());
         if parts::GC.is_on() && module.artifact().header().uses_heap != 0 {
             let base = state.enter_heap().map_err(|e| failed("the garbage-collected heap")(e.into()))?;
             header.heap.set(base.as_ptr());

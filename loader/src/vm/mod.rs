@@ -21,7 +21,7 @@
 //! * [`shared_memory`], [`waiters`]: memories that stores share;
 //! * [`reset`], [`quiet`], [`guard`]: how memories get their first content back;
 //! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
-//!   sees it, entering and leaving that code; [`shell`]: what is left of it for the next;
+//!   sees it, entering and leaving that code; [`interrupt`]: stopping it; [`shell`]: what is left of it for the next;
 //! * [`typed`], [`references`], [`call`], [`host`]: calls in both directions;
 //!   `fiber`, `stacks`, `host_async`, with the feature `async`: those that can be suspended;
 //! * [`externref`]: values of the host's that wasm can refer to; [`gc`]: objects
@@ -56,6 +56,7 @@ pub(crate) mod host_async;
 mod image;
 pub(crate) mod init;
 pub(crate) mod instance;
+mod interrupt;
 pub(crate) mod lifecycle;
 mod limits;
 pub(crate) mod load;

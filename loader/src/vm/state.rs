@@ -10,6 +10,7 @@ use super::gc::{Heap, HeapSettings, Tracer};
 use super::handle::{StoreId, Stored};
 use super::instance::InstanceData;
 use super::limits::Growth;
+use super::interrupt::Interruption;
 use super::memory::MemoryData;
 use super::quiet::Beginning;
 use super::shared_memory::SharedData;
@@ -17,6 +18,7 @@ use super::shell;
 use super::slot::MemoryPlan;
 use super::structs::{VMMemoryDef, VMStoreContext, VMTableDef, ValRaw};
 use super::table::TableData;
+use crate::epochs::Epochs;
 use crate::error::Error;
 use crate::parts;
 use crate::types::{MemoryType, TableType, ValType};
@@ -106,6 +108,8 @@ pub(crate) struct StoreState {
     pub(super) moved: Cell<bool>,
     /// How memories and tables grow, if there is a limiter.
     pub(super) growth: Cell<Option<Growth>>,
+    /// When code is to be stopped.
+    pub(super) interruption: Interruption,
     id: StoreId,
     /// What the host holds references to.
     roots: RootSet,
@@ -153,6 +157,7 @@ impl StoreState {
             entered: Cell::new(false),
             moved: Cell::new(false),
             growth: Cell::new(None),
+            interruption: Interruption::default(),
             id,
             roots: RootSet::new(id),
             externs: RefCell::default(),
@@ -196,6 +201,7 @@ impl StoreState {
         self.fiber.set(ptr::null());
         self.entered.set(false);
         self.growth.set(None);
+        self.interruption.clear();
     }
 
     /// Forgets the references that the host has, which are as foreign to the
@@ -485,6 +491,16 @@ impl VmStore {
         let store = VmStore(at);
         store.begin();
         store
+    }
+}
+
+impl VmStore {
+    /// Makes the state that of a store of an engine with these epochs, if it
+    /// has any, and with or without a limit to what code does.
+    #[inline]
+    pub(crate) fn limit_work(&mut self, epochs: Option<&Arc<Epochs>>, fuel: bool) {
+        // SAFETY: this owns the state, and is borrowed exclusively.
+        unsafe { self.0.as_mut() }.limit_work(epochs, fuel);
     }
 }
 

@@ -97,6 +97,13 @@ pub(crate) struct CodeArgs {
     /// overflows at the same point on every machine; the loader's limit in bytes must be beyond that
     #[arg(long, value_name = "VALUES")]
     pub(crate) deterministic_stack: Option<NonZeroU32>,
+    /// Let the code look in every loop and recursion whether it is to stop: at a deadline, or because another thread
+    /// says so
+    #[arg(long)]
+    pub(crate) epoch: bool,
+    /// Let the code count what it does, the same on every machine, and stop when the fuel for that is used up
+    #[arg(long)]
+    pub(crate) fuel: bool,
     /// Include debug information
     #[arg(short = 'g', long)]
     pub(crate) debug: bool,
@@ -292,6 +299,8 @@ impl CodeArgs {
         options.deterministic_stack = self.deterministic_stack;
         options.canonicalize_nans = self.canonicalize_nans;
         options.relaxed_simd_deterministic = self.relaxed_simd_deterministic;
+        options.epoch = self.epoch;
+        options.fuel = self.fuel;
         options.jobs = self.jobs;
         Ok(options)
     }

@@ -111,6 +111,13 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
         }
         None => line("stack limit", &"in bytes only, by the loader")?,
     }
+    let stops = match (report.epoch, report.fuel) {
+        (false, false) => "nowhere",
+        (true, false) => "at epoch deadlines",
+        (false, true) => "without fuel",
+        (true, true) => "at epoch deadlines, and without fuel",
+    };
+    line("stops", &stops)?;
     line("page size", &count(report.page_size, "byte"))?;
     line("file size", &count(report.file_size, "byte"))?;
     line("machine code", &count(report.text_size, "byte"))?;
@@ -207,6 +214,8 @@ fn to_json(report: &Report) -> Value {
         "stack_bytes": report.stack_bytes,
         "canonical_nans": report.canonical_nans,
         "deterministic_relaxed_simd": report.deterministic_relaxed_simd,
+        "epoch": report.epoch,
+        "fuel": report.fuel,
         "memory_reservation": report.memory_reservation,
         "memory_guard": report.memory_guard,
         "context_guard": report.context_guard,

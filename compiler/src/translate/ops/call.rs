@@ -44,6 +44,7 @@ impl Translator<'_> {
 
     /// Gives the frame up for that of a callee of type `ty`.
     fn leave_for(&mut self, ty: TypeIndex) {
+        self.pay();
         let params = self.env.module.types.func(ty).params().len() as u32;
         self.tail_args = self.tail_args.max(params * 16);
         self.release_values();
@@ -60,6 +61,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_call(&mut self, function: u32) {
         self.makes_calls = true;
+        self.pay_for_call(function);
         let ty = self.env.module.functions[function as usize];
         if self.env.module.is_imported_function(function) {
             let callee = self.imported_callee(function);
@@ -105,6 +107,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
         self.makes_calls = true;
+        self.pay();
         let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
         let args = self.call_args(ty, callee.ctx);

@@ -37,12 +37,14 @@ impl Translator<'_> {
         let count = self.tag_params(tag).len();
         let mut values = self.pop_many(count);
         self.canonical_all(&mut values);
+        self.pay();
         self.throw_new(tag, &values);
         self.set_unreachable();
     }
 
     pub(in crate::translate) fn visit_throw_ref(&mut self) {
         let exception = self.pop();
+        self.pay();
         self.b.ins().trapz(exception, trap_code(Trap::NullReference));
         self.throw_reference(exception, self.frames.len());
         self.set_unreachable();
@@ -72,6 +74,7 @@ impl Translator<'_> {
             Kind::Try { landing } => self.land(landing)?,
             Kind::Catch { exception: Some(exception), otherwise: Some(otherwise) } => {
                 self.b.switch_to_block(otherwise);
+                self.owed = self.owed.map(|_| 0);
                 exception
             }
             Kind::Catch { .. } => return None,
@@ -116,6 +119,7 @@ impl Translator<'_> {
         let Kind::Catch { exception: Some(exception), .. } = frame.kind else {
             unreachable!("validation has `rethrow` only in handlers, and this one can be reached")
         };
+        self.pay();
         self.throw_reference(exception, self.frames.len());
         self.set_unreachable();
     }

@@ -14,6 +14,7 @@ use wasmc_artifacts::abi::{Builtin, Trap, vm_func_ref};
 impl Translator<'_> {
     pub(in crate::translate) fn visit_call_ref(&mut self, ty: u32) {
         self.makes_calls = true;
+        self.pay();
         let ty = self.type_index(ty);
         let callee = self.reference_callee();
         let args = self.call_args(ty, callee.ctx);

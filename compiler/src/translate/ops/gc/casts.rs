@@ -278,9 +278,7 @@ impl Translator<'_> {
         let (taken, next) = if on_success { (ways.yes, ways.no) } else { (ways.no, ways.yes) };
         self.b.seal_block(taken);
         self.b.switch_to_block(taken);
-        let (target, count) = self.branch_target(depth);
-        let args = self.branch_args(count);
-        self.b.ins().jump(target, &args);
+        self.branch(depth);
         self.b.seal_block(next);
         self.b.switch_to_block(next);
         if !on_success {

@@ -1,0 +1,219 @@
+//! Looking whether to stop, and counting what is done.
+//!
+//! Code looks at its store's epoch cell and at its fuel in every loop, and where
+//! the functions are entered that analysis has found. The call that it makes if
+//! there is something to see keeps all registers, so that all that this costs is
+//! a comparison.
+//!
+//! Fuel is counted as the operators are translated, and taken from the store
+//! where it may be looked at: in loops, where code is left, and at calls of what
+//! may leave the module or throw. In between it is owed, and how much so depends
+//! on the place in the code alone:
+//!
+//! ```text
+//!   owed here ──┬── the first branch to a label says how much is owed there;
+//!               └── any other pays the difference, or gets it back, on its way
+//! ```
+//!
+//! so that ways with the same number of operators, or one of two that differ,
+//! count nothing by themselves.
+
+use super::control::Kind;
+use super::{NATIVE_CALL_CONV, Translator};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{AliasRegionData, Block, BlockArg, InstBuilder, MemFlagsData, Signature, Value, types};
+use cranelift_codegen::isa::CallConv;
+use wasmc_artifacts::abi::{Builtin, vm_header, vm_store_context};
+
+/// The signature of a builtin that keeps all registers.
+pub(super) fn keeping_signature() -> Signature {
+    debug_assert_ne!(NATIVE_CALL_CONV, CallConv::PreserveAll);
+    Signature::new(CallConv::PreserveAll)
+}
+
+/// What an operator costs without the work that depends on its operands.
+pub(super) const fn cost(visit: &str) -> i64 {
+    match visit.as_bytes() {
+        b"visit_nop" | b"visit_drop" | b"visit_block" | b"visit_loop" | b"visit_else" | b"visit_end"
+        | b"visit_return" | b"visit_unreachable" | b"visit_catch" | b"visit_catch_all" | b"visit_delegate" => 0,
+        _ => 1,
+    }
+}
+
+/// For operators whose work depends on the operand on top of the stack: how
+/// many bytes or elements cost as much as an operator, as a power of two.
+pub(super) const fn bulk(visit: &str) -> Option<u8> {
+    match visit.as_bytes() {
+        b"visit_memory_fill" | b"visit_memory_copy" | b"visit_memory_init" => Some(6),
+        b"visit_table_fill"
+        | b"visit_table_copy"
+        | b"visit_table_init"
+        | b"visit_table_grow"
+        | b"visit_array_new"
+        | b"visit_array_new_default"
+        | b"visit_array_new_data"
+        | b"visit_array_new_elem"
+        | b"visit_array_fill"
+        | b"visit_array_copy"
+        | b"visit_array_init_data"
+        | b"visit_array_init_elem" => Some(3),
+        _ => None,
+    }
+}
+
+impl Translator<'_> {
+    /// Begins the code of a defined function.
+    pub(super) fn begin_watch(&mut self, index: u32) {
+        let defined = (index - self.env.module.imported_functions) as usize;
+        if self.env.facts.calls.watched.get(defined).copied().unwrap_or(false) {
+            self.look();
+        }
+        if self.env.options.fuel {
+            // The call itself.
+            self.owed = Some(1);
+        }
+    }
+
+    /// Looks whether to stop. No fuel is owed here.
+    pub(super) fn look(&mut self) {
+        debug_assert!(self.owed.is_none_or(|owed| owed == 0), "fuel is owed where code looks");
+        if self.env.options.epoch {
+            let cell = self.load_context(self.env.facts.layout.header() + vm_header::epoch, self.constant_flags());
+            let flags = self.context_flags();
+            let flag = self.b.ins().load(types::I64, flags, cell, 0);
+            // An address is less than all ones, and not less than 0; and this
+            // one is in a register.
+            let set = self.b.ins().icmp(IntCC::UnsignedLessThan, self.vmctx, flag);
+            self.ask_if(set, Builtin::interrupted);
+        }
+        if self.env.options.fuel {
+            let store = self.store_context();
+            let flags = self.fuel_flags();
+            let fuel = self.b.ins().load(types::I64, flags, store, vm_store_context::fuel);
+            self.look_at_fuel(fuel);
+        }
+    }
+
+    fn look_at_fuel(&mut self, fuel: Value) {
+        let none = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, fuel, 0);
+        self.ask_if(none, Builtin::out_of_fuel);
+    }
+
+    /// Calls a builtin that keeps all registers if `condition` is not 0.
+    fn ask_if(&mut self, condition: Value, builtin: Builtin) {
+        self.watches = true;
+        let (cold, next) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(condition, cold, &[], next, &[]);
+        self.b.seal_block(cold);
+        self.b.switch_to_block(cold);
+        let flags = self.context_flags();
+        let header = self.env.facts.layout.header();
+        let table = self.load_context(header + vm_header::builtins, flags);
+        let code = self.b.ins().load(types::I64, flags, table, builtin.offset());
+        let sig = match self.builtin_signatures.get(&builtin) {
+            Some(sig) => *sig,
+            None => {
+                let sig = self.b.import_signature(keeping_signature());
+                self.builtin_signatures.insert(builtin, sig);
+                sig
+            }
+        };
+        self.b.ins().call_indirect(sig, code, &[]);
+        self.b.ins().jump(next, &[]);
+        self.b.seal_block(next);
+        self.b.switch_to_block(next);
+    }
+
+    fn store_context(&mut self) -> Value {
+        self.load_context(self.env.facts.layout.header() + vm_header::store, self.constant_flags())
+    }
+
+    fn fuel_flags(&mut self) -> MemFlagsData {
+        let region = *self.fuel_region.get_or_insert_with(|| {
+            let data = AliasRegionData { user_id: 9, description: "fuel".into() };
+            self.b.func.dfg.alias_regions.insert(data)
+        });
+        MemFlagsData::trusted().with_alias_region(Some(region))
+    }
+
+    /// Takes note of an operator that costs so much.
+    pub(super) fn owe(&mut self, cost: i64) {
+        if let Some(owed) = &mut self.owed {
+            *owed += cost;
+        }
+    }
+
+    /// Pays for an operator that handles as many bytes or elements as the top of
+    /// the stack says, before it begins.
+    pub(super) fn pay_for_bulk(&mut self, shift: u8) {
+        if self.owed.is_none() {
+            return;
+        }
+        let count = self.peek();
+        let count = if self.type_of(count) == types::I32 { self.wide(count) } else { count };
+        let owed = self.owed.replace(0).unwrap_or(0);
+        let work = self.b.ins().ushr_imm_u(count, i64::from(shift));
+        let work = self.b.ins().iadd_imm_s(work, owed);
+        let left = self.take_fuel(work);
+        self.look_at_fuel(left);
+    }
+
+    /// Takes fuel; what is left.
+    fn take_fuel(&mut self, units: Value) -> Value {
+        let store = self.store_context();
+        let flags = self.fuel_flags();
+        let fuel = self.b.ins().load(types::I64, flags, store, vm_store_context::fuel);
+        let left = self.b.ins().isub(fuel, units);
+        self.b.ins().store(flags, left, store, vm_store_context::fuel);
+        left
+    }
+
+    /// Pays as much of what is owed that this much is left to be paid.
+    pub(super) fn settle(&mut self, rest: i64) {
+        let Some(owed) = self.owed else { return };
+        if owed != rest {
+            let units = self.b.ins().iconst(types::I64, owed - rest);
+            self.take_fuel(units);
+            self.owed = Some(rest);
+        }
+    }
+
+    /// Pays all that is owed.
+    pub(super) fn pay(&mut self) {
+        self.settle(0);
+    }
+
+    /// Pays before a call of function `function`, unless nobody can tell.
+    pub(super) fn pay_for_call(&mut self, function: u32) {
+        let defined = function.checked_sub(self.env.module.imported_functions);
+        let closed = |defined: u32| self.env.facts.calls.closed.get(defined as usize).copied().unwrap_or(false);
+        if !defined.is_some_and(closed) {
+            self.pay();
+        }
+    }
+
+    /// What is owed at the label of a frame: as much as is owed now if this is
+    /// the first branch to it; nothing where a loop begins.
+    pub(super) fn owed_at(&mut self, frame: usize) -> i64 {
+        let owed = self.owed.unwrap_or(0);
+        let frame = &mut self.frames[frame];
+        if matches!(frame.kind, Kind::Loop { .. }) { 0 } else { *frame.owed.get_or_insert(owed) }
+    }
+
+    /// Jumps to the label of a frame, on a way that control does not come back
+    /// from: what is owed here stays as it is for others.
+    pub(super) fn jump_to_label(&mut self, frame: usize, target: Block, args: &[BlockArg]) {
+        let owed = self.owed;
+        let rest = self.owed_at(frame);
+        self.settle(rest);
+        self.b.ins().jump(target, args);
+        self.owed = owed;
+    }
+
+    /// Whether a branch to the label of a frame has to pay.
+    pub(super) fn pays_on_way_to(&mut self, frame: usize) -> bool {
+        let rest = self.owed_at(frame);
+        self.owed.is_some_and(|owed| owed != rest)
+    }
+}

@@ -1,0 +1,178 @@
+//! Callbacks at deadlines.
+
+use crate::guest::{EPOCH, assert_trap, call, compile, engine, load};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use wasmc_loader::{Engine, Error, Instance, Linker, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
+
+fn guest<T: 'static>(engine: &Engine, text: &str, data: T) -> (Store<T>, Instance) {
+    let mut store = Store::new(engine, data);
+    store.set_epoch_deadline(u64::MAX);
+    let module = load(engine, &compile(text, EPOCH));
+    let instance = Linker::new(engine).instantiate(&mut store, &module).unwrap();
+    (store, instance)
+}
+
+const LOOP: &str = r#"(module (func $run (export "run") (loop (br 0)))
+    (func (export "count") (param i32) (result i32) (local i32)
+        (loop (local.set 1 (i32.add (local.get 1) (i32.const 1)))
+            (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (local.get 1))
+    (func (export "seven") (result i32) (i32.const 7)))"#;
+
+#[test]
+fn a_callback_lets_code_go_on_as_often_as_it_likes() {
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, LOOP, 0);
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        // Over at once, so that the next time round asks again.
+        Ok(if *store.data() < 100 { UpdateDeadline::Continue(0) } else { UpdateDeadline::Interrupt })
+    });
+    store.set_epoch_deadline(0);
+    assert_trap(call(&mut store, instance, "run"), Trap::Interrupt, "the callback's word");
+    assert_eq!(*store.data(), 100);
+    // All the way through a loop that ends: all that it had in registers is still there.
+    *store.data_mut() = -1_000_000;
+    store.set_epoch_deadline(0);
+    let count = instance.get_typed_func::<i32, i32>(&mut store, "count").unwrap();
+    assert_eq!(count.call(&mut store, 5000).unwrap(), 5000);
+    assert_eq!(*store.data(), -1_000_000 + 5000);
+    store.epoch_deadline_trap();
+    assert_trap(count.call(&mut store, 5000), Trap::Interrupt, "no callback any more");
+    assert_eq!(*store.data(), -1_000_000 + 5000);
+}
+
+#[test]
+fn epochs_are_counted_from_when_the_callback_answers() {
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, LOOP, Vec::new());
+    let clock = engine.clone();
+    let mut now = 0;
+    store.epoch_deadline_callback(move |mut store: StoreContextMut<'_, Vec<u64>>| {
+        store.data_mut().push(now);
+        clock.increment_epoch();
+        now += 1;
+        Ok(if now < 5 { UpdateDeadline::Continue(0) } else { UpdateDeadline::Continue(1) })
+    });
+    store.set_epoch_deadline(0);
+    let count = instance.get_typed_func::<i32, i32>(&mut store, "count").unwrap();
+    count.call(&mut store, 1000).unwrap();
+    assert_eq!(*store.data(), [0, 1, 2, 3, 4]);
+    engine.increment_epoch();
+    count.call(&mut store, 1000).unwrap();
+    assert_eq!(*store.data(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn the_callbacks_error_and_panic_come_out_of_the_call() {
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, LOOP, ());
+    store.epoch_deadline_callback(|_| Err("17 is no number".parse::<i32>().unwrap_err().into()));
+    store.set_epoch_deadline(0);
+    let error = call(&mut store, instance, "run").unwrap_err();
+    assert!(error.is::<std::num::ParseIntError>(), "{error:#}");
+    let backtrace = error.downcast_ref::<WasmBacktrace>().unwrap();
+    assert_eq!(backtrace.frames()[0].func_name(), Some("run"));
+    store.epoch_deadline_callback(|_| panic!("the callback's own"));
+    for _ in 0..2 {
+        let panic = catch_unwind(AssertUnwindSafe(|| call(&mut store, instance, "run"))).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"the callback's own"));
+    }
+    store.set_epoch_deadline(u64::MAX);
+    let seven = instance.get_typed_func::<(), i32>(&mut store, "seven").unwrap();
+    assert_eq!(seven.call(&mut store, ()).unwrap(), 7);
+}
+
+#[test]
+fn a_callback_calls_code_of_the_same_store() {
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, LOOP, (0, 0));
+    let seven = instance.get_typed_func::<(), i32>(&mut store, "seven").unwrap();
+    let count = instance.get_typed_func::<i32, i32>(&mut store, "count").unwrap();
+    store.epoch_deadline_callback(move |mut store| {
+        store.data_mut().0 += seven.call(&mut store, ())?;
+        // The deadline is over for what the callback calls, too, and there is
+        // nobody to ask.
+        assert_trap(count.call(&mut store, 5), Trap::Interrupt, "code of the callback's");
+        store.set_epoch_deadline(u64::MAX);
+        store.data_mut().1 += count.call(&mut store, 5)?;
+        Ok(UpdateDeadline::Continue(0))
+    });
+    store.set_epoch_deadline(0);
+    assert_eq!(count.call(&mut store, 10).unwrap(), 10);
+    assert_eq!(*store.data(), (70, 50));
+}
+
+#[test]
+fn a_callback_may_collect_garbage_under_the_feet_of_the_code() {
+    // References in locals, on the operand stack and in callers' frames.
+    let text = r#"(module
+        (type $node (struct (field $value i32) (field $next (ref null $node))))
+        (func $list (param $n i32) (result (ref null $node)) (local $head (ref null $node))
+            (loop
+                (local.set $head (struct.new $node (local.get $n) (local.get $head)))
+                (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+            (local.get $head))
+        (func $sum (param $at (ref null $node)) (result i32) (local $sum i32)
+            (block $done (loop
+                (br_if $done (ref.is_null (local.get $at)))
+                (local.set $sum (i32.add (local.get $sum) (struct.get $node $value (local.get $at))))
+                (local.set $at (struct.get $node $next (local.get $at)))
+                (br 0)))
+            (local.get $sum))
+        (func $deep (param $n i32) (param $own (ref null $node)) (result i32)
+            (if (result i32) (i32.eqz (local.get $n))
+                (then (call $sum (local.get $own)))
+                (else (i32.add
+                    (call $deep (i32.sub (local.get $n) (i32.const 1)) (struct.new $node (local.get $n) (local.get $own)))
+                    (struct.get $node $value (local.get $own))))))
+        (func (export "lists") (param i32) (result i32)
+            (i32.add (call $sum (call $list (local.get 0))) (call $sum (call $list (local.get 0)))))
+        (func (export "deep") (param i32) (result i32)
+            (call $deep (local.get 0) (struct.new $node (i32.const 1) (ref.null $node)))))"#;
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, text, 0);
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        store.gc();
+        Ok(UpdateDeadline::Continue(0))
+    });
+    store.set_epoch_deadline(0);
+    let lists = instance.get_typed_func::<i32, i32>(&mut store, "lists").unwrap();
+    assert_eq!(lists.call(&mut store, 60).unwrap(), 60 * 61);
+    let deep = instance.get_typed_func::<i32, i32>(&mut store, "deep").unwrap();
+    // 50 + ... + 1, and the first node; and what each caller has looked at again.
+    assert_eq!(deep.call(&mut store, 50).unwrap(), 2 * (51 * 50 / 2) + 1);
+    assert!(*store.data() > 250, "{}", store.data());
+}
+
+#[test]
+fn what_a_callback_makes_is_dropped_with_the_scope_of_the_callback() {
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, LOOP, ());
+    let value = Arc::new(());
+    let kept = value.clone();
+    store.epoch_deadline_callback(move |mut store| {
+        wasmc_loader::ExternRef::new(&mut store, kept.clone())?;
+        Ok(UpdateDeadline::Continue(0))
+    });
+    store.set_epoch_deadline(0);
+    let count = instance.get_typed_func::<i32, i32>(&mut store, "count").unwrap();
+    count.call(&mut store, 100).unwrap();
+    store.epoch_deadline_trap();
+    store.gc();
+    // This one, and nothing of the callback's, which is gone.
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn a_trap_of_the_callbacks_is_that_of_the_call() {
+    let engine = engine(EPOCH);
+    let (mut store, instance) = guest(&engine, LOOP, ());
+    store.epoch_deadline_callback(|_| Err(Error::new(Trap::OutOfFuel).context("so it is")));
+    store.set_epoch_deadline(0);
+    let error = call(&mut store, instance, "run").unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
+    assert!(error.to_string().contains("so it is"));
+}

@@ -1,0 +1,10 @@
+//! Code that does not end by itself is stopped: at deadlines, by other threads,
+//! and for lack of fuel, which is counted exactly and everywhere the same.
+
+mod callbacks;
+mod counts;
+mod endless;
+mod guest;
+mod handles;
+mod model;
+mod refusals;
