@@ -210,6 +210,25 @@ impl Options {
         Self::default()
     }
 
+    /// Lets a program that the host treats in the same way do the same on every
+    /// machine (`--deterministic`): canonical NaNs, deterministic relaxed SIMD,
+    /// and, unless a limit was set before, a stack of
+    /// [`DETERMINISTIC_STACK`](Self::DETERMINISTIC_STACK) values. What WebAssembly
+    /// leaves open beside that is up to the host: whether memories and tables
+    /// grow, the order of threads, and what its functions do.
+    pub fn deterministic(&mut self) -> &mut Self {
+        self.canonicalize_nans = true;
+        self.relaxed_simd_deterministic = true;
+        self.deterministic_stack.get_or_insert(Self::DETERMINISTIC_STACK);
+        self
+    }
+
+    /// The limit of values that [`deterministic`](Self::deterministic) sets.
+    pub const DETERMINISTIC_STACK: NonZeroU32 = match NonZeroU32::new(65_536) {
+        Some(values) => values,
+        None => unreachable!(),
+    };
+
     /// Checks what the parts must have in common.
     ///
     /// # Errors

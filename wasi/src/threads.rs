@@ -74,7 +74,11 @@ struct Inner<T: 'static> {
     live: AtomicU32,
     limit: AtomicU32,
     ended: Box<dyn Fn(Error) + Send + Sync>,
+    prepare: OnceLock<Prepare<T>>,
 }
+
+/// What is done to the store of every thread.
+type Prepare<T> = Box<dyn Fn(&mut Store<T>) + Send + Sync>;
 
 impl<T: 'static> Clone for WasiThreads<T> {
     fn clone(&self) -> Self {
@@ -142,6 +146,7 @@ impl<T: Clone + Send + 'static> WasiThreads<T> {
             live: AtomicU32::new(0),
             limit: AtomicU32::new(DEFAULT_THREAD_LIMIT),
             ended: Box::new(ended),
+            prepare: OnceLock::new(),
         }));
         // The linker must not keep itself alive through what it defines.
         let weak = Arc::downgrade(&threads.0);
@@ -156,6 +161,14 @@ impl<T: Clone + Send + 'static> WasiThreads<T> {
         // Nobody else has set it: nobody else has it.
         let _ = threads.0.guest.set(linker.instantiate_pre(module)?);
         Ok(threads)
+    }
+
+    /// Calls `prepare` with the store of every thread before its instance is
+    /// made there: to set what is the store's own, such as deadlines and fuel.
+    /// Only the first call of this counts.
+    pub fn prepare(&self, prepare: impl Fn(&mut Store<T>) + Send + Sync + 'static) -> &Self {
+        let _ = self.0.prepare.set(Box::new(prepare));
+        self
     }
 
     /// Makes the guest's first instance, whose `_start` the host calls.
@@ -219,6 +232,9 @@ fn spawn<T: Clone + Send + 'static>(threads: &Arc<Inner<T>>, data: T, argument: 
 fn run<T: Send + 'static>(threads: &Inner<T>, data: T, id: i32, argument: i32) -> Result<(), Error> {
     let guest = threads.guest.get().ok_or_else(|| Error::msg("the guest's imports were not found"))?;
     let mut store = Store::new(guest.module().engine(), data);
+    if let Some(prepare) = threads.prepare.get() {
+        prepare(&mut store);
+    }
     let failed = || format!("in thread {id} of the guest");
     let instance = guest.instantiate(&mut store).map_err(|error| error.context(failed()))?;
     let entry = instance.get_typed_func::<(i32, i32), ()>(&mut store, ENTRY)?;

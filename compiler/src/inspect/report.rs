@@ -53,6 +53,10 @@ pub struct Report {
     /// Whether relaxed SIMD has the results of the specification's
     /// deterministic profile.
     pub deterministic_relaxed_simd: bool,
+    /// Whether the code does the same on every machine, as far as it can: NaNs
+    /// are canonical, relaxed SIMD is deterministic, and the stack is limited in
+    /// values.
+    pub deterministic: bool,
     /// Whether the code looks whether it is to stop, at a deadline or at once.
     pub epoch: bool,
     /// Whether the code counts fuel.
@@ -189,6 +193,9 @@ impl Report {
             stack_bytes: header.stack_bytes,
             canonical_nans: header.canonical_nans != 0,
             deterministic_relaxed_simd: header.deterministic_relaxed_simd != 0,
+            deterministic: header.canonical_nans != 0
+                && header.deterministic_relaxed_simd != 0
+                && header.stack_values != 0,
             epoch: header.epoch != 0,
             fuel: header.fuel != 0,
             memory_reservation: header.memory_reservation,

@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+#[cfg(feature = "run")]
+use std::time::Duration;
 use wasmc::{Error, Features, OptLevel, Options, Target};
 use wasmc_artifacts::container::Container;
 #[cfg(any(feature = "run", feature = "wast"))]
@@ -69,9 +71,30 @@ pub(crate) struct CompileArgs {
     #[command(flatten)]
     pub(crate) init: crate::init::InitArgs,
     #[command(flatten)]
+    pub(crate) stops: StopArgs,
+    #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+/// What code stops for.
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// Let the code look in every loop and recursion whether it is to stop: at a deadline, or because another thread
+    /// says so
+    #[arg(long)]
+    pub(crate) epoch: bool,
+    /// Let the code count what it does, the same on every machine, and stop when the fuel for that is used up
+    #[arg(long)]
+    pub(crate) fuel: bool,
+}
+
+impl StopArgs {
+    /// Adds them to the compiler's options.
+    pub(crate) fn apply(&self, options: &mut Options) {
+        (options.epoch, options.fuel) = (self.epoch, self.fuel);
+    }
 }
 
 /// What every command that compiles can be told.
@@ -97,13 +120,10 @@ pub(crate) struct CodeArgs {
     /// overflows at the same point on every machine; the loader's limit in bytes must be beyond that
     #[arg(long, value_name = "VALUES")]
     pub(crate) deterministic_stack: Option<NonZeroU32>,
-    /// Let the code look in every loop and recursion whether it is to stop: at a deadline, or because another thread
-    /// says so
+    /// Let a program do the same everywhere, whatever its host does being equal: `--canonicalize-nans`,
+    /// `--relaxed-simd-deterministic`, and `--deterministic-stack` with 65536 values unless that is given
     #[arg(long)]
-    pub(crate) epoch: bool,
-    /// Let the code count what it does, the same on every machine, and stop when the fuel for that is used up
-    #[arg(long)]
-    pub(crate) fuel: bool,
+    pub(crate) deterministic: bool,
     /// Include debug information
     #[arg(short = 'g', long)]
     pub(crate) debug: bool,
@@ -146,6 +166,14 @@ pub(crate) struct RunArgs {
     pub(crate) invoke: Option<String>,
     #[command(flatten)]
     pub(crate) strategy: StrategyArgs,
+    /// Stop the program after this time, in seconds or with a unit (`500ms`, `2m`). An artifact must have been compiled
+    /// with `--epoch`. A call of the system that waits is not interrupted
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Stop the program, and each of its threads, after it has done so much: about as many operators as that. An
+    /// artifact must have been compiled with `--fuel`
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) fuel: Option<u64>,
     /// Write down which pages of its memories the program changes: with `wasmc --working-set FILE` instances of the
     /// same module then get them in one go
     #[arg(long, value_name = "FILE")]
@@ -199,6 +227,8 @@ pub(crate) struct WastArgs {
     /// Collect garbage at every allocation
     #[arg(long)]
     pub(crate) gc_stress: bool,
+    #[command(flatten)]
+    pub(crate) stops: StopArgs,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]
@@ -280,6 +310,23 @@ fn features(list: &str) -> Result<Features, Error> {
     Ok(features)
 }
 
+/// A time with a unit; without one, in seconds.
+#[cfg(feature = "run")]
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        other => return Err(format!("`{other}` is no unit of time; there are us, ms, s, m, h")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
+    let time = Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("there must be some time".to_owned()) } else { Ok(time) }
+}
+
 /// A mistake in the command line that only shows when options are seen
 /// together.
 pub(crate) fn usage(message: impl std::fmt::Display) -> anyhow::Error {
@@ -299,8 +346,9 @@ impl CodeArgs {
         options.deterministic_stack = self.deterministic_stack;
         options.canonicalize_nans = self.canonicalize_nans;
         options.relaxed_simd_deterministic = self.relaxed_simd_deterministic;
-        options.epoch = self.epoch;
-        options.fuel = self.fuel;
+        if self.deterministic {
+            options.deterministic();
+        }
         options.jobs = self.jobs;
         Ok(options)
     }
@@ -332,7 +380,9 @@ impl CompileArgs {
         if self.symbol.is_some() && self.emit != Emit::Obj {
             return Err(usage("`--symbol` names the artifact in an object file: it needs `--emit obj`"));
         }
-        Ok(Options { symbol: self.symbol.clone(), ..self.code.options(target, &self.cpu)? })
+        let mut options = Options { symbol: self.symbol.clone(), ..self.code.options(target, &self.cpu)? };
+        self.stops.apply(&mut options);
+        Ok(options)
     }
 }
 
@@ -358,6 +408,18 @@ mod tests {
         assert_eq!(input(&["wasmc", "--", "inspect"]), PathBuf::from("inspect"));
         assert_eq!(input(&["wasmc", "./inspect", "-o", "out"]), PathBuf::from("./inspect"));
         assert_eq!(input(&["wasmc", "-o", "out", "inspect"]), PathBuf::from("inspect"));
+    }
+
+    #[cfg(feature = "run")]
+    #[test]
+    fn times_are_read_with_and_without_units() {
+        let times = [("2", 2_000_000), ("1.5s", 1_500_000), ("500ms", 500_000), ("30us", 30), ("2m", 120_000_000)];
+        for (text, microseconds) in times {
+            assert_eq!(duration(text), Ok(Duration::from_micros(microseconds)), "{text}");
+        }
+        for wrong in ["", "s", "0", "-1", "1 s", "5d", "1e99", "nan"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

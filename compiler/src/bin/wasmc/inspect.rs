@@ -111,6 +111,7 @@ fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
         }
         None => line("stack limit", &"in bytes only, by the loader")?,
     }
+    line("deterministic", &if report.deterministic { "yes" } else { "no" })?;
     let stops = match (report.epoch, report.fuel) {
         (false, false) => "nowhere",
         (true, false) => "at epoch deadlines",
@@ -214,6 +215,7 @@ fn to_json(report: &Report) -> Value {
         "stack_bytes": report.stack_bytes,
         "canonical_nans": report.canonical_nans,
         "deterministic_relaxed_simd": report.deterministic_relaxed_simd,
+        "deterministic": report.deterministic,
         "epoch": report.epoch,
         "fuel": report.fuel,
         "memory_reservation": report.memory_reservation,

@@ -15,7 +15,9 @@ pub(crate) fn run(args: &WastArgs) -> anyhow::Result<ExitCode> {
     if args.log.verbose {
         anstream::eprintln!("{}", strategy_in_force(&setup.engine, args.strategy.strategy));
     }
-    let runner = Runner::new(args.code.options(Target::default(), &args.cpu)?, load::compiled);
+    let mut options = args.code.options(Target::default(), &args.cpu)?;
+    args.stops.apply(&mut options);
+    let runner = Runner::new(options, load::compiled);
     let (mut passed, mut failed) = (0, 0);
     for path in &args.inputs {
         let read = input::read(path).and_then(|bytes| {

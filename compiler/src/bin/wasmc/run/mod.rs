@@ -1,5 +1,6 @@
 //! `wasmc run`: runs a program.
 
+mod limits;
 mod report;
 mod setup;
 mod value;
@@ -9,6 +10,7 @@ use crate::input;
 use crate::log::count;
 use crate::output::{Destination, print};
 use anyhow::{Context, bail};
+use limits::Limits;
 use setup::{Program, engine};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -32,8 +34,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         linker.define_unknown_imports_as_traps(&module).map_err(report::error)?;
     }
     let mut store = Store::new(&engine, ctx);
+    let limits = Limits::new(args, &engine)?;
+    limits.apply(&mut store);
     let name = input::name(args.input());
-    let threads = threads(&mut linker, &mut store, &module, &name);
+    let threads = threads(&mut linker, &mut store, &module, &name).inspect(|threads| {
+        if let Some(threads) = threads {
+            threads.prepare(move |store| limits.apply(store));
+        }
+    });
     let done = threads
         .and_then(|threads| match &threads {
             // They are kept until the program has come to its end.
@@ -52,7 +60,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         });
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Stop::Guest(error, what)) => report::guest_error(error, what, &name),
+        Err(Stop::Guest(error, what)) => report::guest_error(limits.explain(error), what, &name),
         Err(Stop::Command(error)) => Err(error),
     }
 }

@@ -22,7 +22,8 @@ impl Program<'_> {
     /// Finds an artifact, or compiles anything else.
     pub(super) fn read(args: &RunArgs) -> anyhow::Result<Program<'_>> {
         let path = args.input();
-        let options = args.code.options(Target::default(), &args.cpu)?;
+        let mut options = args.code.options(Target::default(), &args.cpu)?;
+        (options.epoch, options.fuel) = (args.timeout.is_some(), args.fuel.is_some());
         // An artifact in a file is mapped and shared, not read.
         if input::is_artifact(&input::head(path)?) {
             return Ok(Program { path, artifact: None });
@@ -48,6 +49,7 @@ impl Program<'_> {
 pub(super) fn engine(args: &RunArgs, program: &Program<'_>) -> anyhow::Result<Engine> {
     let mut config = Config::new();
     config.wasm_backtrace_max_frames(report::MAX_FRAMES).debugger(args.code.debug || traced());
+    config.epoch_interruption(args.timeout.is_some()).consume_fuel(args.fuel.is_some());
     let strategy = args.strategy.strategy;
     if strategy.is_pooling() {
         config.allocation_strategy(limits(program)?);
