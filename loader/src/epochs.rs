@@ -179,8 +179,10 @@ impl Deadline {
         let cell = self.cell();
         let deadline = self.epochs.now().saturating_add(ticks);
         cell.deadline.store(deadline, Ordering::SeqCst);
-        // A tick that did not see the deadline has come before this.
-        if self.epochs.now() >= deadline {
+        cell.flag.store(0, Ordering::SeqCst);
+        // A tick that did not see the deadline, or an interrupt whose flag was
+        // taken back, has come before this.
+        if self.is_over() || cell.interrupted.load(Ordering::SeqCst) == self.lease {
             cell.flag.store(SET, Ordering::SeqCst);
         }
     }

@@ -78,8 +78,8 @@ mod gc;
 #[cfg(feature = "call-hook")]
 mod hook;
 mod instance;
-mod limits;
 mod interruption;
+mod limits;
 mod linker;
 mod linking;
 mod memory;
@@ -117,10 +117,10 @@ pub use func::{Func, TypedFunc};
 #[cfg(feature = "call-hook")]
 pub use hook::CallHook;
 pub use instance::{Instance, ResetError};
+pub use interruption::UpdateDeadline;
 pub use limits::{
     DEFAULT_INSTANCE_LIMIT, DEFAULT_MEMORY_LIMIT, DEFAULT_TABLE_LIMIT, ResourceLimiter, StoreLimits, StoreLimitsBuilder,
 };
-pub use interruption::UpdateDeadline;
 pub use linker::Linker;
 pub use linking::{ImportProblem, LinkError, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};

@@ -35,6 +35,8 @@ parts! {
     EMBEDDED: "embedded",
     /// Instances outside pools.
     ON_DEMAND: "on-demand",
+    /// Deadlines, interrupts and fuel.
+    INTERRUPTION: "interruption",
     /// Instances that are kept and reset before each use.
     INSTANCE_REUSE: "instance-reuse",
     /// Imports other than functions of the host's.
@@ -98,6 +100,8 @@ pub(crate) fn check_config(config: &Config) -> Result<(), FeatureError> {
     BACKTRACES.need_if(|| config.wasm_backtrace, "`Config::wasm_backtrace`")?;
     DEBUGGER.need_if(|| config.debugger, "`Config::debugger`")?;
     ON_DEMAND.need_if(|| config.limits().is_none(), "an engine without a pool")?;
+    INTERRUPTION.need_if(|| config.epoch_interruption, "`Config::epoch_interruption`")?;
+    INTERRUPTION.need_if(|| config.consume_fuel, "`Config::consume_fuel`")?;
     INSTANCE_REUSE.need_if(|| config.reuse_instances, "the strategy `legacy-instance-reuse`")?;
     let policies = || match &config.allocation {
         InstanceAllocationStrategy::OnDemand => false,

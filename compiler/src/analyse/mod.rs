@@ -134,7 +134,11 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
         read_only.flat_map(|(_, init)| init.iter().flatten().copied()).filter(is_import).collect();
     let entry_types: BTreeSet<TypeIndex> = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
     let host_types = host_types(module, &usage, &tables);
-    let calls = calls::facts(module, &usage.calls, (&tables, &table_init), &func_refs);
+    let calls = if options.epoch || options.fuel {
+        calls::facts(module, &usage.calls, (&tables, &table_init), &func_refs)
+    } else {
+        CallFacts::default()
+    };
     Ok(ModuleFacts {
         layout: ContextLayout::new(counts)?,
         run_time_types: run_time_types(module, entry_types.union(&host_types)),

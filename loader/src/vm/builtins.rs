@@ -3,8 +3,8 @@
 //! not compile.
 
 use super::instance::InstanceData;
-use super::limits::{memory_grow, table_grow};
 use super::interrupt::{interrupted, out_of_fuel};
+use super::limits::{memory_grow, table_grow};
 use super::memory::MemoryData;
 use super::structs::VMHeader;
 use super::unwind::{raise, throw};

@@ -18,6 +18,7 @@ use super::unwind::raise;
 use crate::epochs::{Deadline, Epochs, QUIET, Reason};
 use crate::error::{Error, Result};
 use crate::interruption::UpdateDeadline;
+use crate::parts;
 use crate::store::{StoreContextMut, StoreInner};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -44,7 +45,9 @@ impl Interruption {
     pub(super) fn clear(&mut self) {
         self.callback.set(None);
         self.fuel_reserve.set(0);
-        if let Some(deadline) = &self.deadline {
+        if parts::INTERRUPTION.is_on()
+            && let Some(deadline) = &self.deadline
+        {
             deadline.rest();
         }
     }
@@ -63,7 +66,9 @@ impl StoreState {
     /// Makes the state that of a store of an engine with these epochs, if it
     /// has any, and with or without a limit to what code does.
     pub(super) fn limit_work(&mut self, epochs: Option<&Arc<Epochs>>, fuel: bool) {
-        self.interruption.begin(epochs);
+        if parts::INTERRUPTION.is_on() {
+            self.interruption.begin(epochs);
+        }
         self.set_fuel(if fuel { 0 } else { i64::MAX as u64 });
     }
 
@@ -117,21 +122,20 @@ impl StoreState {
             Reason::Interrupted => return Err(Error::new(Trap::Interrupt)),
             Reason::Deadline => {}
         }
+        // For code that the callback calls, and for the next call.
+        deadline.remind();
         let update = match self.interruption.callback.get() {
             // SAFETY: the callback was set for this store, whose code runs.
-            Some(callback) => unsafe { callback(self) },
-            None => Ok(UpdateDeadline::Interrupt),
+            Some(callback) => unsafe { callback(self) }?,
+            None => UpdateDeadline::Interrupt,
         };
-        let stopped = match update {
-            Ok(UpdateDeadline::Continue(ticks)) => {
+        match update {
+            UpdateDeadline::Continue(ticks) => {
                 deadline.set(ticks);
-                return Ok(());
+                Ok(())
             }
-            Ok(UpdateDeadline::Interrupt) => Error::new(Trap::Interrupt),
-            Err(error) => error,
-        };
-        deadline.remind();
-        Err(stopped)
+            UpdateDeadline::Interrupt => Err(Error::new(Trap::Interrupt)),
+        }
     }
 
     /// Runs what may end the activation; whether it does.
@@ -177,7 +181,8 @@ unsafe fn ask<T: 'static>(state: &StoreState) -> Result<UpdateDeadline> {
 /// then what `raise` gets, and otherwise null. `fp` is the builtin's frame
 /// pointer.
 fn ask_store(fp: usize, look: impl FnOnce(&StoreState) -> Result<()>) -> *const StoreState {
-    let Some(state) = activation::current() else { return ptr::null() };
+    // Without the part no cell is ever set, and fuel has no end.
+    let Some(state) = activation::current().filter(|_| parts::INTERRUPTION.is_on()) else { return ptr::null() };
     // SAFETY: the pointer is set only while the store is borrowed by the call
     // that entered it, on this thread.
     let state = unsafe { state.as_ref() };

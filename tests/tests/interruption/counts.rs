@@ -121,8 +121,8 @@ fn as_much_fuel_as_a_call_takes_is_enough_and_less_is_not() {
             store.set_fuel(*cost).unwrap();
             run(&mut store, instance, *argument).unwrap_or_else(|e| panic!("{body} with {argument}: {e:#}"));
             assert_eq!(store.get_fuel().unwrap(), 0);
-            for less in [1, 2, cost / 2, *cost] {
-                store.set_fuel(cost - less.min(*cost)).unwrap();
+            for less in [1, 2, cost / 2, *cost].into_iter().filter(|less| (1..=*cost).contains(less)) {
+                store.set_fuel(cost - less).unwrap();
                 assert_trap(run(&mut store, instance, *argument), Trap::OutOfFuel, body);
                 assert_eq!(store.get_fuel().unwrap(), 0);
             }
