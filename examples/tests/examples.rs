@@ -78,10 +78,10 @@ fn parallel_counts_the_same_on_any_number_of_threads() {
 }
 
 #[test]
-fn interpreter_executes_forth_and_says_what_it_does_not_understand() {
+fn interpreter_begins_with_its_dictionary_and_executes_forth() {
     let lines = [": quad square square ; 3 quad .", "20 fib . 1071 462 gcd .", "nonsense", "drop", "5 stars"];
     let printed = output(env!("CARGO_BIN_EXE_interpreter"), &lines);
-    let expected = "the dictionary has 43 words\n\
+    let expected = "compiled as it is, it begins with 0 words\ninitialised, it begins with 43 words\n\
         > : quad square square ; 3 quad .\n81 \n\
         > 20 fib . 1071 462 gcd .\n6765 21 \n\
         > nonsense\nnonsense means nothing here\n\

@@ -142,3 +142,24 @@ fn every_example_is_listed_in_the_guide() {
         assert!(listed.contains(&link), "{link} is not linked from getting-started.md");
     }
 }
+
+/// Features of the loader that are for this project only.
+const INTERNAL: [&str; 2] = ["portable-unix", "snapshot"];
+
+#[test]
+fn cargo_features_of_the_loader_are_listed() {
+    let manifest = fs::read_to_string(project().join("loader/Cargo.toml")).unwrap();
+    let section = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    let mut features = section.lines().filter_map(|line| line.split_once(" = ")).collect::<Vec<_>>();
+    let default = features.remove(features.iter().position(|(name, _)| *name == "default").unwrap()).1;
+    let expected: BTreeSet<_> = features
+        .into_iter()
+        .filter(|(name, _)| !INTERNAL.contains(name))
+        .map(|(name, _)| (name.to_owned(), default.contains(&format!("\"{name}\"")).to_string()))
+        .collect();
+    assert!(expected.len() > 5, "no features are found in {section}");
+    let text = page("small-loader.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let listed: BTreeSet<_> = rows.map(|(name, rest)| (name.to_owned(), rest.starts_with("on ").to_string())).collect();
+    assert_eq!(listed, expected);
+}
