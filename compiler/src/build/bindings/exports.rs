@@ -175,7 +175,7 @@ impl Named<'_> {
         let (ident, number) = (&self.ident, self.export.number);
         if !self.is_func() {
             let (title, ty) = (self.title(), types::handle(&self.export.item));
-            let copy = if self.is_shared() { quote!(.clone()) } else { TokenStream::new() };
+            let copy = if self.export.item.is_shared() { quote!(.clone()) } else { TokenStream::new() };
             return quote! {
                 #title
                 #[must_use]
@@ -251,7 +251,7 @@ impl Named<'_> {
     fn accessor(&self) -> TokenStream {
         let (ident, title, ty) = (&self.ident, self.title(), types::handle(&self.export.item));
         // These have nothing to do with the store.
-        if self.is_shared() || matches!(self.export.item, Item::Tag(_)) {
+        if self.export.item.is_shared() || matches!(self.export.item, Item::Tag(_)) {
             return quote! {
                 #title
                 #[must_use]
@@ -266,9 +266,5 @@ impl Named<'_> {
                 wasmc_loader::bindings::Bound::new(&mut self.store, self.exports.#ident)
             }
         }
-    }
-
-    fn is_shared(&self) -> bool {
-        matches!(&self.export.item, Item::Memory(ty) if ty.shared)
     }
 }

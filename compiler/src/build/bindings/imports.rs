@@ -243,6 +243,10 @@ impl<'a> Source<'a> {
         let types: Vec<_> = self.others.iter().map(|named| types::handle(&named.import.item)).collect();
         let docs = self.others.iter().map(Named::title);
         let numbers = self.others.iter().map(|named| named.import.number);
+        let copies = self.others.iter().map(|named| {
+            let ident = &named.ident;
+            if named.import.item.is_shared() { quote!(self.#ident.clone()) } else { quote!(self.#ident) }
+        });
         let (module, names) = (self.name, self.others.iter().map(|named| &named.import.name));
         quote! {
             #title
@@ -278,7 +282,7 @@ impl<'a> Source<'a> {
                     store: impl wasmc_loader::AsContext<Data = T>,
                     linker: &mut wasmc_loader::Linker<T>,
                 ) -> wasmc_loader::Result<()> {
-                    #(linker.define(&store, #module, #names, self.#idents.clone())?;)*
+                    #(linker.define(&store, #module, #names, #copies)?;)*
                     Ok(())
                 }
             }

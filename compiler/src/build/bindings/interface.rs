@@ -154,15 +154,21 @@ fn param_names(wasm: &[u8]) -> HashMap<u32, HashMap<u32, String>> {
 }
 
 impl Item {
+    /// Whether it is a memory that threads share, which belongs to no store.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Item::Memory(ty) if ty.shared)
+    }
+
     /// The type in the text format, for documentation.
     pub fn text(&self) -> String {
         match self {
             Item::Func(ty, names) => {
-                let params = ty.params().iter().zip(names).map(|(ty, name)| match name {
-                    Some(name) => format!(" (param ${} {ty})", plain(name)),
-                    None => format!(" (param {ty})"),
-                });
-                format!("(func{}{})", params.collect::<String>(), results(ty))
+                let named = |(ty, name): (&ValType, &Option<String>)| {
+                    name.as_ref().map(|name| format!(" (param ${} {ty})", plain(name)))
+                };
+                let params = ty.params().iter().zip(names).map(named).collect::<Option<String>>();
+                let params = params.unwrap_or_else(|| list("param", ty.params()));
+                format!("(func{params}{})", list("result", ty.results()))
             }
             Item::Memory(ty) => {
                 let index = if ty.memory64 { " i64" } else { "" };
@@ -176,16 +182,15 @@ impl Item {
             }
             Item::Global(ty, true) => format!("(global (mut {ty}))"),
             Item::Global(ty, false) => format!("(global {ty})"),
-            Item::Tag(ty) => {
-                let params = ty.params().iter().map(|ty| format!(" (param {ty})"));
-                format!("(tag{})", params.collect::<String>())
-            }
+            Item::Tag(ty) => format!("(tag{})", list("param", ty.params())),
         }
     }
 }
 
-fn results(ty: &FuncType) -> String {
-    ty.results().iter().map(|ty| format!(" (result {ty})")).collect()
+/// Types in one list, nothing if there are none.
+fn list(what: &str, types: &[ValType]) -> String {
+    let types: String = types.iter().map(|ty| format!(" {ty}")).collect();
+    if types.is_empty() { types } else { format!(" ({what}{types})") }
 }
 
 fn limits(minimum: u64, maximum: Option<u64>) -> String {

@@ -11,7 +11,7 @@ mod types;
 
 use super::names;
 use interface::Interface;
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ impl Bindings<'_> {
         let title = doc(&format!("The WebAssembly module `{guest}`, compiled by wasmc when this program was built."));
         let version = env!("CARGO_PKG_VERSION");
         let loader = self.loader.map(|path| quote!(use #path as wasmc_loader;));
-        let (load, source) = (self.load(), self.source.iter());
+        let (load, source) = (self.load(), Literal::byte_string(&self.source));
         let tokens = quote! {
             #title
             #[allow(
@@ -145,8 +145,8 @@ impl Bindings<'_> {
                     #[doc = " If it was not compiled from the WebAssembly that these bindings were made"]
                     #[doc = " for. How it was compiled does not matter."]
                     pub fn new(module: wasmc_loader::Module) -> wasmc_loader::Result<Module> {
-                        const SOURCE: [u8; 32] = [#(#source),*];
-                        wasmc_loader::bindings::support::check_source(&module, &SOURCE)?;
+                        const SOURCE: &[u8; 32] = #source;
+                        wasmc_loader::bindings::support::check_source(&module, SOURCE)?;
                         Ok(Module { module })
                     }
 

@@ -6,6 +6,8 @@ use plugins::everything::{self, JsItems};
 use plugins::plugin;
 use wasmc_loader::{AsContextMut as _, Caller, Engine, ExternRef, Func, Result, Rooted, Store, Trap, V128, Val};
 
+wasmc_loader::include_module!(own);
+
 /// The data of the stores.
 #[derive(Default)]
 struct State {
@@ -122,8 +124,16 @@ fn everything(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
+fn own(engine: &Engine) -> Result<()> {
+    let own = own::Module::load(engine)?;
+    let mut store = Store::new(engine, ());
+    println!("2 * 21 = {}", own.instantiate(&mut store, &own.imports()?)?.twice(21)?);
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let engine = Engine::default();
+    own(&engine)?;
     plugin(&engine)?;
     everything(&engine)
 }
