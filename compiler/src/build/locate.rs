@@ -15,7 +15,10 @@ pub(super) fn line_and_column(text: &str, offset: u64) -> Option<(u64, u64)> {
     let (mut code, mut lines) = (None, None);
     for payload in Parser::new(0).parse_all(&binary) {
         match payload.ok()? {
-            Payload::CodeSectionStart { unchecked_range, .. } => code = Some(unchecked_range),
+            // The assembler counts from the first function, behind their number.
+            Payload::CodeSectionStart { count, unchecked_range: range, .. } => {
+                code = Some(range.start + u64::from(count.max(1).ilog2() / 7 + 1)..range.end);
+            }
             Payload::CustomSection(section) if section.name() == ".debug_line" => lines = Some(section.data()),
             _ => {}
         }
@@ -44,11 +47,12 @@ mod tests {
 
     #[test]
     fn an_instruction_is_found_at_its_line() {
-        let text = "(module\n  (func)\n  (func (result i32)\n    i32.const 7\n    i64.const 9))";
+        let text = "(module\n  (func)\n  (func (result i32)\n    i32.const 7\n    i32.eqz\n    i32.clz))";
         let binary = wat::parse_str(text).unwrap();
-        let at = binary.windows(2).position(|w| w == [0x42, 9]).unwrap();
-        assert_eq!(line_and_column(text, at as u64), Some((5, 5)));
-        assert_eq!(line_and_column(text, at as u64 - 2), Some((4, 5)));
+        let at = binary.windows(4).position(|w| w == [0x41, 7, 0x45, 0x67]).unwrap() as u64;
+        assert_eq!(line_and_column(text, at), Some((4, 5)));
+        assert_eq!(line_and_column(text, at + 2), Some((5, 5)));
+        assert_eq!(line_and_column(text, at + 3), Some((6, 5)));
         assert_eq!(line_and_column(text, 8), None);
     }
 }

@@ -14,12 +14,12 @@ fn a_guest_that_does_not_compile_is_named_with_place_and_reason() {
     program.replace("plugins/guest/plugin.wat", "i32.div_s", "i32.div");
     let text = fails(&program);
     assert!(text.contains("error: plugins@0.1.0: cannot compile the guest `guest/plugin.wat`"), "{text}");
-    assert!(text.contains("guest/plugin.wat:12:6") && text.contains("unknown operator"), "{text}");
+    assert!(text.contains("guest/plugin.wat:10:6") && text.contains("unknown operator"), "{text}");
 
     let program = Program::new("invalid");
     program.replace("plugins/guest/plugin.wat", "i32.div_s", "i64.div_s");
     let text = fails(&program);
-    assert!(text.contains("`guest/plugin.wat` (line 12, column 6)"), "{text}");
+    assert!(text.contains("`guest/plugin.wat` (line 10, column 6)"), "{text}");
     assert!(text.contains("byte offset 0x") && text.contains("type mismatch"), "{text}");
     assert!(text.contains("Error: cannot compile the guest"), "{text}");
 }

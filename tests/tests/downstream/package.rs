@@ -59,7 +59,8 @@ impl Program {
         }
         command.env("CARGO_TARGET_DIR", folder().join("target")).env("CARGO_TERM_COLOR", "never");
         command.env("CARRIER", carrier).current_dir(&self.path);
-        command.args(arguments).arg("--offline").output().expect("cargo can be started")
+        // As `--offline`, wherever in the line that would have to stand.
+        command.env("CARGO_NET_OFFLINE", "true").args(arguments).output().expect("cargo can be started")
     }
 
     /// Runs cargo, which must succeed; what it wrote to the terminal.

@@ -5,10 +5,13 @@
     clippy::default_trait_access,
     clippy::many_single_char_names,
     clippy::similar_names,
+    clippy::struct_field_names,
     clippy::too_many_arguments,
     clippy::too_many_lines,
     clippy::type_complexity,
     clippy::unused_self,
+    clippy::used_underscore_binding,
+    clippy::used_underscore_items,
     reason = "the guest decides what there is and how it is called"
 )]
 pub mod everything {

@@ -51,7 +51,8 @@ fn plugin(engine: &Engine) -> Result<()> {
     println!("{:?} has {} exports", plugin.name(), plugin.exports().len());
     let imports = plugin.imports::<State>()?;
     let mut store = Store::new(engine, State::default());
-    println!("1 + 2 = {}", plugin.instantiate(&mut store, &imports)?.add(1, 2)?);
+    let sum: i32 = plugin.instantiate(&mut store, &imports)?.add(1, 2)?;
+    println!("1 + 2 = {sum}");
 
     let mut instance = plugin.instantiate(&mut store, &imports)?;
     println!("7 / 2 = {:?}", instance.divide(7, 2)?);
