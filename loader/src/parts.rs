@@ -99,10 +99,10 @@ impl Part {
 pub(crate) fn check_config(config: &Config) -> Result<(), FeatureError> {
     BACKTRACES.need_if(|| config.wasm_backtrace, "`Config::wasm_backtrace`")?;
     DEBUGGER.need_if(|| config.debugger, "`Config::debugger`")?;
-    ON_DEMAND.need_if(|| config.limits().is_none(), "an engine without a pool")?;
     INTERRUPTION.need_if(|| config.epoch_interruption, "`Config::epoch_interruption`")?;
     INTERRUPTION.need_if(|| config.consume_fuel, "`Config::consume_fuel`")?;
     INSTANCE_REUSE.need_if(|| config.reuse_instances, "the strategy `legacy-instance-reuse`")?;
+    ON_DEMAND.need_if(|| config.limits().is_none(), "an engine without a pool")?;
     let policies = || match &config.allocation {
         InstanceAllocationStrategy::OnDemand => false,
         InstanceAllocationStrategy::Pooling { strategy, .. } => {
