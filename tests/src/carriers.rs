@@ -94,8 +94,12 @@ pub fn load(engine: &Engine, artifact: &[u8]) -> Result<Module> {
     }
 }
 
-/// The artifact in a library, as code or as data. The same one every time.
-fn library(artifact: &[u8], code: bool) -> LinkedArtifact {
+/// The artifact in a shared library in memory, as code or as data. The same one
+/// every time.
+///
+/// # Panics
+/// As for [`load`].
+pub fn library(artifact: &[u8], code: bool) -> LinkedArtifact {
     static LIBRARIES: Mutex<Option<HashMap<([u8; 32], bool), LinkedArtifact>>> = Mutex::new(None);
     let mut libraries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (Sha256::digest(artifact).into(), code);
@@ -121,8 +125,12 @@ pub fn link(objects: &[&Path], library: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An object file with the artifact, which other libraries can see.
-fn object_file(artifact: &[u8], code: bool) -> Vec<u8> {
+/// An object file with the artifact, as code or as data, which other libraries
+/// can see as `artifact` and `artifact_end`.
+///
+/// # Panics
+/// If the format cannot express it.
+pub fn object_file(artifact: &[u8], code: bool) -> Vec<u8> {
     let architecture = if cfg!(target_arch = "x86_64") { Architecture::X86_64 } else { Architecture::Aarch64 };
     let mut object = Object::new(BinaryFormat::Elf, architecture, Endianness::Little);
     let (name, kind) =

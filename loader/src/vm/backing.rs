@@ -15,7 +15,8 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use wasmc_artifacts::format::Span;
+use wasmc_artifacts::FormatError;
+use wasmc_artifacts::format::{Artifact, Span};
 
 /// What an artifact's bytes and code are mapped from.
 #[derive(Debug)]
@@ -51,6 +52,15 @@ enum Images {
 }
 
 impl Images {
+    /// The program's own file, or a copy of the artifact in memory if that
+    /// cannot be had.
+    fn find(bytes: &'static [u8]) -> io::Result<Images> {
+        locate(bytes).map(Images::Own).or_else(|reason| {
+            log::warn!("memories of a linked artifact begin as views of a copy of it: {reason}");
+            sys::anonymous_file(bytes).map(Images::Copy)
+        })
+    }
+
     fn file(&self) -> (&File, u64) {
         match self {
             Images::Own(place) => (place.file.file(), place.offset),
@@ -64,8 +74,7 @@ impl Linked {
         Linked { bytes, images: OnceLock::new() }
     }
 
-    /// A file with all bytes of the artifact, and where they begin in it. A
-    /// copy in memory if the program's own file cannot be had.
+    /// A file with all bytes of the artifact, and where they begin in it.
     fn file(&self) -> io::Result<(&File, u64)> {
         if !parts::EMBEDDED.is_on() {
             return Err(io::ErrorKind::Unsupported.into());
@@ -73,13 +82,7 @@ impl Linked {
         if let Some(images) = self.images.get() {
             return Ok(images.file());
         }
-        let images = match locate(self.bytes) {
-            Ok(place) => Images::Own(place),
-            Err(reason) => {
-                log::warn!("memories of a linked artifact begin as views of a copy of it: {reason}");
-                Images::Copy(sys::anonymous_file(self.bytes)?)
-            }
-        };
+        let images = Images::find(self.bytes)?;
         // Another thread may have been faster.
         Ok(self.images.get_or_init(|| images).file())
     }
@@ -109,6 +112,7 @@ impl Backing {
         let (start, length) = (text.offset as usize, (text.length as usize).next_multiple_of(sys::page_size()));
         let in_place = bytes.as_ptr().wrapping_add(start);
         match self {
+            _ if length == 0 => Ok(in_place),
             Backing::Mapped { file, .. } => {
                 // SAFETY: the overlay shows the same bytes of the same file, so
                 // shared references into the range still see what they saw. The
@@ -186,27 +190,28 @@ pub(super) fn locate(bytes: &'static [u8]) -> Result<Place, CarrierError> {
     Ok(place)
 }
 
-/// A linked artifact that was loaded before: its code stays where it is for
-/// ever, so what happened to it must be known to whoever loads it again.
+/// A linked artifact that was loaded before. It stays where it is for ever, so
+/// it is checked once, and what happened to it must be known to whoever loads it
+/// again.
 struct Seen {
-    start: usize,
+    artifact: Artifact<'static>,
     damage: Arc<Damage>,
     _watch: Watch,
 }
 
-/// What is known of the damage to a linked artifact, which is watched from the
-/// first time on.
-pub(super) fn damage_of_linked(bytes: &'static [u8]) -> Arc<Damage> {
+/// A linked artifact and what is known of damage to it, for which it is watched
+/// from the first time on.
+pub(super) fn parse_linked(bytes: &'static [u8]) -> Result<(Artifact<'static>, Arc<Damage>), FormatError> {
     static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
-    let start = bytes.as_ptr().addr();
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(seen) = seen.iter().find(|seen| seen.start == start) {
-        return seen.damage.clone();
+    if let Some(seen) = seen.iter().find(|seen| std::ptr::eq(seen.artifact.file(), bytes)) {
+        return Ok((seen.artifact, seen.damage.clone()));
     }
     let damage = Arc::<Damage>::default();
     let watch = Watch::new(super::code::pages(bytes), false, damage.clone());
-    seen.push(Seen { start, damage: damage.clone(), _watch: watch });
-    damage
+    let artifact = Artifact::parse(bytes)?;
+    seen.push(Seen { artifact, damage: damage.clone(), _watch: watch });
+    Ok((artifact, damage))
 }
 
 /// What to call the file that carries an artifact which is part of this program.
@@ -222,8 +227,5 @@ pub(super) fn name(backing: &Backing) -> PathBuf {
         },
         Backing::Mapped { .. } => None,
     };
-    match place {
-        Some(place) => place.file.path().into(),
-        None => std::env::current_exe().unwrap_or_else(|_| "in this program".into()),
-    }
+    place.map_or_else(|| "in this program".into(), |place| place.file.path().into())
 }

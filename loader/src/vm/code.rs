@@ -118,7 +118,14 @@ impl Code {
         let is_changeable = parts::TRUNCATION.is_on() && matches!(source, Source::Path(_));
         let damage = is_changeable.then(Arc::<Damage>::default);
         let watch = damage.clone().map(|damage| Watch::new(pages(bytes), false, damage));
-        Self::check(bytes, Backing::Mapped { _view: view, file }, source, damage, watch)
+        let backing = Backing::Mapped { _view: view, file };
+        let artifact = Artifact::parse(bytes).map_err(|e| match &damage {
+            Some(damage) if parts::TRUNCATION.is_on() && damage.happened() => {
+                CodeError::Damaged(DamagedError::new(&source, &backing))
+            }
+            _ => CodeError::Format(e),
+        })?;
+        Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing })
     }
 
     /// An artifact that is data of this program, in memory and in its file.
@@ -126,12 +133,13 @@ impl Code {
     /// # Safety
     /// As for [`map`](Self::map), of the program's file.
     pub(crate) unsafe fn embedded(bytes: &'static [u8]) -> Result<Code, CodeError> {
-        // Whether it is an artifact at all matters more than where it is.
-        Artifact::parse(bytes).map_err(CodeError::Format)?;
-        let place = backing::locate(bytes).map_err(CodeError::Carrier)?;
         let damage = Arc::<Damage>::default();
         let watch = Watch::new(pages(bytes), false, damage.clone());
-        Self::check(bytes, Backing::Embedded { text: None, place }, Source::Program, Some(damage), Some(watch))
+        // Whether it is an artifact at all matters more than where it is.
+        let artifact = Artifact::parse(bytes).map_err(CodeError::Format)?;
+        let place = backing::locate(bytes).map_err(CodeError::Carrier)?;
+        let backing = Backing::Embedded { text: None, place };
+        Ok(Code::of_program(artifact, damage, Some(watch), backing))
     }
 
     /// An artifact that is code of this program.
@@ -143,24 +151,15 @@ impl Code {
         if !bytes.as_ptr().addr().is_multiple_of(page) {
             return Err(CodeError::Carrier(CarrierError::Misaligned { page }));
         }
-        let damage = backing::damage_of_linked(bytes);
-        Self::check(bytes, Backing::Linked(Linked::new(bytes)), Source::Program, Some(damage), None)
+        let (artifact, damage) = backing::parse_linked(bytes).map_err(CodeError::Format)?;
+        let code = Code::of_program(artifact, damage, None, Backing::Linked(Linked::new(bytes)));
+        code.intact().map_err(CodeError::Damaged)?;
+        Ok(code)
     }
 
-    fn check(
-        bytes: &'static [u8],
-        backing: Backing,
-        source: Source,
-        damage: Option<Arc<Damage>>,
-        watch: Option<Watch>,
-    ) -> Result<Code, CodeError> {
-        let artifact = Artifact::parse(bytes).map_err(|e| match &damage {
-            Some(damage) if parts::TRUNCATION.is_on() && damage.happened() => {
-                CodeError::Damaged(DamagedError::new(&source, &backing))
-            }
-            _ => CodeError::Format(e),
-        })?;
-        Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing })
+    fn of_program(artifact: Artifact<'static>, damage: Arc<Damage>, watch: Option<Watch>, backing: Backing) -> Code {
+        let (text, source) = (std::ptr::null(), Source::Program);
+        Code { artifact, text, _watch: watch, damage: Some(damage), source, backing }
     }
 
     /// Makes the text executable. To be called once the artifact is known to

@@ -87,6 +87,10 @@ under! {
     pooling_copy_on_write recreate_instance_copy_on_write pooling recreate_instance legacy_instance_reuse
     next_available random nothing_kept nothing_kept_copied batched overflowing crowded no_spare_slots
     reset_of_instance reset_of_store reset_of_copies reset_on_demand
+    embedded_pooling_copy_on_write embedded_recreate_instance_copy_on_write embedded_pooling
+    embedded_recreate_instance embedded_legacy_instance_reuse
+    linked_pooling_copy_on_write linked_recreate_instance_copy_on_write linked_pooling
+    linked_recreate_instance linked_legacy_instance_reuse
 }
 
 /// Compiles text.

@@ -7,6 +7,7 @@ use wasmc_loader::{
     Config, Engine, Instance, InstanceAllocationStrategy, InstanceLimits, InstancePre, InstantiationStrategy, Linker,
     Module, PoolExhaustion, PoolingAllocationStrategy, Store,
 };
+use wasmc_tests::carriers::{self, Carrier};
 
 /// Slots of the pools in these tests.
 pub const SLOTS: u32 = 10;
@@ -50,7 +51,15 @@ pub fn config(strategy: InstantiationStrategy) -> Config {
 
 impl Setting {
     /// The setting of this name: a strategy's with `_` for `-`, or a variation.
+    /// With `embedded_` or `linked_` before it, this thread loads artifacts from
+    /// a program from now on.
     pub fn named(name: &str) -> Setting {
+        for (prefix, carrier) in [("embedded_", Carrier::Embedded), ("linked_", Carrier::Linked)] {
+            if let Some(name) = name.strip_prefix(prefix) {
+                carriers::choose(carrier);
+                return Setting::named(name);
+            }
+        }
         if let Ok(strategy) = name.replace('_', "-").parse::<InstantiationStrategy>() {
             let reuse = name == "legacy_instance_reuse";
             let way = if reuse { Way::Again } else { Way::Anew };

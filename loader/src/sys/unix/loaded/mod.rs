@@ -28,6 +28,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes at the beginning of what is looked for that are always compared.
 const HEAD: usize = 1024;
 
+/// Bytes at its end that are, which a file that was cut does not have.
+const TAIL: usize = 64;
+
 /// A part of a file that the system's loader has mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Segment {
@@ -70,10 +73,18 @@ pub(crate) struct Place {
 impl Place {
     /// Whether the file has `bytes` here, as far as that has to be looked at.
     fn holds(&self, bytes: &[u8]) -> io::Result<bool> {
-        let compared = if self.file.certain { bytes.get(..HEAD).unwrap_or(bytes) } else { bytes };
+        if !self.file.certain || bytes.len() <= HEAD + TAIL {
+            return self.compare(bytes, 0);
+        }
+        let end = bytes.len() - TAIL;
+        Ok(self.compare(&bytes[..HEAD], 0)? && self.compare(&bytes[end..], end)?)
+    }
+
+    /// Whether the file has `part`, `from` bytes after this place.
+    fn compare(&self, part: &[u8], from: usize) -> io::Result<bool> {
         let mut buffer = [0; HEAD];
-        let mut at = self.offset;
-        for part in compared.chunks(HEAD) {
+        let mut at = self.offset + from as u64;
+        for part in part.chunks(HEAD) {
             let found = &mut buffer[..part.len()];
             match self.file.file.read_exact_at(found, at) {
                 Ok(()) if found == part => at += part.len() as u64,
@@ -245,8 +256,8 @@ mod tests {
         };
         assert!(!place(false).holds(&OWN).unwrap());
         assert!(place(false).holds(&OWN[..2500]).unwrap());
-        assert!(place(true).holds(&OWN).unwrap(), "only the beginning is compared");
-        file.set_len(900).unwrap();
+        assert!(place(true).holds(&OWN).unwrap(), "only the beginning and the end are compared");
+        file.set_len(2990).unwrap();
         assert!(!place(true).holds(&OWN).unwrap(), "the file is too short");
     }
 }
