@@ -4,6 +4,7 @@
 //! figures; `--help` has the groups.
 
 mod bench;
+mod carried;
 mod corpus;
 mod groups;
 mod guests;

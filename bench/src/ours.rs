@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use wasmc::{Options, Target};
-use wasmc_loader::{Config, Engine, Module};
+use wasmc_loader::{Config, Engine, LinkedArtifact, Module};
 
 use self::cycle::Kept;
-use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Strategy, Tuning, Work};
+use crate::carried;
+use crate::runtime::{self, Allocation, Carrier, CompileError, Job, Outcome, Runtime, Strategy, Tuning, Work};
 
 #[path = "embed.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
@@ -42,9 +43,16 @@ pub struct Starter {
     legacy: bool,
 }
 
+/// An artifact in a shared library.
+pub struct Carried {
+    artifact: LinkedArtifact,
+    carrier: Carrier,
+}
+
 impl Runtime for Ours {
     const NAME: &'static str = "wasmc";
     type Module = Module;
+    type Carried = Carried;
     type Starter = Starter;
     type Calls = embed::Calls;
     type Kernel = kernel::Kernel;
@@ -70,6 +78,20 @@ impl Runtime for Ours {
         // SAFETY: the file was written by `compile` of this process into a
         // private folder, and nothing changes it while it is mapped.
         Ok(unsafe { Module::open(&self.engine, artifact) }?)
+    }
+
+    fn carry(&self, artifact: &Path, carrier: Carrier) -> Result<Carried> {
+        Ok(Carried { artifact: carried::carry(artifact, carrier)?, carrier })
+    }
+
+    fn load_carried(&self, carried: &Carried) -> Result<Module> {
+        // SAFETY: as for `load`, of the library that carries it.
+        Ok(unsafe {
+            match carried.carrier {
+                Carrier::Embedded => Module::from_embedded(&self.engine, carried.artifact.bytes()),
+                Carrier::Linked => Module::from_linked(&self.engine, carried.artifact),
+            }
+        }?)
     }
 
     fn starter(&self, module: &Module) -> Result<Starter> {

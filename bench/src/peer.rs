@@ -1,12 +1,12 @@
 //! Wasmtime, set up as its users would.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use wasmtime::{Collector, Config, Enabled, Engine, Module, PoolingAllocationConfig};
 
 use self::cycle::Kept;
-use crate::runtime::{self, Allocation, CompileError, Job, Outcome, Runtime, Tuning, Work};
+use crate::runtime::{self, Allocation, Carrier, CompileError, Job, Outcome, Runtime, Tuning, Work};
 
 #[path = "embed.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
@@ -38,6 +38,7 @@ pub struct Peer {
 impl Runtime for Peer {
     const NAME: &'static str = "wasmtime";
     type Module = Module;
+    type Carried = PathBuf;
     type Starter = cycle::Starter;
     type Calls = embed::Calls;
     type Kernel = kernel::Kernel;
@@ -75,6 +76,14 @@ impl Runtime for Peer {
         // SAFETY: the file was written by `precompile_module` of this process
         // into a private folder, and nothing changes it while it is mapped.
         Ok(unsafe { Module::deserialize_file(&self.engine, artifact) }?)
+    }
+
+    fn carry(&self, artifact: &Path, _carrier: Carrier) -> Result<PathBuf> {
+        Ok(artifact.to_owned())
+    }
+
+    fn load_carried(&self, carried: &PathBuf) -> Result<Module> {
+        self.load(carried)
     }
 
     fn starter(&self, module: &Module) -> Result<cycle::Starter> {

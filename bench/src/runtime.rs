@@ -18,6 +18,8 @@ pub trait Runtime: Sized {
     const NAME: &'static str;
     /// A loaded artifact.
     type Module;
+    /// An artifact inside a program.
+    type Carried;
     /// A module linked and ready to be instantiated again and again.
     type Starter: Starter + 'static;
     /// An instance of the module of calls.
@@ -39,6 +41,13 @@ pub trait Runtime: Sized {
     /// Loads an artifact from its file.
     fn load(&self, artifact: &Path) -> Result<Self::Module>;
 
+    /// Puts an artifact into a program. A side that cannot do that leaves it in
+    /// its file.
+    fn carry(&self, artifact: &Path, carrier: Carrier) -> Result<Self::Carried>;
+
+    /// Loads an artifact from where it was put.
+    fn load_carried(&self, carried: &Self::Carried) -> Result<Self::Module>;
+
     /// Links a module whose function imports are never called.
     fn starter(&self, module: &Self::Module) -> Result<Self::Starter>;
 
@@ -51,6 +60,15 @@ pub trait Runtime: Sized {
 
     /// Runs a WASI command to its end.
     fn run(&self, module: &Self::Module, job: &Job<'_>) -> Result<Outcome>;
+}
+
+/// How a program carries an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// As data.
+    Embedded,
+    /// As code.
+    Linked,
 }
 
 /// How instances are allocated.

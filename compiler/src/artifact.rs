@@ -9,12 +9,9 @@ use crate::container::{self, DebugSection, Image, Placement, SymbolKind, Unwind}
 use crate::debuginfo;
 use crate::error::Error;
 use crate::link::LinkedImage;
-use crate::options::Options;
 use crate::parse::{ConstOp, ImportKind, ParsedModule, TypeIndex};
 use crate::translate::ModuleEnv;
 use crate::translate::stubs::Stub;
-use cranelift_object::object::write::Object;
-use cranelift_object::{ObjectBuilder, ObjectModule};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use wasmc_artifacts::WorkingSet;
@@ -77,18 +74,8 @@ pub fn write(env: &ModuleEnv<'_>, linked: &LinkedImage, source_hash: Digest, obj
         return Ok(artifact);
     }
     let name = options.name.as_deref().or(env.module.name).unwrap_or("module").trim_end_matches(".wasm");
-    let object = empty_object(options, name)?;
     let symbol = options.symbol.clone().unwrap_or_else(|| container::symbol_for(name));
-    container::relocatable(&image, &placement, &artifact, &symbol, &debug, object)
-        .map_err(|e| Error::Object(e.to_string()))
-}
-
-/// An object file for the target with nothing in it yet.
-fn empty_object(options: &Options, name: &str) -> Result<Object<'static>, Error> {
-    let isa = options.target.isa(options)?;
-    let builder = ObjectBuilder::new(isa, name, cranelift_module::default_libcall_names())
-        .map_err(|e| Error::Object(e.to_string()))?;
-    Ok(ObjectModule::new(builder).finish().object)
+    container::relocatable(&image, &placement, &artifact, &symbol, &debug).map_err(|e| Error::Object(e.to_string()))
 }
 
 /// Debug information, if asked for. It would bring the names back that

@@ -136,7 +136,7 @@ impl Module {
         let slots = Slots::new(&blueprint, engine.config().spare_slots).ok_or(IncompatibleError::AddressSpace)?;
         let types = artifact.tables().types;
         engine.types().register(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
-        code.make_executable().map_err(|e| Error::new(e).context("cannot map the code as executable"))?;
+        code.make_executable().map_err(|e| Error::new(e).context(UNEXECUTABLE))?;
         let announced =
             if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(&code) } else { None };
         let artifact = code.artifact();
@@ -392,6 +392,10 @@ pub struct ModuleExport {
     pub(crate) module: Module,
     pub(crate) row: Export,
 }
+
+/// Said where the system refuses.
+const UNEXECUTABLE: &str = "cannot map the code as executable; where only the system's loader may do that, \
+                            link the artifact into the program (`wasmc --emit obj`)";
 
 /// Whether the code can be stopped as the settings say.
 fn check_limits(artifact: &Artifact<'_>, config: &Config) -> Result<(), IncompatibleError> {

@@ -254,19 +254,69 @@ fn an_object_file_is_linked_into_a_host_which_finds_the_artifact_in_itself() {
     assert_has(&clean("readelf", &["--debug-dump=decodedline"], &program), &["guest.wasm"]);
 }
 
+/// Two object files of modules with functions of the same names.
+fn two_objects(folder: &Path, target: &str) {
+    for symbol in ["first_guest", "second_guest"] {
+        let target = Target::new(target).unwrap();
+        let options = Options { debug: true, target, symbol: Some(symbol.to_owned()), ..Options::new() };
+        let object = wasmc::emit(GUEST.as_bytes(), Emit::Obj, &options).unwrap();
+        std::fs::write(folder.join(format!("{symbol}.o")), object).unwrap();
+    }
+}
+
 #[test]
-fn a_linker_for_mach_o_takes_the_object_file() {
-    if !installed(&["ld64.lld-19", "llvm-nm-19"]) {
+fn a_linker_for_mach_o_takes_object_files() {
+    if !installed(&["ld64.lld-19", "llvm-nm-19", "llvm-objdump-19"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     for (target, arch) in MACHO.into_iter().zip(["x86_64", "arm64"]) {
-        compile(folder.path(), GUEST.as_bytes(), Some(target), Emit::Obj, true);
+        two_objects(folder.path(), target);
         let mut linker = Command::new("ld64.lld-19");
         linker.args(["-arch", arch, "-platform_version", "macos", "11.0", "11.0", "-dylib", "-fatal_warnings"]);
-        let linked = linker.args(["guest.o", "-o", "guest.dylib"]).current_dir(folder.path()).output().unwrap();
+        linker.args(["-dead_strip", "-u", "_first_guest", "-u", "_second_guest"]);
+        linker.args(["first_guest.o", "second_guest.o", "-o", "guests.dylib"]);
+        let linked = linker.current_dir(folder.path()).output().unwrap();
         assert!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
-        let symbols = clean("llvm-nm-19", &[], &folder.path().join("guest.dylib"));
-        assert_has(&symbols, &["_fib", "_wasmc_guest", "_wasmc_guest_end"]);
+        let library = folder.path().join("guests.dylib");
+        let symbols = clean("llvm-nm-19", &[], &library);
+        assert_has(&symbols, &["_fib", "_first_guest", "_first_guest_end", "_second_guest", "_second_guest_end"]);
+        let page = if arch == "arm64" { 1 << 14 } else { 1 << 12 };
+        for name in ["_first_guest", "_second_guest"] {
+            let address = row(&symbols, name).split_whitespace().next().unwrap();
+            assert_eq!(u64::from_str_radix(address, 16).unwrap() % page, 0, "{name} is not at a page");
+        }
+        let headers = clean("llvm-objdump-19", &["--macho", "--private-headers"], &library);
+        let section = headers.split("sectname ").find(|part| part.starts_with("__wasmc_code")).unwrap();
+        assert_has(section, &["segname __TEXT", if page == 1 << 14 { "2^14" } else { "2^12" }]);
+        let text = headers.split("Load command").find(|command| command.contains("segname __TEXT")).unwrap();
+        assert_has(text, &["maxprot r-x", "initprot r-x"]);
+    }
+}
+
+#[test]
+fn objects_of_two_modules_are_linked_into_one_library_for_every_elf_target() {
+    if !installed(&["ld.lld-19", "llvm-nm-19", "llvm-readelf-19", "llvm-dwarfdump-19"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (target, page) in ELF.into_iter().zip([1 << 12, 1 << 16]) {
+        two_objects(folder.path(), target);
+        let mut linker = Command::new("ld.lld-19");
+        linker.args(["-shared", "--fatal-warnings", "--gc-sections", "-u", "first_guest", "-u", "second_guest"]);
+        linker.args(["--eh-frame-hdr", "first_guest.o", "second_guest.o", "-o", "libguests.so"]);
+        let linked = linker.current_dir(folder.path()).output().unwrap();
+        assert!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
+        let library = folder.path().join("libguests.so");
+        let symbols = clean("llvm-nm-19", &[], &library);
+        for name in ["first_guest", "second_guest"] {
+            let address = row(&symbols, name).split_whitespace().next().unwrap();
+            assert_eq!(u64::from_str_radix(address, 16).unwrap() % page, 0, "{name} is not at a page");
+        }
+        assert_eq!(symbols.lines().filter(|line| line.ends_with(" t fib")).count(), 2);
+        let segments = clean("llvm-readelf-19", &["-lW"], &library);
+        assert!(!segments.lines().any(|line| line.contains("LOAD") && line.contains("RWE")), "{segments}");
+        let frames = clean("llvm-dwarfdump-19", &["--eh-frame"], &library);
+        assert!(frames.matches("FDE cie=").count() >= 4, "{frames}");
     }
 }

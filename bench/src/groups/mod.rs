@@ -1,6 +1,7 @@
 //! One file per group of figures; each measures any two runtimes.
 
 mod calls;
+mod carriers;
 mod compile;
 mod instantiate;
 mod kernels;
@@ -27,6 +28,8 @@ pub enum Group {
     Size,
     /// Microseconds to load an artifact from its file.
     Load,
+    /// Microseconds to load an artifact from inside a program.
+    Carriers,
     /// Microseconds to create a store and an instance, and drop both.
     Instantiate,
     /// Microseconds of a request: an instance, a little work, the next one.
@@ -66,7 +69,7 @@ pub enum Group {
 impl Group {
     /// Whether its figures come from the corpus alone.
     pub fn needs_corpus(self) -> bool {
-        matches!(self, Self::Compile | Self::Size | Self::Run)
+        matches!(self, Self::Carriers | Self::Compile | Self::Size | Self::Run)
     }
 
     /// Measures the group.
@@ -75,6 +78,7 @@ impl Group {
             Self::Compile => compile::measure(bench),
             Self::Size => size::measure(bench),
             Self::Load => load::measure(bench),
+            Self::Carriers => carriers::measure(bench),
             Self::Instantiate => instantiate::measure(bench),
             Self::Request => request::measure(bench),
             Self::Strategies => strategies::measure(bench),

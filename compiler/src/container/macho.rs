@@ -26,7 +26,7 @@ const PREFIX: &str = "_";
 const INSTALL_NAME: &str = "@rpath/module.cwasm";
 
 /// The first macOS that runs on both architectures.
-const MINIMUM_MACOS: u16 = 11;
+pub(super) const MINIMUM_MACOS: u16 = 11;
 
 /// Number of `__text` among all sections, counted from 1.
 const TEXT_SECTION: u8 = 3;

@@ -17,22 +17,24 @@
 //! unwind information, so that debuggers and profilers see wasm functions in
 //! the host as they do in an artifact.
 
+use super::macho::MINIMUM_MACOS;
 use super::{DebugSection, Error, Image, Placement, Symbol, SymbolKind};
-use cranelift_object::object::write::{
-    Error as WriteError, Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId,
-    SymbolSection,
+use object::write::{
+    Error as WriteError, MachOBuildVersion, Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol,
+    SymbolId, SymbolSection,
 };
-use cranelift_object::object::{
-    BinaryFormat, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags,
-    SymbolKind as ObjectSymbolKind, SymbolScope,
+use object::{
+    Architecture, BinaryFormat, Endianness, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind,
+    SymbolFlags, SymbolKind as ObjectSymbolKind, SymbolScope,
 };
 use std::collections::HashMap;
+use wasmc_artifacts::abi::{Arch, Os};
+use wasmc_artifacts::container::Container;
 
 /// Wraps `artifact`, which [`write`](super::write()) made from `image` and
 /// `placement`, into an object file.
 ///
-/// `object` is an empty object file for the target, as `cranelift-object` makes
-/// it. `symbol` is the name of the first byte's symbol ([`symbol_for`] makes one of
+/// `symbol` is the name of the first byte's symbol ([`symbol_for`] makes one of
 /// any name). `debug` are the debug sections, of which the artifact
 /// itself should have none.
 ///
@@ -44,9 +46,8 @@ pub fn relocatable(
     artifact: &[u8],
     symbol: &str,
     debug: &[DebugSection],
-    object: Object<'static>,
 ) -> Result<Vec<u8>, Error> {
-    let mut object = Builder::new(image, artifact, object);
+    let mut object = Builder::new(image, artifact);
     object.add_bounds(symbol, artifact.len() as u64);
     if !image.strip {
         for symbol in image.symbols.iter().filter(|symbol| !symbol.name.is_empty()) {
@@ -65,6 +66,27 @@ pub fn symbol_for(name: &str) -> String {
     format!("wasmc_{name}")
 }
 
+/// An object file for the image's target with nothing in it yet. In Mach-O it
+/// does not allow the linker to move or drop the parts of a section.
+fn empty(image: &Image<'_>) -> Object<'static> {
+    let format = match image.container {
+        Container::Elf => BinaryFormat::Elf,
+        Container::MachO => BinaryFormat::MachO,
+    };
+    let architecture = match image.arch {
+        Arch::X86_64 => Architecture::X86_64,
+        Arch::Aarch64 => Architecture::Aarch64,
+    };
+    let mut object = Object::new(format, architecture, Endianness::Little);
+    if image.container == Container::MachO && image.os == Os::Macos {
+        let minimum = object::macho::Version::new(MINIMUM_MACOS, 0, 0);
+        let mut version = MachOBuildVersion::default();
+        (version.platform, version.minos, version.sdk) = (object::macho::PLATFORM_MACOS, minimum, minimum);
+        object.set_macho_build_version(version);
+    }
+    object
+}
+
 struct Builder {
     object: Object<'static>,
     /// The section with the artifact.
@@ -74,7 +96,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(image: &Image<'_>, artifact: &[u8], mut object: Object<'static>) -> Builder {
+    fn new(image: &Image<'_>, artifact: &[u8]) -> Builder {
+        let mut object = empty(image);
         let (segment, name) = match object.format() {
             BinaryFormat::MachO => ("__TEXT", "__wasmc_code"),
             _ => ("", ".text.wasmc"),

@@ -152,7 +152,7 @@ pub enum CarrierError {
     },
     /// The file of the executable or the shared library cannot be read.
     #[error(
-        "cannot read {}, which the artifact is a part of: {source}; make the file readable, link the artifact as an object (`wasmc --emit obj`), or load it with `Module::from_bytes`",
+        "cannot read {}, which the artifact is a part of; make the file readable, link the artifact as an object (`wasmc --emit obj`), or load it with `Module::from_bytes`",
         path.display()
     )]
     Unreadable {

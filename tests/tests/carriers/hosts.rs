@@ -30,7 +30,7 @@ const OTHER: &str = r#"(module $other
 /// What a host prints for one strategy.
 const WORKS: &str = "beginningend 6765
 counts [1, 2] 1
-wasm trap: out of bounds memory access [Some(\"inner\"), Some(\"outer\")]
+out of bounds memory access [Some(\"inner\"), Some(\"outer\")]
 other 42
 ";
 
@@ -71,12 +71,12 @@ impl Crate {
         this.write("src/lib.rs", include_str!("host/lib.rs"));
         this.write("src/main.rs", include_str!("host/main.rs"));
         let object = |name: &str| this.folder.join(name).display().to_string();
-        let objects = ["guest.o", "other.o"].map(|name| format!("cargo:rustc-link-arg={}", object(name)));
-        this.write(
-            "build.rs",
-            format!("fn main() {{\n    println!({:?});\n    println!({:?});\n}}\n", objects[0], objects[1]),
-        );
-        for (name, text, symbol) in [("guest", GUEST, "guest"), ("other", OTHER, "other_guest")] {
+        let objects = ["guest.o", "other.o", "unused.o"].map(|name| format!("cargo:rustc-link-arg={}", object(name)));
+        let lines: String = objects.iter().map(|line| format!("    println!({line:?});\n")).collect();
+        this.write("build.rs", format!("fn main() {{\n{lines}}}\n"));
+        for (name, text, symbol) in
+            [("guest", GUEST, "guest"), ("other", OTHER, "other_guest"), ("unused", GUEST, "unused_guest")]
+        {
             let options = Options { debug: true, symbol: Some(symbol.to_owned()), ..Options::new() };
             let emit = |what| wasmc::emit(text.as_bytes(), what, &options).unwrap();
             this.write(&format!("{name}.cwasm"), emit(Emit::Cwasm));
@@ -104,7 +104,10 @@ impl Crate {
 struct Hosts {
     folder: PathBuf,
     debug: PathBuf,
-    others: Vec<PathBuf>,
+    gnu: PathBuf,
+    release: PathBuf,
+    /// Without shared libraries.
+    alone: PathBuf,
     library: PathBuf,
 }
 
@@ -127,11 +130,11 @@ fn hosts() -> &'static Hosts {
             cargo.args(plain).arg("--release");
         });
         let triple = "x86_64-unknown-linux-gnu";
-        let fixed = made.build("host-static", &format!("{triple}/debug/host"), |cargo| {
+        let alone = made.build("host-static", &format!("{triple}/debug/host"), |cargo| {
             cargo.args(plain).args(["--bin", "host", "--target", triple]);
             cargo.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
         });
-        Hosts { folder: made.folder, debug, others: vec![gnu, release, fixed], library }
+        Hosts { folder: made.folder, debug, gnu, release, alone, library }
     })
 }
 
@@ -151,7 +154,7 @@ fn all_works() -> String {
 #[test]
 fn every_linker_and_profile_makes_a_host_that_carries_its_guests() {
     let hosts = hosts();
-    for host in hosts.others.iter().chain([&hosts.debug]) {
+    for host in [&hosts.debug, &hosts.gnu, &hosts.release, &hosts.alone] {
         for carrier in ["embedded", "linked", &hosts.folder.to_string_lossy()] {
             assert_eq!(print(Command::new(host).arg(carrier)), all_works(), "{} {carrier}", host.display());
         }
@@ -171,6 +174,7 @@ fn a_linked_guest_has_names_and_unwind_information_in_the_host() {
     let symbols = print(Command::new("nm").arg(&hosts.debug));
     let local = |name: &str| symbols.lines().filter(|line| line.ends_with(&format!(" t {name}"))).count();
     assert_eq!((local("fib"), local("outer")), (2, 1), "functions of both guests, visible to debuggers only");
+    assert!(!symbols.contains("unused_guest"), "what nothing refers to is not kept");
     let address = |name: &str| {
         let row = symbols.lines().find(|line| line.ends_with(name)).unwrap_or_else(|| panic!("no {name}"));
         u64::from_str_radix(row.split(' ').next().unwrap(), 16).unwrap()
@@ -279,5 +283,48 @@ fn a_host_that_cannot_read_its_own_file_says_so_unless_its_guests_are_linked() {
     for error in errors {
         assert!(error.contains(&path.display().to_string()) && error.contains("ermission denied"), "{error}");
         assert!(error.contains("make the file readable"), "{error}");
+    }
+}
+
+/// Lets the system refuse to map anything as executable from now on.
+fn forbid_executable_mappings() -> std::io::Result<()> {
+    let operation = |code: u32, yes: u8, no: u8, k: u32| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
+    let load = |at: u32| operation(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+    let answer = |answer: u32| operation(libc::BPF_RET | libc::BPF_K, 0, 0, answer);
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let has_bits = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    // The third argument of both calls is the access that is wanted.
+    let mut filter = [
+        load(0),
+        operation(equal, 1, 0, libc::SYS_mmap as u32),
+        operation(equal, 0, 3, libc::SYS_mprotect as u32),
+        load(32),
+        operation(has_bits, 0, 1, libc::PROT_EXEC as u32),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the filter is a valid program, which the kernel copies.
+    let failed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) != 0
+    };
+    if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[test]
+fn linked_guests_work_where_only_the_system_may_map_code() {
+    let hosts = hosts();
+    let run = |carrier: &str| {
+        let mut command = Command::new(&hosts.alone);
+        // SAFETY: only system calls.
+        unsafe { command.pre_exec(forbid_executable_mappings) };
+        print(command.arg(carrier))
+    };
+    assert_eq!(run("linked"), all_works());
+    for carrier in ["embedded", &hosts.folder.to_string_lossy()] {
+        let printed = run(carrier);
+        assert!(!printed.contains("beginningend"), "{printed}");
+        assert!(printed.contains("cannot map the code as executable") && printed.contains("--emit obj"), "{printed}");
     }
 }

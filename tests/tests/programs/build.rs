@@ -1,7 +1,8 @@
 //! From a file of wasm to a module, for this machine, with the artifact
 //! checked on the way.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use wasmc::{Options, Target};
 use wasmc_artifacts::format::Artifact;
 use wasmc_loader::{Engine, Module};
@@ -28,13 +29,21 @@ pub(crate) fn check(artifact: &[u8]) -> Result<(), String> {
     wasmc::inspect::verify(artifact).map_err(|e| e.to_string())
 }
 
-/// Compiles, checks and loads the module in a file.
+/// Compiles, checks and loads the module in a file, from the carrier that this
+/// thread has chosen. What the thread has compiled last is not compiled again.
 pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, String> {
-    let wasm = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let artifact = compile(&wasm)?;
-    check(&artifact)?;
-    let module = wasmc_tests::carriers::load(engine, &artifact);
-    module.map_err(|e| format!("cannot load the artifact: {e:#}"))
+    thread_local! {
+        static LAST: RefCell<(PathBuf, Vec<u8>)> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|(last, artifact)| {
+        if last != path {
+            let wasm = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+            *artifact = compile(&wasm)?;
+            check(artifact)?;
+            *last = path.to_owned();
+        }
+        wasmc_tests::carriers::load(engine, artifact).map_err(|e| format!("cannot load the artifact: {e:#}"))
+    })
 }
 
 /// Calls `work` with each item, on as many threads as there are cores, and

@@ -8,11 +8,11 @@ use std::time::Instant;
 use wasmc_loader::Engine;
 use wasmc_tests::corpus::corpus;
 
-type Runner = fn(&Engine, &Path) -> Result<(), String>;
+pub(crate) type Runner = fn(&Engine, &Path) -> Result<(), String>;
 
 /// Everything that can be run, and how. With `WASMC_PROGRAM`, only what has
 /// that in its path.
-fn programs(corpus: &Path) -> Vec<(PathBuf, Runner)> {
+pub(crate) fn programs(corpus: &Path) -> Vec<(PathBuf, Runner)> {
     let mut programs: Vec<(PathBuf, Runner)> = Vec::new();
     programs.extend(
         sightglass::programs(&corpus.join("sightglass")).into_iter().map(|path| (path, sightglass::run as Runner)),

@@ -2,6 +2,7 @@
 //! only have to compile and to be instantiated, and generated ones that an
 
 mod build;
+mod carried;
 mod cases;
 mod corpus_modules;
 mod corpus_programs;

@@ -59,7 +59,7 @@ fn observe(engine: &Engine, carrier: &str, out: &mut String) -> Result<()> {
 /// The same for every strategy.
 pub fn run(carrier: &str) -> String {
     let mut out = String::new();
-    for strategy in InstantiationStrategy::ALL {
+    for &strategy in InstantiationStrategy::ALL {
         let mut config = Config::new();
         config.allocation_strategy(InstanceLimits { count: 4, ..InstanceLimits::default() });
         config.instantiation_strategy(strategy);
