@@ -78,6 +78,10 @@ fn empty(image: &Image<'_>) -> Object<'static> {
         Arch::Aarch64 => Architecture::Aarch64,
     };
     let mut object = Object::new(format, architecture, Endianness::Little);
+    if image.container == Container::Elf {
+        // The host's stack need not be executable for our sake.
+        object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Linker);
+    }
     if image.container == Container::MachO && image.os == Os::Macos {
         let minimum = object::macho::Version::new(MINIMUM_MACOS, 0, 0);
         let mut version = MachOBuildVersion::default();
