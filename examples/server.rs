@@ -1,5 +1,5 @@
 //! A server that answers each request in an instance of its own, which it takes
-//! from a pool.
+//! from a pool, and within a deadline.
 //!
 //! ```sh
 //! cargo run -p wasmc-examples --bin server [ADDRESS]
@@ -11,10 +11,15 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 use wasmc_loader::{
     Caller, Config, Context, Engine, Extern, InstanceLimits, InstancePre, InstantiationStrategy, Linker, Memory,
-    Module, Result, Store,
+    Module, Result, Store, Trap,
 };
+
+/// How often the engine's clock ticks, and how many ticks a request may take.
+const TICK: Duration = Duration::from_millis(50);
+const DEADLINE: u64 = 20;
 
 /// What belongs to a request.
 struct Request {
@@ -29,8 +34,11 @@ fn main() -> Result<()> {
     let mut config = Config::new();
     config.instantiation_strategy(InstantiationStrategy::PoolingCopyOnWrite);
     config.allocation_strategy(InstanceLimits { count: u32::try_from(threads)?, ..InstanceLimits::default() });
+    // Code that can be stopped is compiled for it: `wasmc --epoch`.
+    config.epoch_interruption(true);
     let engine = Engine::new(&config)?;
-    let artifact = wasmc::compile(include_bytes!("guests/handler.wasm"), &wasmc::Options::new())?;
+    let options = wasmc::Options { epoch: true, ..wasmc::Options::new() };
+    let artifact = wasmc::compile(include_bytes!("guests/handler.wasm"), &options)?;
     // SAFETY: the artifact was made by wasmc a moment ago.
     let module = unsafe { Module::from_bytes(&engine, &artifact)? };
     let mut linker = Linker::new(&engine);
@@ -41,6 +49,12 @@ fn main() -> Result<()> {
     let listener = TcpListener::bind(&address).with_context(|| format!("cannot listen on {address}"))?;
     println!("listening on http://{}/", listener.local_addr()?);
     thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                thread::sleep(TICK);
+                engine.increment_epoch();
+            }
+        });
         for _ in 0..threads {
             scope.spawn(|| {
                 for connection in listener.incoming() {
@@ -56,6 +70,8 @@ fn main() -> Result<()> {
 
 /// Answers the one request of a connection.
 fn serve(engine: &Engine, handler: &InstancePre<Request>, connection: TcpStream) -> io::Result<()> {
+    // The other end has to be in time as well.
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut lines = BufReader::new(&connection).lines();
     let head = lines.next().unwrap_or_else(|| Ok(String::new()))?;
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
@@ -63,7 +79,10 @@ fn serve(engine: &Engine, handler: &InstancePre<Request>, connection: TcpStream)
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let (status, body) = handle(engine, handler, path.clone()).unwrap_or_else(|error| {
         println!("{path}: {error:#}");
-        (500, b"the handler failed\n".to_vec())
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => (504, b"the handler took too long\n".to_vec()),
+            _ => (500, b"the handler failed\n".to_vec()),
+        }
     });
     let mut out = &connection;
     write!(out, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
@@ -74,6 +93,7 @@ fn serve(engine: &Engine, handler: &InstancePre<Request>, connection: TcpStream)
 /// back to the pool when the store is dropped, and is as new for the next.
 fn handle(engine: &Engine, handler: &InstancePre<Request>, path: String) -> Result<(u32, Vec<u8>)> {
     let mut store = Store::new(engine, Request { path, answer: None });
+    store.set_epoch_deadline(DEADLINE);
     let instance = handler.instantiate(&mut store)?;
     instance.get_typed_func::<(), ()>(&mut store, "handle")?.call(&mut store, ())?;
     store.into_data().answer.context("the handler gave no answer")

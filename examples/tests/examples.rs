@@ -126,7 +126,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn server_answers_each_request_in_a_fresh_instance() {
+fn server_answers_each_request_in_a_fresh_instance_and_ends_those_that_do_not() {
     let server = Server::start();
     let fine = ("HTTP/1.1 200".to_owned(), "this instance has seen 1 request(s)\n".to_owned());
     for _ in 0..5 {
@@ -134,6 +134,7 @@ fn server_answers_each_request_in_a_fresh_instance() {
     }
     assert_eq!(server.get("/nowhere").0, "HTTP/1.1 404");
     assert_eq!(server.get("/crash").0, "HTTP/1.1 500");
+    assert_eq!(server.get("/spin").0, "HTTP/1.1 504");
     assert_eq!(server.get("/"), fine);
     std::thread::scope(|scope| {
         for _ in 0..8 {

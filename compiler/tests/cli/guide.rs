@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that commands use and that are no examples.
-const MODULES: [(&str, &str); 2] = [
+const MODULES: [(&str, &str); 3] = [
+    ("spin.wat", r#"(module (func $spin (export "spin") (loop $again (br $again))))"#),
     (
         "fib.wat",
         r#"(module $demo
