@@ -9,7 +9,9 @@
 //!
 //! [`compile`] is all that most need of it; what it makes is mapped and run by
 //! the crate `wasmc-loader`, here or on any other machine with a CPU that
-//! [`Options::target`] covers.
+//! [`Options::target`] covers. Build scripts use `wasmc::build` instead, which
+//! makes bindings too (cargo feature `build`); `wasmc::init` (cargo feature
+//! `init`) lets instances begin where an initialiser has ended.
 //!
 //! ```
 //! use wasmc::{OptLevel, Options, Target};
