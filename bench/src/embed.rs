@@ -111,6 +111,9 @@ impl runtime::Calls for Calls {
                     ensure!(trapped, "a load out of bounds returned");
                 }
             }
+            Call::AwaitNothing | Call::AwaitNow | Call::AwaitLater | Call::NowInside | Call::LaterInside => {
+                anyhow::bail!("{call:?} is awaited, and not by this module");
+            }
             Call::TrapDeep => {
                 for _ in 0..count {
                     let trapped = self.trap_deep.call(&mut *store, 100).is_err();

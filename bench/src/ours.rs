@@ -22,6 +22,10 @@ mod kernel;
 #[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
 mod cycle;
 
+#[path = "waits.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled once for each side, against its types")]
+mod waits;
+
 /// The types `embed`, `cycle` and `kernel` are written against.
 mod api {
     pub use wasmc_loader::{
@@ -55,6 +59,7 @@ impl Runtime for Ours {
     type Carried = Carried;
     type Starter = Starter;
     type Calls = embed::Calls;
+    type Waits = waits::Waits;
     type Kernel = kernel::Kernel;
 
     fn new(allocation: Allocation) -> Result<Self> {
@@ -100,6 +105,10 @@ impl Runtime for Ours {
 
     fn calls(&self, module: &Module) -> Result<embed::Calls> {
         embed::calls(&self.engine, module)
+    }
+
+    fn waits(&self, module: &Module) -> Result<waits::Waits> {
+        waits::waits(&self.engine, module)
     }
 
     fn kernel(&self, module: &Module, export: &str) -> Result<kernel::Kernel> {

@@ -24,6 +24,8 @@ pub trait Runtime: Sized {
     type Starter: Starter + 'static;
     /// An instance of the module of calls.
     type Calls: Calls;
+    /// An instance of the module of awaited calls.
+    type Waits: Calls;
     /// An instance of a module of kernels.
     type Kernel: Kernel + 'static;
 
@@ -53,6 +55,9 @@ pub trait Runtime: Sized {
 
     /// Instantiates the module of calls.
     fn calls(&self, module: &Self::Module) -> Result<Self::Calls>;
+
+    /// Instantiates the module of awaited calls.
+    fn waits(&self, module: &Self::Module) -> Result<Self::Waits>;
 
     /// Instantiates a module of kernels, for one of its exports. A memory that
     /// it imports is shared by threads.
@@ -238,7 +243,7 @@ pub trait Calls {
 }
 
 /// The crossings that are timed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Host calls an empty wasm function through a typed handle.
     ToWasm0,
@@ -266,6 +271,16 @@ pub enum Call {
     TrapMemory,
     /// A trap under a hundred frames of wasm.
     TrapDeep,
+    /// Host awaits a call of an empty wasm function.
+    AwaitNothing,
+    /// Host awaits a call that calls an async host function, which is ready.
+    AwaitNow,
+    /// The same with one that is pending once.
+    AwaitLater,
+    /// Wasm calls an async host function that is ready, in a loop.
+    NowInside,
+    /// The same with one that is pending once.
+    LaterInside,
 }
 
 /// A WASI command line.

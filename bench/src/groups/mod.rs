@@ -12,6 +12,7 @@ pub mod resident;
 mod run;
 mod size;
 mod strategies;
+mod waits;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -44,6 +45,8 @@ pub enum Group {
     HostToWasm,
     /// Nanoseconds for a call from wasm to a typed host closure.
     WasmToHost,
+    /// Nanoseconds for calls that are awaited.
+    Async,
     /// Nanoseconds for a call through a table.
     CallIndirect,
     /// Nanoseconds to throw an exception and catch it.
@@ -86,6 +89,7 @@ impl Group {
             Self::Resident => resident::measure(bench),
             Self::HostToWasm => calls::measure(bench, &calls::HOST_TO_WASM),
             Self::WasmToHost => calls::measure(bench, &calls::WASM_TO_HOST),
+            Self::Async => waits::measure(bench),
             Self::CallIndirect => calls::measure(bench, &calls::CALL_INDIRECT),
             Self::Exception => calls::measure(bench, &calls::EXCEPTION),
             Self::Try => kernels::measure(bench, &kernels::TRY),
