@@ -14,6 +14,11 @@ pub enum UpdateDeadline {
     Continue(u64),
     /// It traps with [`Trap::Interrupt`](crate::Trap::Interrupt).
     Interrupt,
+    /// The future of the async call is pending once, and wakes its task; then
+    /// the code goes on, until so many epochs from then. In a call that cannot
+    /// be suspended this is an error ([`SuspendError`](crate::SuspendError)).
+    #[cfg(feature = "async")]
+    Yield(u64),
 }
 
 /// A callback for deadlines.
@@ -103,6 +108,36 @@ impl<T: 'static> Store<T> {
     ) {
         self.inner.on_deadline = Some(Box::new(callback));
         self.inner.ask_at_deadline();
+    }
+
+    /// Lets code that is beyond its deadline yield to other tasks, and then go
+    /// on until `ticks` epochs later: the future of the async call is pending
+    /// once, and wakes its task. Code of a call that cannot be suspended ends
+    /// with a [`SuspendError`](crate::SuspendError) there.
+    #[cfg(feature = "async")]
+    pub fn epoch_deadline_async_yield_and_update(&mut self, ticks: u64) {
+        self.epoch_deadline_callback(move |_| Ok(UpdateDeadline::Yield(ticks)));
+    }
+
+    /// Lets code yield to other tasks whenever it has used up so much fuel,
+    /// counted from here: the future of the async call is pending once, and
+    /// wakes its task. Code of a call that cannot be suspended ends with a
+    /// [`SuspendError`](crate::SuspendError) there. What there is of fuel does
+    /// not change. Without an interval, which is the default, code runs until it
+    /// has none.
+    ///
+    /// # Errors
+    /// As for [`get_fuel`](Self::get_fuel); if the interval is 0.
+    #[cfg(feature = "async")]
+    pub fn fuel_async_yield_interval(&mut self, interval: Option<u64>) -> Result<()> {
+        self.inner.opaque.fueled()?;
+        if interval == Some(0) {
+            return Err(Error::msg(
+                "code cannot yield each time it has used up no fuel: give an interval of 1 or more",
+            ));
+        }
+        self.inner.opaque.state.set_fuel_interval(interval);
+        Ok(())
     }
 
     /// What stops code of this store from another thread.

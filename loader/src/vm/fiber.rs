@@ -44,6 +44,9 @@ pub enum SuspendError {
         /// The module and name that it was defined as, if it was defined so.
         function: Option<(Box<str>, Box<str>)>,
     },
+    /// Code was to yield to other tasks, at its deadline or for its fuel, in a
+    /// call that cannot be suspended.
+    CannotYield,
     /// The future of the call was dropped before it was done. Nobody gets to
     /// see this: it ends the wasm code of the call.
     Cancelled,
@@ -51,8 +54,16 @@ pub enum SuspendError {
 
 impl fmt::Display for SuspendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SuspendError::NotAsync { function } = self else {
-            return f.write_str("the future of an async call was dropped before the call was done");
+        let function = match self {
+            SuspendError::NotAsync { function } => function,
+            SuspendError::CannotYield => {
+                return f.write_str(
+                    "code is to yield to other tasks in a call that cannot be suspended: use `call_async` or `instantiate_async`, in async host functions too",
+                );
+            }
+            SuspendError::Cancelled => {
+                return f.write_str("the future of an async call was dropped before the call was done");
+            }
         };
         f.write_str("an async host function ")?;
         if let Some((module, name)) = function {
@@ -164,6 +175,22 @@ pub(super) fn block_on<O>(
             return Ok(output);
         }
         fiber.suspend()?;
+    }
+}
+
+impl StoreState {
+    /// Lets other tasks run before the code that has called a builtin goes on.
+    ///
+    /// # Errors
+    /// [`SuspendError`].
+    pub(super) fn yield_now(&self) -> Result<()> {
+        // SAFETY: it is set only while its stack is the one that this runs on.
+        let Some(fiber) = (unsafe { self.fiber.get().as_ref() }) else {
+            return Err(Error::new(SuspendError::CannotYield));
+        };
+        // SAFETY: set by the poll in progress.
+        unsafe { (*fiber.task.get()).waker().wake_by_ref() };
+        Ok(fiber.suspend()?)
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) struct Interruption {
     callback: Cell<Option<Callback>>,
     /// Fuel that code does not get before it has used up what it has.
     fuel_reserve: Cell<u64>,
+    /// How much of it code gets at a time, if it is to yield in between.
+    #[cfg(feature = "async")]
+    fuel_interval: Cell<Option<u64>>,
 }
 
 impl Interruption {
@@ -45,6 +48,8 @@ impl Interruption {
     pub(super) fn clear(&mut self) {
         self.callback.set(None);
         self.fuel_reserve.set(0);
+        #[cfg(feature = "async")]
+        self.fuel_interval.set(None);
         if parts::INTERRUPTION.is_on()
             && let Some(deadline) = &self.deadline
         {
@@ -97,8 +102,30 @@ impl StoreState {
     /// Sets the fuel that is left.
     pub(crate) fn set_fuel(&self, fuel: u64) {
         let active = fuel.min(i64::MAX as u64);
+        #[cfg(feature = "async")]
+        let active = active.min(self.interruption.fuel_interval.get().unwrap_or(u64::MAX));
         self.context.fuel.set(active);
         self.interruption.fuel_reserve.set(fuel - active);
+    }
+
+    /// Lets code have no more than so much fuel at a time.
+    #[cfg(feature = "async")]
+    pub(crate) fn set_fuel_interval(&self, interval: Option<u64>) {
+        let fuel = self.fuel();
+        self.interruption.fuel_interval.set(interval);
+        self.set_fuel(fuel);
+    }
+
+    /// Lets code go on that has used up the fuel it was given, if there is more.
+    fn exhausted(&self) -> Result<()> {
+        if !self.refuel() {
+            return Err(Error::new(Trap::OutOfFuel));
+        }
+        #[cfg(feature = "async")]
+        if self.interruption.fuel_interval.get().is_some() {
+            self.yield_now()?;
+        }
+        Ok(())
     }
 
     /// Whether there is fuel beyond what code has used up, which it then gets.
@@ -108,6 +135,7 @@ impl StoreState {
         if total < 0 {
             // No further below: one day it would be positive again.
             self.context.fuel.set(u64::MAX);
+            self.interruption.fuel_reserve.set(0);
             return false;
         }
         self.set_fuel(total as u64);
@@ -135,6 +163,12 @@ impl StoreState {
                 Ok(())
             }
             UpdateDeadline::Interrupt => Err(Error::new(Trap::Interrupt)),
+            #[cfg(feature = "async")]
+            UpdateDeadline::Yield(ticks) => {
+                self.yield_now()?;
+                deadline.set(ticks);
+                Ok(())
+            }
         }
     }
 
@@ -195,7 +229,7 @@ extern "C" fn reached(fp: usize) -> *const StoreState {
 }
 
 extern "C" fn exhausted(fp: usize) -> *const StoreState {
-    ask_store(fp, |state| if state.refuel() { Ok(()) } else { Err(Error::new(Trap::OutOfFuel)) })
+    ask_store(fp, StoreState::exhausted)
 }
 
 /// A builtin that keeps all registers, and asks a function whether to go on.

@@ -7,6 +7,7 @@ mod hooks;
 mod nested;
 mod objects;
 mod threads;
+mod yields;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
