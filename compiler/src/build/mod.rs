@@ -69,6 +69,13 @@
 //! Functions with more than 16 parameters or results, and imported functions
 //! whose types refer to types of the guest's, take and give slices of `Val`.
 //!
+//! All of it is documented, and safe code: what is unsafe about loading machine
+//! code is in macros of the loader, which argue that the artifact is a part of
+//! the program, made by its own build. So packages with
+//! `#![forbid(unsafe_code)]` and `#![deny(missing_docs)]` can include it, in
+//! editions from 2021. A call of an export costs what a call of a `TypedFunc`
+//! costs: an export is found by its number, when it is first called.
+//!
 //! # Names
 //!
 //! Names of the guest are written as Rust writes names: words are what is
@@ -316,6 +323,26 @@ impl Module {
         self
     }
 
+    /// Whether the code can be interrupted, at deadlines or by another thread;
+    /// see [`Options::epoch`].
+    pub fn epoch(&mut self, epoch: bool) -> &mut Self {
+        self.options(move |options| options.epoch = epoch)
+    }
+
+    /// Whether the code counts its work and can be limited to an amount of it;
+    /// see [`Options::fuel`].
+    pub fn fuel(&mut self, fuel: bool) -> &mut Self {
+        self.options(move |options| options.fuel = fuel)
+    }
+
+    /// Makes the guest do the same on every machine; see
+    /// [`Options::deterministic`].
+    pub fn deterministic(&mut self) -> &mut Self {
+        self.options(|options| {
+            options.deterministic();
+        })
+    }
+
     /// A file that `wasmc run --record-working-set` wrote for this guest: the
     /// pages that instances get in one go.
     pub fn working_set(&mut self, path: impl Into<PathBuf>) -> &mut Self {
@@ -323,7 +350,8 @@ impl Module {
         self
     }
 
-    /// Changes any of the compiler's options, after everything else.
+    /// Changes any of the compiler's options, after what comes from cargo; changes
+    /// are made in the order of the calls.
     ///
     /// ```
     /// # let mut module = wasmc::build::Module::new("guest.wasm");

@@ -93,6 +93,24 @@ fn the_profile_decides_on_optimisation_and_debug_information() {
 }
 
 #[test]
+fn what_stops_guests_is_compiled_in_when_asked_for() {
+    let built = |change: fn(&mut Module) -> &mut Module| {
+        let package = Package::new();
+        change(&mut package.guest("small.wat", SMALL)).compile().unwrap();
+        package.read("small.cwasm")
+    };
+    let plain = built(|module| module);
+    assert!(built(|module| module.epoch(false).fuel(false)) == plain);
+    assert!(built(|module| module.epoch(true)) == built(|module| module.options(|options| options.epoch = true)));
+    assert!(built(|module| module.fuel(true)) == built(|module| module.options(|options| options.fuel = true)));
+    for changed in [built(|module| module.epoch(true)), built(|module| module.fuel(true))] {
+        assert!(changed != plain);
+    }
+    let report = Report::read(&built(Module::deterministic), 0).unwrap();
+    assert!(report.canonical_nans && report.deterministic_relaxed_simd && report.stack_values.is_some());
+}
+
+#[test]
 fn libraries_are_for_the_target_and_have_the_symbol() {
     for (target, format, architecture) in [
         ("x86_64-unknown-linux-gnu", BinaryFormat::Elf, Architecture::X86_64),

@@ -37,19 +37,28 @@ impl Program {
         self.path.join(name)
     }
 
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.file(name), text).expect("the file can be written");
+    }
+
     /// Replaces a part of a file.
     pub fn replace(&self, name: &str, old: &str, new: &str) {
-        let path = self.file(name);
-        let text = fs::read_to_string(&path).expect("a file of the program");
+        let text = fs::read_to_string(self.file(name)).expect("a file of the program");
         assert!(text.contains(old), "{name} does not contain {old}");
-        fs::write(&path, text.replace(old, new)).expect("the file can be written");
+        self.write(name, &text.replace(old, new));
     }
 
     /// Runs cargo with `arguments`; `carrier` is how guests are carried.
     pub fn cargo(&self, carrier: &str, arguments: &[&str]) -> Output {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        self.run(Command::new(cargo).env("CARRIER", carrier).args(arguments))
+    }
+
+    /// Runs a cargo in the program's folder.
+    pub fn run(&self, command: &mut Command) -> Output {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             let of_this_run = text.starts_with("CARGO") && text != "CARGO_HOME";
@@ -58,9 +67,8 @@ impl Program {
             }
         }
         command.env("CARGO_TARGET_DIR", folder().join("target")).env("CARGO_TERM_COLOR", "never");
-        command.env("CARRIER", carrier).current_dir(&self.path);
         // As `--offline`, wherever in the line that would have to stand.
-        command.env("CARGO_NET_OFFLINE", "true").args(arguments).output().expect("cargo can be started")
+        command.env("CARGO_NET_OFFLINE", "true").current_dir(&self.path).output().expect("cargo can be started")
     }
 
     /// Runs cargo, which must succeed; what it wrote to the terminal.
@@ -80,7 +88,7 @@ impl Program {
     }
 }
 
-/// The program that was built last in a profile.
+/// The program that was built last in a profile (or `TARGET/PROFILE`).
 pub fn built(profile: &str) -> PathBuf {
     folder().join("target").join(profile).join("host")
 }

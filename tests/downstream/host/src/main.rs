@@ -37,10 +37,7 @@ impl everything::Js for State {
 }
 
 impl everything::WasiIoStreams020 for State {
-    fn read(
-        caller: &mut Caller<'_, Self>,
-        value: Option<Rooted<ExternRef>>,
-    ) -> Result<Option<Rooted<ExternRef>>> {
+    fn read(caller: &mut Caller<'_, Self>, value: Option<Rooted<ExternRef>>) -> Result<Option<Rooted<ExternRef>>> {
         assert!(value.is_none());
         Ok(Some(ExternRef::new(caller, "from the host")?))
     }
