@@ -57,6 +57,33 @@
 //!
 //! Unsafe code is in `vm` (compiled code, and memory shared with it) and `sys`
 //! (system calls) only.
+//!
+//! # Cargo features
+//!
+//! With `default-features = false` this is a small loader: for pools, with host
+//! functions as the only imports. What needs a part that was left out is
+//! refused with the name of the feature ([`FeatureError`]), a module when it is
+//! loaded. On by default:
+//!
+//! | feature | what is there with it |
+//! |---|---|
+//! | `backtraces` | [`WasmBacktrace`] in errors |
+//! | `cpu-features` | artifacts for more than the baseline of a CPU |
+//! | `debugger` | [`Config::debugger`] |
+//! | `embedded` | [`Module::from_embedded`], [`Module::from_linked`] |
+//! | `exceptions` | modules that throw or catch exceptions; implies `gc` |
+//! | `gc` | references other than to functions, and the garbage-collected heap |
+//! | `instance-reuse` | the strategy `legacy-instance-reuse` |
+//! | `interruption` | epoch deadlines, interrupts and fuel |
+//! | `linking` | imports other than host functions |
+//! | `on-demand` | engines without a pool, and instances outside it |
+//! | `pool-policies` | [`PoolingAllocationStrategy`]s and [`PoolExhaustion`] policies other than the defaults |
+//! | `threads` | [`SharedMemory`], and modules that define or import such |
+//! | `truncation` | that a mapped file is truncated is an error, not the end of the process; [`Config::sealed_artifacts`] |
+//! | `working-sets` | pages that instances are known to touch are fetched in one go; without, as they are touched |
+//!
+//! Off by default: `addr2line` (file and line in backtraces), `anyhow`
+//! (conversion to its error), `async`, `call-hook`, `demangle`.
 
 #![deny(unsafe_code)]
 

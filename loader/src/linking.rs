@@ -180,8 +180,12 @@ pub(crate) fn resolve(
             Some((item, found)) => {
                 // What no store is needed for is looked at now.
                 let sized = sized || matches!(item, Item::Extern(Extern::SharedMemory(_)));
-                let wanted = if sized { expected.clone() } else { expected.without_minimum() };
-                if found.matches(module.engine(), &wanted) {
+                let fits = if sized || !parts::LINKING.is_on() {
+                    found.matches(module.engine(), &expected)
+                } else {
+                    found.matches(module.engine(), &expected.without_minimum())
+                };
+                if fits {
                     items.push(item);
                     continue;
                 }

@@ -101,6 +101,7 @@ pub(crate) fn check_config(config: &Config) -> Result<(), FeatureError> {
     DEBUGGER.need_if(|| config.debugger, "`Config::debugger`")?;
     INTERRUPTION.need_if(|| config.epoch_interruption, "`Config::epoch_interruption`")?;
     INTERRUPTION.need_if(|| config.consume_fuel, "`Config::consume_fuel`")?;
+    TRUNCATION.need_if(|| config.sealed_artifacts, "`Config::sealed_artifacts`")?;
     INSTANCE_REUSE.need_if(|| config.reuse_instances, "the strategy `legacy-instance-reuse`")?;
     ON_DEMAND.need_if(|| config.limits().is_none(), "an engine without a pool")?;
     let policies = || match &config.allocation {

@@ -91,11 +91,10 @@ impl<'a> Artifact<'a> {
             *table = entry(number).ok_or("a table of the metadata lies outside it")?;
             check(table.len() % width == 0, "a table of the metadata ends in the middle of a row")?;
         }
-        let tables = Tables::of(tables);
         let blob = entry(Tables::COUNT).ok_or("the blob lies outside the metadata")?;
         let layout =
             ContextLayout::new(header.context).map_err(|_| "the context is larger than any compiler makes it")?;
-        let artifact = Artifact { file, metadata_at: at, blob, header, layout, tables };
+        let artifact = Self::assemble(file, at, blob, header, layout, tables);
         artifact.check_header()?;
         artifact.check_counts()?;
         artifact.check_types()?;
@@ -104,6 +103,19 @@ impl<'a> Artifact<'a> {
         artifact.check_extents()?;
         artifact.check_working_set()?;
         Ok(artifact)
+    }
+
+    /// Not in line, as `decode_header`.
+    #[inline(never)]
+    fn assemble(
+        file: &'a [u8],
+        metadata_at: usize,
+        blob: &'a [u8],
+        header: Header,
+        layout: ContextLayout,
+        tables: [&'a [u8]; Tables::COUNT],
+    ) -> Artifact<'a> {
+        Artifact { file, metadata_at, blob, header, layout, tables: Tables::of(tables) }
     }
 
     fn check_header(&self) -> Result<(), Wrong> {

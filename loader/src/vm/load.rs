@@ -31,7 +31,7 @@ impl Module {
     pub unsafe fn open(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         let path = path.as_ref();
         let module = File::open(path).map_err(Error::new).and_then(|file| {
-            let (file, source) = if engine.config().sealed_artifacts {
+            let (file, source) = if parts::TRUNCATION.is_on() && engine.config().sealed_artifacts {
                 (sys::anonymous_copy(&file)?, Source::Unchangeable)
             } else {
                 (file, Source::Path(path.into()))
@@ -127,7 +127,8 @@ impl Module {
             CodeError::System(e) => Error::new(e).context("cannot map the file"),
             CodeError::Format(e) => Error::new(e),
             CodeError::Damaged(e) => Error::new(e),
-            CodeError::Carrier(e) => Error::new(e),
+            CodeError::Carrier(e) if parts::EMBEDDED.is_on() => Error::new(e),
+            CodeError::Carrier(_) => Error::msg("the artifact is not where it can be mapped from"),
         })?;
         let module = Module::of_code(engine, code)?;
         module.intact()?;

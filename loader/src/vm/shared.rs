@@ -218,6 +218,8 @@ impl<T> Shared<T> {
         Self::make(value, Counts { central: Padded(Count::new(CLOSED | 1)), shards: Box::default() })
     }
 
+    // In line, the fields of a large value would be moved one by one.
+    #[inline(never)]
     fn make(value: T, counts: Counts) -> Shared<T> {
         let inner = Inner { counts, value };
         Shared { at: NonNull::from(Box::leak(Box::new(inner))), owns: PhantomData }
@@ -260,11 +262,22 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // SAFETY: this handle was counted.
         if unsafe { self.inner().counts.release_handle() } {
-            // SAFETY: leaked from a box in `make`; this was the last
-            // reference, and its release acquired the end of all others.
-            drop(unsafe { Box::from_raw(self.at.as_ptr()) });
+            // SAFETY: this was the last reference, and its release acquired the
+            // end of all others.
+            unsafe { free(self.at) };
         }
     }
+}
+
+/// Drops a value.
+///
+/// # Safety
+/// This was the last reference to it.
+#[cold]
+#[inline(never)]
+unsafe fn free<T>(at: NonNull<Inner<T>>) {
+    // SAFETY: leaked from a box in `make`.
+    drop(unsafe { Box::from_raw(at.as_ptr()) });
 }
 
 /// What is nothing but a [`Shared`], perhaps by another name.
@@ -362,8 +375,8 @@ impl<H: Handle> Drop for Lease<H> {
             // SAFETY: counted centrally when it was acquired or when the shard
             // was closed, and if the latter is just being done, by the bias.
             if unsafe { counts.release(1) } {
-                // SAFETY: leaked from a box in `make`; this was the last reference.
-                drop(unsafe { Box::from_raw(at.as_ptr()) });
+                // SAFETY: this was the last reference.
+                unsafe { free(at) };
             }
         }
     }

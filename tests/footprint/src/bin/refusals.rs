@@ -25,6 +25,8 @@ fn main() -> Result<()> {
     show("backtraces", Engine::new(pool().wasm_backtrace(true)));
     show("debugger", Engine::new(pool().debugger(true)));
     show("pool-policies", Engine::new(pool().pool_exhaustion(PoolExhaustion::OnDemand)));
+    show("truncation", Engine::new(pool().sealed_artifacts(true)));
+    show("interruption", Engine::new(pool().epoch_interruption(true)));
     show("instance-reuse", Engine::new(pool().instantiation_strategy(InstantiationStrategy::LegacyInstanceReuse)));
     let engine = Engine::new(&pool())?;
     let mut store = Store::new(&engine, ());
