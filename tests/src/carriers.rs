@@ -94,13 +94,16 @@ pub fn load(engine: &Engine, artifact: &[u8]) -> Result<Module> {
     }
 }
 
+/// Libraries that were made, by the artifact's hash and whether it is code.
+type Libraries = HashMap<([u8; 32], bool), LinkedArtifact>;
+
 /// The artifact in a shared library in memory, as code or as data. The same one
 /// every time.
 ///
 /// # Panics
 /// As for [`load`].
 pub fn library(artifact: &[u8], code: bool) -> LinkedArtifact {
-    static LIBRARIES: Mutex<Option<HashMap<([u8; 32], bool), LinkedArtifact>>> = Mutex::new(None);
+    static LIBRARIES: Mutex<Option<Libraries>> = Mutex::new(None);
     let mut libraries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (Sha256::digest(artifact).into(), code);
     *libraries.get_or_insert_default().entry(key).or_insert_with(|| {

@@ -183,6 +183,9 @@ impl<const N: usize> From<&[u8; N]> for Guest {
     }
 }
 
+/// What a build script changes in the options by itself.
+type Setting = Arc<dyn Fn(&mut Options) + Send + Sync>;
+
 /// A guest to be compiled, and how.
 ///
 /// ```no_run
@@ -208,7 +211,7 @@ pub struct Module {
     debug: Option<bool>,
     wasm_features: Vec<String>,
     working_set: Option<PathBuf>,
-    options: Vec<Arc<dyn Fn(&mut Options) + Send + Sync>>,
+    options: Vec<Setting>,
     out_dir: Option<PathBuf>,
     cargo_metadata: bool,
     variables: BTreeMap<String, String>,

@@ -307,8 +307,8 @@ where
                 assert!((*this).body.is_some(), "a call that is done was polled");
                 (*this).fiber = Some(Self::begin(this, stacks, state)?);
             }
-            let fiber = &mut *(&raw mut (*this).fiber);
-            if !fiber.as_mut().is_some_and(|fiber| fiber.resume(state, &*(&raw const (*this).control), task)) {
+            let fiber = &mut (*this).fiber;
+            if !fiber.as_mut().is_some_and(|fiber| fiber.resume(state, &(*this).control, task)) {
                 return Poll::Pending;
             }
             if let Some(fiber) = fiber.take() {

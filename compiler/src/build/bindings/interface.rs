@@ -140,10 +140,10 @@ fn param_names(wasm: &[u8]) -> HashMap<u32, HashMap<u32, String>> {
             && section.name() == "name"
         {
             let reader = BinaryReader::new(section.data(), section.data_offset());
-            for name in NameSectionReader::new(reader).into_iter().flatten() {
+            for name in NameSectionReader::new(reader).flatten() {
                 let Name::Local(functions) = name else { continue };
                 for function in functions.into_iter().flatten() {
-                    let locals = function.names.into_iter().flatten();
+                    let locals = function.names.flatten();
                     let locals = locals.map(|naming| (naming.index, naming.name.to_owned()));
                     names.insert(function.index, locals.collect());
                 }

@@ -255,5 +255,5 @@ fn doc(text: &str) -> TokenStream {
 /// Checks the name that the builder was given for the bindings.
 pub(super) fn module_name(name: &str) -> Option<Ident> {
     let ident = names::ident(name, &[])?;
-    (ident.to_string() == name).then_some(ident)
+    (ident == name).then_some(ident)
 }
