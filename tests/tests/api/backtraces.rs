@@ -149,7 +149,8 @@ fn a_guest_without_debug_information_has_no_lines() {
 
 #[test]
 fn host_functions_can_ask_who_is_active() {
-    static SEEN: Mutex<Vec<(i32, Vec<String>, Vec<String>)>> = Mutex::new(Vec::new());
+    type Seen = (i32, Vec<String>, Vec<String>);
+    static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
     let look = |caller: Caller<'_, ()>, by| {
         let (usual, forced) = (WasmBacktrace::capture(&caller), WasmBacktrace::force_capture(&caller));
         SEEN.lock().unwrap().push((by, names(&usual), names(&forced)));
