@@ -135,3 +135,17 @@ pub(crate) fn check_module(artifact: &Artifact<'_>) -> Result<()> {
     let shares = || tables.memories.iter().any(|row| row.shared != 0);
     Ok(THREADS.need_if(shares, "a module with a shared memory")?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_left_out_is_named() {
+        let part = |is_on| Part { is_on, feature: "fast-forward" };
+        assert_eq!(part(true).need("the tape"), Ok(()));
+        let error = part(false).need("the tape").unwrap_err();
+        assert_eq!(error.feature(), "fast-forward");
+        assert!(error.to_string().starts_with("the tape needs the cargo feature `fast-forward`"), "{error}");
+    }
+}

@@ -3,6 +3,7 @@
 
 mod backtraces;
 mod calls;
+mod coverage;
 mod defaults;
 mod entities;
 mod exceptions;
@@ -10,6 +11,7 @@ mod guarded;
 mod linking;
 mod loading;
 mod process;
+mod rest;
 mod stores;
 mod subtypes;
 mod traps;

@@ -6,6 +6,7 @@ mod ends;
 mod hooks;
 mod nested;
 mod objects;
+mod settings;
 mod threads;
 mod yields;
 
