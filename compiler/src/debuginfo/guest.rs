@@ -1,5 +1,6 @@
 //! Reads the line tables that the guest's compiler left in the wasm file.
 
+use super::inlined::Inlined;
 use gimli::{ColumnType, Dwarf, EndianSlice, LineProgramHeader, LittleEndian, Reader as _, Unit};
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ pub struct Guest<'a> {
     pub code_start: u64,
 }
 
-type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// A source file: directory and name, neither empty nor with a zero in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,25 +60,28 @@ pub(super) struct Lines {
     code_start: u64,
 }
 
-impl Lines {
-    pub(super) fn read(guest: &Guest<'_>) -> Lines {
-        let mut lines = Lines { code_start: guest.code_start, ..Lines::default() };
-        let find = |id: gimli::SectionId| {
-            let found = guest.sections.iter().find(|(name, _)| *name == id.name());
-            EndianSlice::new(found.map_or(&[][..], |(_, data)| data), LittleEndian)
-        };
-        let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(find(id)));
-        let mut units = dwarf.units();
-        while let Ok(Some(header)) = units.next() {
-            if let Ok(unit) = dwarf.unit(header) {
-                // What was read before an error stays.
-                let _ = lines.read_unit(&dwarf, &unit);
-            }
-        }
-        lines.sequences.sort_by_key(|sequence| sequence.start);
-        lines
+/// Reads a guest's line tables, and what was inlined.
+pub(super) fn read(guest: &Guest<'_>) -> (Lines, Inlined) {
+    let mut lines = Lines { code_start: guest.code_start, ..Lines::default() };
+    let find = |id: gimli::SectionId| {
+        let found = guest.sections.iter().find(|(name, _)| *name == id.name());
+        EndianSlice::new(found.map_or(&[][..], |(_, data)| data), LittleEndian)
+    };
+    let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(find(id)));
+    let (mut headers, mut units) = (dwarf.units(), Vec::new());
+    while let Ok(Some(header)) = headers.next() {
+        units.extend(dwarf.unit(header));
     }
+    for unit in &units {
+        // What was read before an error stays.
+        let _ = lines.read_unit(&dwarf, unit);
+    }
+    lines.sequences.sort_by_key(|sequence| sequence.start);
+    let inlined = Inlined::read(&dwarf, &units, &mut lines);
+    (lines, inlined)
+}
 
+impl Lines {
     fn read_unit(&mut self, dwarf: &Dwarf<Slice<'_>>, unit: &Unit<Slice<'_>>) -> gimli::Result<()> {
         let Some(program) = unit.line_program.clone() else { return Ok(()) };
         let mut files = HashMap::new();
@@ -124,7 +128,7 @@ impl Lines {
     }
 
     /// The number of a unit's file, which has another one in every unit.
-    fn file(
+    pub(super) fn file(
         &mut self,
         dwarf: &Dwarf<Slice<'_>>,
         unit: &Unit<Slice<'_>>,
@@ -160,9 +164,14 @@ impl Lines {
         Ok(Some(number))
     }
 
+    /// The guest's address of byte `offset` of the wasm file, if it is one.
+    pub(super) fn address(&self, offset: u32) -> Option<u64> {
+        u64::from(offset).checked_sub(self.code_start)
+    }
+
     /// Where the instruction at byte `offset` of the wasm file comes from.
     pub(super) fn find(&self, offset: u32) -> Option<Location> {
-        let address = u64::from(offset).checked_sub(self.code_start)?;
+        let address = self.address(offset)?;
         let after = self.sequences.partition_point(|sequence| sequence.start <= address);
         let sequence = self.sequences.get(after.checked_sub(1)?)?;
         if address >= sequence.end {

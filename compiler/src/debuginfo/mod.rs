@@ -8,10 +8,12 @@
 //!
 //! So a guest without debug information still has locations: its "line
 //! numbers" are byte offsets in the wasm file, as `wasm-objdump -d` and
-//! `wasm-tools print -p` print them. Variables and types of the guest are not
-//! described.
+//! `wasm-tools print -p` print them. Functions that the guest's compiler has
+//! inlined are listed in those that have them; variables and types of the guest
+//! are not described.
 
 mod guest;
+mod inlined;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -37,7 +39,8 @@ pub struct Input<'a> {
     pub text_length: u32,
 }
 
-/// Makes `.debug_abbrev`, `.debug_info`, `.debug_line` and `.debug_str`.
+/// Makes `.debug_abbrev`, `.debug_info`, `.debug_line`, `.debug_ranges` and
+/// `.debug_str`, as far as there is something in them.
 ///
 /// Debug information of the guest that is malformed is passed over, as if it
 /// were absent.
@@ -45,6 +48,6 @@ pub struct Input<'a> {
 /// # Errors
 /// [`Error::Object`] if the result is too large for 32-bit DWARF.
 pub fn sections(input: &Input<'_>) -> Result<Vec<DebugSection>, Error> {
-    let lines = guest::Lines::read(&input.guest);
-    write::sections(input, &lines).map_err(|error| Error::Object(format!("debug information: {error}")))
+    let (lines, inlined) = guest::read(&input.guest);
+    write::sections(input, &lines, &inlined).map_err(|error| Error::Object(format!("debug information: {error}")))
 }

@@ -165,3 +165,115 @@ fn broken_debug_information_of_a_guest_does_no_harm() {
         }
     }
 }
+
+/// The same guest, into whose function at 10 to 40 one was inlined, in two
+/// places, and into that another one.
+fn guest_with_calls() -> Vec<(&'static str, Vec<u8>)> {
+    use gimli::write::{AttributeValue, Range, RangeList};
+    let encoding = Encoding { address_size: 4, format: Format::Dwarf32, version: 4 };
+    let string = |text: &str| LineString::String(text.into());
+    let mut program =
+        LineProgram::new(encoding, LineEncoding::default(), string("/src"), None, string("lib/fib.c"), None);
+    let file = program.add_file(string("fib.c"), program.default_directory(), None);
+    let mut dwarf = DwarfUnit::new(encoding);
+    dwarf.unit.line_program = program;
+    let root = dwarf.unit.root();
+    let mut names = ["twice", "once"].map(|name| {
+        let id = dwarf.unit.add(root, gimli::DW_TAG_subprogram);
+        let name = AttributeValue::String(name.into());
+        dwarf.unit.get_mut(id).set(gimli::DW_AT_name, name);
+        id
+    });
+    names.reverse();
+    let code = |unit: &mut gimli::write::Unit, id, start: u32, end: u32| {
+        unit.get_mut(id).set(gimli::DW_AT_low_pc, AttributeValue::Address(Address::Constant(start.into())));
+        unit.get_mut(id).set(gimli::DW_AT_high_pc, AttributeValue::Data4(end - start));
+    };
+    let function = dwarf.unit.add(root, gimli::DW_TAG_subprogram);
+    code(&mut dwarf.unit, function, 10, 40);
+    let block = dwarf.unit.add(function, gimli::DW_TAG_lexical_block);
+    let twice = dwarf.unit.add(block, gimli::DW_TAG_inlined_subroutine);
+    let ranges = [(12, 16), (24, 28)].map(|(begin, end)| Range::OffsetPair { begin, end });
+    let ranges = dwarf.unit.ranges.add(RangeList(ranges.into()));
+    dwarf.unit.get_mut(twice).set(gimli::DW_AT_ranges, AttributeValue::RangeListRef(ranges));
+    let once = dwarf.unit.add(twice, gimli::DW_TAG_inlined_subroutine);
+    code(&mut dwarf.unit, once, 25, 28);
+    for (id, name, line) in [(twice, names[1], 7), (once, names[0], 9)] {
+        let entry = dwarf.unit.get_mut(id);
+        entry.set(gimli::DW_AT_abstract_origin, AttributeValue::UnitRef(name));
+        entry.set(gimli::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
+        entry.set(gimli::DW_AT_call_line, AttributeValue::Udata(line));
+    }
+    let mut sections = Sections::new(EndianVec::new(LittleEndian));
+    dwarf.write(&mut sections).unwrap();
+    let mut found = Vec::new();
+    let all: gimli::write::Result<()> = sections.for_each(|id, data| {
+        found.push((id.name(), data.slice().to_vec()));
+        Ok(())
+    });
+    all.unwrap();
+    found
+}
+
+/// Depth, name, line of the call and ranges of everything that was inlined.
+fn calls(sections: &[DebugSection]) -> Vec<(isize, String, u64, Vec<(u64, u64)>)> {
+    let dwarf = load(sections);
+    let unit = dwarf.unit(dwarf.units().next().unwrap().unwrap()).unwrap();
+    let (mut entries, mut found) = (unit.entries(), Vec::new());
+    while let Some(entry) = entries.next_dfs().unwrap() {
+        if entry.tag() != gimli::DW_TAG_inlined_subroutine {
+            continue;
+        }
+        let Some(gimli::AttributeValue::UnitRef(origin)) = entry.attr_value(gimli::DW_AT_abstract_origin) else {
+            panic!("an inlined function refers to none")
+        };
+        let origin = unit.entry(origin).unwrap();
+        assert_eq!(origin.attr_value(gimli::DW_AT_inline), Some(gimli::AttributeValue::Inline(gimli::DW_INL_inlined)));
+        let name = dwarf.attr_string(&unit, origin.attr_value(gimli::DW_AT_name).unwrap()).unwrap();
+        let line = entry.attr_value(gimli::DW_AT_call_line).unwrap().udata_value().unwrap();
+        let (mut ranges, mut all) = (dwarf.die_ranges(&unit, entry).unwrap(), Vec::new());
+        while let Some(range) = ranges.next().unwrap() {
+            all.push((range.begin, range.end));
+        }
+        found.push((entry.depth(), name.to_string_lossy().into_owned(), line, all));
+    }
+    found
+}
+
+#[test]
+fn inlined_functions_have_the_native_code_that_was_made_of_theirs() {
+    let guest = guest_with_calls();
+    let guest: Vec<_> = guest.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+    let locations = [(0, 110), (4, 112), (6, 114), (8, 116), (12, 124), (16, 126), (20, 130), (70, 112)];
+    let expected = [(2, "twice", 7, vec![(4, 8), (12, 20)]), (3, "once", 9, vec![(16, 20)])];
+    let sections = make(&guest, &locations);
+    assert_eq!(
+        calls(&sections),
+        expected.map(|(depth, name, line, ranges)| (depth, name.to_owned(), line, ranges))[..2]
+            .iter()
+            .cloned()
+            .chain([(2, "twice".to_owned(), 7, vec![(70, 100)])])
+            .collect::<Vec<_>>()
+    );
+    // In the order of instructions that the compiler has chosen.
+    let moved = calls(&make(&guest, &[(0, 110), (4, 126), (8, 112), (30, 130)]));
+    assert_eq!(moved[0].3, [(4, 30)]);
+    assert_eq!(moved[1].3, [(4, 8)]);
+    // Nothing is left of it.
+    assert_eq!(calls(&make(&guest, &[(0, 110), (4, 130)])), []);
+}
+
+#[test]
+fn broken_entries_of_inlined_functions_do_no_harm() {
+    let guest = guest_with_calls();
+    for (broken, (_, data)) in guest.iter().enumerate() {
+        for at in 0..data.len() {
+            for bits in [0xff, 1, 0x80] {
+                let mut guest = guest.clone();
+                guest[broken].1[at] ^= bits;
+                let guest: Vec<_> = guest.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+                assert!(!rows(&make(&guest, &[(0, 112), (8, 125)])).is_empty());
+            }
+        }
+    }
+}

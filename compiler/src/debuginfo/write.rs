@@ -2,12 +2,14 @@
 
 use super::Input;
 use super::guest::{Lines, Location};
+use super::inlined::{Call, Inlined};
 use crate::container::{DebugSection, Symbol, SymbolKind};
 use gimli::write::{
-    Address, AttributeValue, Dwarf, EndianVec, Expression, FileId, LineProgram, LineString, Result, Sections, Unit,
-    UnitEntryId, Writer,
+    Address, AttributeValue, Dwarf, EndianVec, Expression, FileId, LineProgram, LineString, Range, RangeList, Result,
+    Sections, StringTable, Unit, UnitEntryId, Writer,
 };
 use gimli::{Encoding, Format, LineEncoding, LittleEndian, SectionId};
+use std::collections::HashMap;
 
 /// DWARF 4 is what every debugger and profiler in use can read.
 const ENCODING: Encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
@@ -15,9 +17,10 @@ const ENCODING: Encoding = Encoding { address_size: 8, format: Format::Dwarf32, 
 /// The only symbol that addresses refer to: the start of the text.
 const TEXT: usize = 0;
 
-pub(super) fn sections(input: &Input<'_>, lines: &Lines) -> Result<Vec<DebugSection>> {
+pub(super) fn sections(input: &Input<'_>, lines: &Lines, inlined: &Inlined) -> Result<Vec<DebugSection>> {
     let mut dwarf = Dwarf::new();
-    let unit = dwarf.units.add(Unit::new(ENCODING, line_program(input, lines)));
+    let (program, files) = line_program(input, lines);
+    let unit = dwarf.units.add(Unit::new(ENCODING, program));
     let root = dwarf.units.get(unit).root();
     let mut string = |text: &str| AttributeValue::StringRef(dwarf.strings.add(printable(text)));
     let (name, producer) = (string(input.unit), string(concat!("wasmc ", env!("CARGO_PKG_VERSION"))));
@@ -28,8 +31,13 @@ pub(super) fn sections(input: &Input<'_>, lines: &Lines) -> Result<Vec<DebugSect
     entry.set(gimli::DW_AT_name, name);
     entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(address(0)));
     entry.set(gimli::DW_AT_high_pc, AttributeValue::Data4(input.text_length));
+    let strings = &mut dwarf.strings;
+    let mut calls = Calls { lines, inlined, files, unit, root, strings, abstracts: HashMap::new() };
     for symbol in input.symbols.iter().filter(|symbol| symbol.kind != SymbolKind::Data && !symbol.name.is_empty()) {
-        subprogram(unit, root, &mut dwarf.strings, symbol);
+        let function = subprogram(calls.unit, root, calls.strings, symbol);
+        if symbol.kind == SymbolKind::Function {
+            calls.write(function, symbol, locations(input, symbol));
+        }
     }
     let mut written = Sections::new(Recorder::new());
     dwarf.write(&mut written)?;
@@ -43,21 +51,124 @@ pub(super) fn sections(input: &Input<'_>, lines: &Lines) -> Result<Vec<DebugSect
     Ok(sections)
 }
 
-fn subprogram(unit: &mut Unit, root: UnitEntryId, strings: &mut gimli::write::StringTable, symbol: &Symbol<'_>) {
+/// An entry for a function of this name.
+fn named(unit: &mut Unit, root: UnitEntryId, strings: &mut StringTable, name: &str) -> UnitEntryId {
     let id = unit.add(root, gimli::DW_TAG_subprogram);
     let entry = unit.get_mut(id);
-    let readable = rustc_demangle::try_demangle(symbol.name).ok().map(|name| format!("{name:#}"));
+    let readable = rustc_demangle::try_demangle(name).ok().map(|name| format!("{name:#}"));
     if let Some(readable) = &readable {
         entry.set(gimli::DW_AT_name, AttributeValue::StringRef(strings.add(printable(readable))));
-        entry.set(gimli::DW_AT_linkage_name, AttributeValue::StringRef(strings.add(printable(symbol.name))));
+        entry.set(gimli::DW_AT_linkage_name, AttributeValue::StringRef(strings.add(printable(name))));
     } else {
-        entry.set(gimli::DW_AT_name, AttributeValue::StringRef(strings.add(printable(symbol.name))));
+        entry.set(gimli::DW_AT_name, AttributeValue::StringRef(strings.add(printable(name))));
     }
+    id
+}
+
+fn subprogram(unit: &mut Unit, root: UnitEntryId, strings: &mut StringTable, symbol: &Symbol<'_>) -> UnitEntryId {
+    let id = named(unit, root, strings, symbol.name);
+    let entry = unit.get_mut(id);
     entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(address(symbol.offset)));
     entry.set(gimli::DW_AT_high_pc, AttributeValue::Data4(symbol.size));
     let mut frame = Expression::new();
     frame.op(gimli::DW_OP_call_frame_cfa);
     entry.set(gimli::DW_AT_frame_base, AttributeValue::Exprloc(frame));
+    id
+}
+
+/// Native code, from and to offsets in the text, and the guest's address of
+/// what it was made from.
+type Part = (u32, u32, u64);
+
+/// Writes what was inlined.
+struct Calls<'a> {
+    lines: &'a Lines,
+    inlined: &'a Inlined,
+    files: Files,
+    unit: &'a mut Unit,
+    root: UnitEntryId,
+    strings: &'a mut StringTable,
+    /// The entries that stand for functions wherever these were inlined.
+    abstracts: HashMap<Vec<u8>, UnitEntryId>,
+}
+
+impl Calls<'_> {
+    /// Writes what was inlined into a function, below its entry.
+    fn write(&mut self, function: UnitEntryId, symbol: &Symbol<'_>, locations: &[(u32, u32)]) {
+        let ends = locations.iter().skip(1).map(|(native, _)| *native).chain([symbol.offset + symbol.size]);
+        let parts = locations.iter().zip(ends).filter(|((start, _), end)| start < end);
+        let parts = parts.filter_map(|((start, wasm), end)| Some((*start, end, self.lines.address(*wasm)?)));
+        let parts: Vec<Part> = parts.collect();
+        let inlined = self.inlined;
+        if let Some((.., address)) = parts.first() {
+            self.write_all(function, inlined.at(*address), &parts);
+        }
+    }
+
+    fn write_all(&mut self, parent: UnitEntryId, numbers: &[usize], parts: &[Part]) {
+        if numbers.is_empty() {
+            return;
+        }
+        let inlined = self.inlined;
+        for (call, children, parts) in inlined.divide(numbers, parts, |(.., address)| *address) {
+            let entry = self.write_one(parent, call, &parts);
+            self.write_all(entry, children, &parts);
+        }
+    }
+
+    fn write_one(&mut self, parent: UnitEntryId, call: &Call, parts: &[Part]) -> UnitEntryId {
+        let origin = match self.abstracts.get(&call.name) {
+            Some(origin) => *origin,
+            None => {
+                let id = named(self.unit, self.root, self.strings, &String::from_utf8_lossy(&call.name));
+                self.unit.get_mut(id).set(gimli::DW_AT_inline, AttributeValue::Inline(gimli::DW_INL_inlined));
+                self.abstracts.insert(call.name.clone(), id);
+                id
+            }
+        };
+        // Parts that follow each other are one.
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for (start, end, _) in parts {
+            match ranges.last_mut() {
+                Some(last) if last.1 == *start => last.1 = *end,
+                _ => ranges.push((*start, *end)),
+            }
+        }
+        let place = call.place.map(|place| {
+            let file = guest_file(&mut self.unit.line_program, &mut self.files, self.lines, &place);
+            (file, place.line, place.column)
+        });
+        let id = self.unit.add(parent, gimli::DW_TAG_inlined_subroutine);
+        let list = (ranges.len() > 1).then(|| {
+            // Relative to the unit, which is the text.
+            let pair = |(start, end): &(u32, u32)| Range::OffsetPair { begin: (*start).into(), end: (*end).into() };
+            self.unit.ranges.add(RangeList(ranges.iter().map(pair).collect()))
+        });
+        let entry = self.unit.get_mut(id);
+        entry.set(gimli::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));
+        match (list, ranges.first()) {
+            (Some(list), _) => entry.set(gimli::DW_AT_ranges, AttributeValue::RangeListRef(list)),
+            (None, Some((start, end))) => {
+                entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(address(*start)));
+                entry.set(gimli::DW_AT_high_pc, AttributeValue::Data4(end - start));
+            }
+            (None, None) => {}
+        }
+        if let Some((file, line, column)) = place {
+            entry.set(gimli::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
+            entry.set(gimli::DW_AT_call_line, AttributeValue::Udata(line));
+            entry.set(gimli::DW_AT_call_column, AttributeValue::Udata(column));
+        }
+        id
+    }
+}
+
+/// The locations in a function.
+fn locations<'a>(input: &Input<'a>, function: &Symbol<'_>) -> &'a [(u32, u32)] {
+    let end = u64::from(function.offset) + u64::from(function.size);
+    let first = input.locations.partition_point(|(native, _)| *native < function.offset);
+    let count = input.locations[first..].partition_point(|(native, _)| u64::from(*native) < end);
+    &input.locations[first..first + count]
 }
 
 fn address(offset: u32) -> Address {
@@ -79,19 +190,16 @@ struct Files {
     guest: Vec<Option<FileId>>,
 }
 
-fn line_program(input: &Input<'_>, lines: &Lines) -> LineProgram {
+fn line_program(input: &Input<'_>, lines: &Lines) -> (LineProgram, Files) {
     let name = LineString::String(printable(input.unit));
     let here = LineString::String(b".".to_vec());
     let mut program = LineProgram::new(ENCODING, LineEncoding::default(), here, None, name.clone(), None);
     let wasm = program.add_file(name, program.default_directory(), None);
     let mut files = Files { wasm, guest: vec![None; lines.files.len()] };
     for function in input.symbols.iter().filter(|symbol| symbol.kind == SymbolKind::Function && symbol.size != 0) {
-        let end = u64::from(function.offset) + u64::from(function.size);
-        let first = input.locations.partition_point(|(native, _)| *native < function.offset);
-        let count = input.locations[first..].partition_point(|(native, _)| u64::from(*native) < end);
-        write_function(&mut program, &mut files, function, &input.locations[first..first + count], lines);
+        write_function(&mut program, &mut files, function, locations(input, function), lines);
     }
-    program
+    (program, files)
 }
 
 /// One sequence: a row where the location changes. The code before the first

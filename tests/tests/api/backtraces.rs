@@ -60,18 +60,20 @@ fn frames_have_files_and_lines_where_there_is_debug_information() {
     let [run] = frames(&error) else { panic!("{error:?}") };
     assert_eq!((run.func_name(), run.func_index()), (Some("run"), 1));
     let file = Some("/src/lines.c");
-    assert_eq!(symbols(run), [(Some("run"), file, Some(6), Some(14))]);
+    let divide = (Some("divide"), file, Some(6), Some(14));
+    assert_eq!(symbols(run), [divide, (Some("run"), file, Some(17), Some(9))]);
     // A clone is the same, also if it looks by itself.
     assert_eq!(fail(&Config::new(), true, (1, 0)).downcast::<Trap>().unwrap(), Trap::IntegerDivisionByZero);
     assert_eq!(run.clone().symbols(), run.symbols());
     let printed = format!("{error:?}");
-    assert!(printed.contains("!run\n"), "{printed}");
-    assert!(printed.contains("at /src/lines.c:6:14"), "{printed}");
+    assert!(printed.contains("!divide, inlined into\n                    at /src/lines.c:6:14\n"), "{printed}");
+    assert!(printed.ends_with(" run\n                    at /src/lines.c:17:9"), "{printed}");
     // Where the host was called, in both functions.
     let error = run_and_stop();
     let [half, run] = frames(&error) else { panic!("{error:?}") };
     assert_eq!((half.func_name(), half.func_index()), (Some("half"), 2));
-    assert_eq!(symbols(half), [(Some("half"), file, Some(5), Some(5))]);
+    let divide = (Some("divide"), file, Some(5), Some(5));
+    assert_eq!(symbols(half), [divide, (Some("half"), file, Some(12), Some(12))]);
     assert_eq!(symbols(run), [(Some("run"), file, Some(16), Some(12))]);
 }
 
