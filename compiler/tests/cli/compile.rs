@@ -121,3 +121,18 @@ fn help_and_version_are_printed() {
     assert_eq!(folder.wasmc([""; 0]).code, 2);
     assert_eq!(folder.wasmc(["--no-such-flag"]).code, 2);
 }
+
+#[test]
+fn the_symbol_of_an_object_file_can_be_chosen() {
+    let folder = Folder::new();
+    folder.write("a.wat", ADD);
+    folder.wasmc(["a.wat", "--emit", "obj", "--symbol", "my_guest"]).ok();
+    let object = std::fs::read(folder.path("a.o")).unwrap();
+    let has = |name: &[u8]| object.windows(name.len()).any(|bytes| bytes == name);
+    assert!(has(b"\0my_guest\0") && has(b"\0my_guest_end\0") && !has(b"wasmc_module"));
+    for symbol in ["", "4u", "a-b", "ä"] {
+        let words = [&format!("`{symbol}`"), "identifier"];
+        folder.wasmc(["a.wat", "--emit", "obj", "--symbol", symbol]).failed(1, &words);
+    }
+    folder.wasmc(["a.wat", "--symbol", "my_guest"]).failed(2, &["--symbol", "--emit obj"]);
+}
