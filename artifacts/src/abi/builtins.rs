@@ -66,6 +66,9 @@ macro_rules! for_each_builtin {
             /// `pending` is set, or to the handler of an exception that a host
             /// function has returned; does not return.
             raise(store: ptr);
+            /// Ends the code with the trap `code`, as of where it is called;
+            /// does not return.
+            trap(ctx: header, code: i32);
             /// Throws an exception, which is not null: goes to the innermost
             /// handler, and does not return.
             throw(ctx: header, exception: i32);

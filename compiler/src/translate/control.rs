@@ -3,9 +3,10 @@
 use super::handlers::{Clause, Landing};
 use super::{Translator, clif_type};
 use crate::error::Error;
+use crate::options::OptLevel;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
 use std::collections::{BTreeMap, HashMap};
-use wasmc_artifacts::abi::{FuncType, Trap, ValType};
+use wasmc_artifacts::abi::{Builtin, FuncType, Trap, ValType};
 use wasmparser::{BlockType, BrTable};
 
 /// What opened a frame.
@@ -398,8 +399,20 @@ impl Translator<'_> {
         self.set_unreachable();
     }
 
+    /// Ends the code without a signal, which takes microseconds, where that is
+    /// worth the room, and no debugger should stop here. In a leaf function
+    /// too: the builtin needs little of the stack that such ones may take.
     pub(super) fn visit_unreachable(&mut self) {
         self.pay();
+        if self.env.options.opt_level == OptLevel::Speed && !self.env.options.debug {
+            if let Some(block) = self.b.current_block() {
+                self.b.set_cold_block(block);
+            }
+            let calls = self.makes_calls;
+            let code = self.index(Trap::UnreachableCodeReached as u32);
+            self.call_builtin(Builtin::trap, &[code]);
+            self.makes_calls = calls;
+        }
         self.b.ins().trap(super::trap_code(Trap::UnreachableCodeReached));
         self.set_unreachable();
     }

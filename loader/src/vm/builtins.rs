@@ -4,7 +4,7 @@
 
 use super::instance::InstanceData;
 use super::interrupt::{interrupted, out_of_fuel};
-use super::limits::{memory_grow, table_grow};
+use super::limits::{memory_grow, table_grow, trap};
 use super::memory::MemoryData;
 use super::structs::VMHeader;
 use super::unwind::{raise, throw};

@@ -1,5 +1,5 @@
-//! Growth by compiled code where the store has a limiter, which may be against
-//! it and even end the code.
+//! Builtins that can end the code which calls them: growth, where the store
+//! has a limiter that is against it, and traps.
 
 use super::instance::InstanceData;
 use super::memory::MemoryData;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::limits::Taken;
 use crate::store::StoreInner;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmc_artifacts::abi::{vm_header, vm_store_context};
+use wasmc_artifacts::abi::{Trap, vm_header, vm_store_context};
 
 /// How things of a store with a limiter grow. The first argument of both is
 /// the `StoreInner` that the running call lent.
@@ -87,8 +87,14 @@ impl StoreState {
     /// that returns.
     #[cold]
     pub(super) fn end(&self, cause: Cause) {
-        self.capture_call(self.context.exit_pc.get() as usize, self.context.exit_fp.get() as usize);
         self.cause.set(Some(cause));
+        self.leave();
+    }
+
+    /// Lets code that has called a [`failing`] builtin be left, and notes where
+    /// that was.
+    fn leave(&self) {
+        self.capture_call(self.context.exit_pc.get() as usize, self.context.exit_fp.get() as usize);
         self.context.pending.set(1);
     }
 }
@@ -163,6 +169,18 @@ failing! {
     memory_grow(memory: u32, delta: u64) -> u64 = grow_memory;
     /// Grows a table.
     table_grow(table: u32, delta: u64, value: u64) -> u64 = grow_table;
+    /// Traps: without a signal, which takes microseconds.
+    trap(code: u32) -> () = note_trap;
+}
+
+/// # Safety
+/// Called by compiled code with its own header.
+unsafe extern "C" fn note_trap(ctx: *const VMHeader, code: u32) {
+    // SAFETY: the caller's.
+    let state = unsafe { StoreState::of_header(ctx) };
+    let trap = u8::try_from(code).ok().and_then(Trap::from_code);
+    state.trap.set(Some(trap.unwrap_or(Trap::UnreachableCodeReached)));
+    state.leave();
 }
 
 /// # Safety

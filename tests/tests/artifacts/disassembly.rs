@@ -55,7 +55,7 @@ fn decode(code: &[u8], start: u64) -> Vec<Instruction> {
         }
         instructions.push(instruction);
     }
-    let last = |i: &Instruction| matches!(i.mnemonic(), Mnemonic::Ret | Mnemonic::Jmp | Mnemonic::Ud2);
+    let last = |i: &Instruction| matches!(i.mnemonic(), Mnemonic::Ret | Mnemonic::Jmp | Mnemonic::Ud2 | Mnemonic::Hlt);
     instructions.truncate(instructions.iter().rposition(last).map_or(0, |at| at + 1));
     instructions
 }

@@ -28,7 +28,8 @@ pub(crate) struct Fault {
 pub(crate) type Decide = fn(Fault) -> Option<Registers>;
 
 /// SIGSEGV and SIGBUS come from memory accesses, SIGILL and SIGFPE from trap
-/// and division instructions.
+/// and division instructions; on x86-64 the former are privileged ones, for
+/// which SIGSEGV comes, too.
 const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
 struct Handlers {
