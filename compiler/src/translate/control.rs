@@ -405,7 +405,8 @@ impl Translator<'_> {
     pub(super) fn visit_unreachable(&mut self) {
         self.pay();
         if self.env.options.opt_level == OptLevel::Speed && !self.env.options.debug {
-            if let Some(block) = self.b.current_block() {
+            let entry = self.b.func.layout.entry_block();
+            if let Some(block) = self.b.current_block().filter(|block| Some(*block) != entry) {
                 self.b.set_cold_block(block);
             }
             let calls = self.makes_calls;

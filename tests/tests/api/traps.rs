@@ -1,7 +1,8 @@
 //! How wasm code stops early: traps, errors and panics of the host.
 
 use super::{alone, with_data};
-use wasmc_loader::{Caller, Config, Engine, Error, Instance, Linker, Result, Store, Trap, WasmBacktrace};
+use wasmc::{OptLevel, Options};
+use wasmc_loader::{Caller, Config, Engine, Error, Instance, Linker, Module, Result, Store, Trap, WasmBacktrace};
 
 #[test]
 fn every_trap_of_the_language_is_told_apart() {
@@ -356,4 +357,71 @@ fn backtraces_can_be_switched_off_and_limited() {
     assert_eq!(frames(Config::new().wasm_backtrace(false)), None);
     assert_eq!(frames(Config::new().wasm_backtrace_max_frames(3)), Some(3));
     assert_eq!(frames(Config::new().wasm_backtrace_max_frames(1000)), Some(100));
+}
+
+/// Optimised code calls the loader to trap, other code executes an instruction
+/// that faults: nobody sees a difference but in time.
+#[test]
+fn unreachable_code_traps_alike_whether_it_calls_or_faults() {
+    let text = r#"(module
+        (import "" "call" (func $host))
+        (memory (export "memory") 1)
+        (func $leaf (export "leaf") (param i32)
+            (i32.store (i32.const 8) (local.get 0))
+            (if (local.get 0) (then (unreachable)))
+            (i32.store (i32.const 12) (i32.const 1)))
+        (func $middle (param i32) (call $leaf (local.get 0)))
+        (func $caught (export "caught") (param i32)
+            (block $b (try_table (catch_all $b) (call $middle (local.get 0)))))
+        (func (export "through") (call $host))
+        (func $deep (export "deep") (param i32)
+            (if (i32.eqz (local.get 0)) (then (unreachable)))
+            (call $deep (i32.sub (local.get 0) (i32.const 1)))))"#;
+    let mut seen = Vec::new();
+    for (opt_level, debug) in [(OptLevel::Speed, false), (OptLevel::None, false), (OptLevel::Speed, true)] {
+        let mut options = Options::new();
+        (options.opt_level, options.debug) = (opt_level, debug);
+        let artifact = wasmc::compile(text.as_bytes(), &options).unwrap();
+        let engine = Engine::default();
+        // SAFETY: the bytes come straight from the compiler.
+        let module = unsafe { Module::from_bytes(&engine, &artifact) }.unwrap();
+        let mut linker = Linker::new(&engine);
+        linker
+            .func_wrap("", "call", |mut caller: Caller<'_, ()>| -> Result<()> {
+                let leaf = caller.get_export("leaf").and_then(|leaf| leaf.into_func()).unwrap();
+                leaf.typed::<i32, ()>(&caller)?.call(&mut caller, 3)
+            })
+            .unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let mut outcome = Vec::new();
+        for round in 0..3 {
+            for (name, argument) in [("leaf", 1), ("caught", 2), ("deep", 40)] {
+                let function = instance.get_typed_func::<i32, ()>(&mut store, name).unwrap();
+                let error = function.call(&mut store, argument).unwrap_err();
+                outcome.push((name, error.downcast_ref::<Trap>().copied(), names(&error)));
+            }
+            let through = instance.get_typed_func::<(), ()>(&mut store, "through").unwrap();
+            let error = through.call(&mut store, ()).unwrap_err();
+            outcome.push(("through", error.downcast_ref::<Trap>().copied(), names(&error)));
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            assert_eq!(memory.data(&store)[8..16], [3, 0, 0, 0, 0, 0, 0, 0], "round {round}");
+            instance.get_typed_func::<i32, ()>(&mut store, "leaf").unwrap().call(&mut store, 0).unwrap();
+            assert_eq!(memory.data(&store)[8..13], [0, 0, 0, 0, 1]);
+            memory.data_mut(&mut store)[12] = 0;
+        }
+        seen.push(outcome);
+    }
+    let unreachable = Some(Trap::UnreachableCodeReached);
+    assert_eq!(seen[0][0], ("leaf", unreachable, vec!["leaf".to_owned()]));
+    assert_eq!(seen[0][1].2, ["leaf", "middle", "caught"]);
+    assert_eq!(seen[0][3].2, ["leaf", "through"]);
+    assert!(seen[0].iter().all(|(_, trap, _)| *trap == unreachable), "{seen:?}");
+    assert!(seen[0] == seen[1] && seen[0] == seen[2], "{seen:#?}");
+}
+
+/// The names of the functions in an error's backtrace.
+fn names(error: &Error) -> Vec<String> {
+    let frames = error.downcast_ref::<WasmBacktrace>().unwrap().frames();
+    frames.iter().map(|frame| frame.func_name().unwrap_or("?").to_owned()).collect()
 }
