@@ -9,9 +9,10 @@ use crate::target::Target;
 use sha2::{Digest as _, Sha256};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 use wasmc_artifacts::format::ExternKind;
 use wasmc_loader::snapshot::InstanceState;
-use wasmc_loader::{Config, Engine, Store};
+use wasmc_loader::{Config, Engine, Linker, Module, Store};
 
 /// The function that WASI's reactors are set up by.
 const REACTOR: &str = "_initialize";
@@ -27,6 +28,9 @@ const THREAD_STACK: usize = STACK + (8 << 20);
 
 /// Most frames in the backtrace of one that fails.
 const FRAMES: usize = 64;
+
+/// How long code that is interrupted may take to notice.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What runs after the start function.
 struct Plan {
@@ -69,6 +73,9 @@ fn here(options: &Options) -> Result<Options, Error> {
     options.canonicalize_nans = true;
     options.relaxed_simd_deterministic = true;
     options.debug = false;
+    // So that it can be stopped.
+    options.epoch = true;
+    options.fuel = false;
     options.strip = false;
     options.working_set = None;
     options.snapshot = None;
@@ -132,21 +139,22 @@ fn candidates(module: &ParsedModule<'_>) -> String {
 /// the instance, and what has run.
 fn execute(wasm: &[u8], options: &Options, init: &InitOptions, plan: &Plan) -> Result<(InstanceState, String), Error> {
     let mut config = Config::new();
-    config.max_wasm_stack(STACK).wasm_backtrace_max_frames(FRAMES);
+    config.max_wasm_stack(STACK).wasm_backtrace_max_frames(FRAMES).epoch_interruption(true);
     let engine = Engine::new(&config).map_err(Error::load)?;
     let module = load::compiled(&engine, wasm, options)?;
     let mut store = Store::new(&engine, World::new(init)?);
+    store.limiter(|world| world);
+    store.set_epoch_deadline(u64::MAX);
+    let handle = store.interrupt_handle().map_err(Error::load)?;
     let linker = world::linker(&module, &mut store)?;
     let exports = plan.exports.clone();
-    let mut run = move || -> Result<InstanceState, Error> {
-        let instance = linker.instantiate(&mut store, &module);
-        let instance = instance.map_err(|error| Error::ended("the start function", &error))?;
-        for name in &exports {
-            let function = instance.get_typed_func::<(), ()>(&mut store, name).map_err(Error::load)?;
-            function.call(&mut store, ()).map_err(|error| Error::ended(&format!("`{name}`"), &error))?;
+    let limit = init.max_memory;
+    let mut run = move || {
+        let state = call(&linker, &mut store, &module, &exports);
+        match store.data().refused {
+            Some(bytes) => Err(Error::Memory { bytes, limit }),
+            None => state,
         }
-        store.data().check_descriptors()?;
-        Ok(InstanceState::of(&mut store, &instance))
     };
     let (done, result) = mpsc::channel();
     let spawned = thread::Builder::new().name("wasmc init".into()).stack_size(THREAD_STACK).spawn(move || {
@@ -156,7 +164,29 @@ fn execute(wasm: &[u8], options: &Options, init: &InitOptions, plan: &Plan) -> R
     spawned.map_err(|error| Error::Load(format!("cannot start a thread: {error}")))?;
     match result.recv_timeout(init.timeout) {
         Ok(state) => Ok((state?, plan.told.clone())),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(Error::Timeout { what: plan.told.clone(), limit: init.timeout }),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            handle.interrupt();
+            // Code stops now. If the host keeps it, its thread is left behind.
+            let _ = result.recv_timeout(GRACE);
+            Err(Error::Timeout { what: plan.told.clone(), limit: init.timeout })
+        }
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::Load("the thread that ran it has panicked".into())),
     }
+}
+
+/// Makes an instance, which runs the start function, and calls exports.
+fn call(
+    linker: &Linker<World>,
+    store: &mut Store<World>,
+    module: &Module,
+    exports: &[String],
+) -> Result<InstanceState, Error> {
+    let instance = linker.instantiate(&mut *store, module);
+    let instance = instance.map_err(|error| Error::ended("the start function", &error))?;
+    for name in exports {
+        let function = instance.get_typed_func::<(), ()>(&mut *store, name).map_err(Error::load)?;
+        function.call(&mut *store, ()).map_err(|error| Error::ended(&format!("`{name}`"), &error))?;
+    }
+    store.data().check_descriptors()?;
+    Ok(InstanceState::of(store, &instance))
 }

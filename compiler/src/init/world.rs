@@ -3,7 +3,7 @@
 use super::{Error, InitOptions, InitOutput};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use wasmc_loader::{ExternType, Linker, Module, Store, Tag};
+use wasmc_loader::{ExternType, Linker, Module, ResourceLimiter, Store, Tag};
 use wasmc_wasi::pipe::{ReadPipe, WritePipe};
 use wasmc_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
 
@@ -17,6 +17,24 @@ pub(super) struct World {
     open: Vec<u32>,
     /// In the standard streams, so that it is noticed when one is gone.
     streams: Arc<()>,
+    /// How many bytes a memory may have.
+    max_memory: u64,
+    /// How many one was to have beyond that.
+    pub(super) refused: Option<u64>,
+}
+
+impl ResourceLimiter for World {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmc_loader::Result<bool> {
+        if desired as u64 <= self.max_memory {
+            return Ok(true);
+        }
+        self.refused = Some(desired as u64);
+        Err(wasmc_loader::Error::msg("a memory becomes too large"))
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmc_loader::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// A standard stream.
@@ -60,7 +78,7 @@ impl World {
         }
         // They are numbered in this order; to ask for the numbers takes one away.
         let open = (0..3 + init.dirs.len() as u32).collect();
-        Ok(World { open, wasi: builder.build(), streams })
+        Ok(World { open, wasi: builder.build(), streams, max_memory: init.max_memory, refused: None })
     }
 
     /// Whether everything is open that was at first, and nothing else.
