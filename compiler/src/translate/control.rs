@@ -405,8 +405,10 @@ impl Translator<'_> {
     pub(super) fn visit_unreachable(&mut self) {
         self.pay();
         if self.env.options.opt_level == OptLevel::Speed && !self.env.options.debug {
+            // The first block, which may not be in the layout yet, cannot be cold.
             let entry = self.b.func.layout.entry_block();
-            if let Some(block) = self.b.current_block().filter(|block| Some(*block) != entry) {
+            let block = self.b.current_block().filter(|block| entry.is_some_and(|entry| entry != *block));
+            if let Some(block) = block {
                 self.b.set_cold_block(block);
             }
             let calls = self.makes_calls;
