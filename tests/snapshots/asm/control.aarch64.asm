@@ -68,6 +68,15 @@ block1:
   stp fp, lr, [sp, #-16]!
   mov fp, sp
 block0:
+  movn x8, #31
+  movk x8, x8, #65534, LSL #16
+  ldr x11, [x2, x8]
+  ldr x9, [x11, #152]
+  movn x10, #47
+  movk x10, x10, #65534, LSL #16
+  add x0, x2, x10
+  movz w1, #11
+  blr x9
   udf #0xc11f
 
 ;; select

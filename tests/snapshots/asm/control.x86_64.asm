@@ -68,6 +68,11 @@ block1:
   pushq %rbp
   movq %rsp, %rbp
 block0:
+  movq -0x10020(%rdi), %rsi
+  movq 0x98(%rsi), %r8
+  leaq -0x10030(%rdi), %rdi
+  movl $0xb, %esi
+  call    *%r8
   ud2
 
 ;; select

@@ -117,7 +117,7 @@ block8:
   movn x0, #31
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
-  ldr x4, [x0, #152]
+  ldr x4, [x0, #160]
   movn x3, #47
   movk x3, x3, #65534, LSL #16
   add x0, x2, x3
@@ -181,7 +181,7 @@ block3:
   movn x0, #31
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
-  ldr x4, [x0, #152]
+  ldr x4, [x0, #160]
   movn x3, #47
   movk x3, x3, #65534, LSL #16
   add x0, x2, x3

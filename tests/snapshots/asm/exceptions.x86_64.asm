@@ -98,7 +98,7 @@ block7:
   jz      label9; j label8
 block8:
   movq -0x10020(%rdi), %rax
-  movq 0x98(%rax), %rax
+  movq 0xa0(%rax), %rax
   leaq -0x10030(%rdi), %rdi
   call    *%rax
   ud2
@@ -151,7 +151,7 @@ block3:
   movl %edx, 0x10(%rax, %rcx)
   movq $0x7, 0x18(%rax, %rcx)
   movq -0x10020(%rdi), %rax
-  movq 0x98(%rax), %rax
+  movq 0xa0(%rax), %rax
   leaq -0x10030(%rdi), %rdi
   call    *%rax
   ud2
