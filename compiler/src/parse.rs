@@ -473,6 +473,7 @@ impl<'a> ParsedModule<'a> {
         }
     }
 
+    #[cfg(feature = "init")]
     /// The first name under which something is exported.
     pub(crate) fn export_name(&self, kind: ExternKind, index: u32) -> Option<&'a str> {
         self.export_names.get(&(kind, index)).copied()
