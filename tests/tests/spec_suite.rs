@@ -131,7 +131,7 @@ impl Group {
         for strategy in InstantiationStrategy::ALL {
             for reset in [false, true] {
                 let name = format!(" {strategy}{}", if reset { ", reset" } else { "" });
-                self.setups.push((name, Setup { engine: engine(limits, *strategy), reset }));
+                self.setups.push((name, Setup { engine: engine(limits, *strategy), reset, interrupt: false }));
             }
         }
         self
@@ -143,8 +143,19 @@ impl Group {
             let mut config = Config::new();
             config.gc_stress(true);
             let name = format!(" collector stress{}", if reset { ", reset" } else { "" });
-            self.setups.push((name, Setup { engine: Engine::new(&config).unwrap(), reset }));
+            self.setups.push((name, Setup { engine: Engine::new(&config).unwrap(), reset, interrupt: false }));
         }
+        self
+    }
+
+    /// With code that looks whether to stop and counts fuel; and once more so
+    /// that it is told to stop each time, and goes on after a collection.
+    fn with_interruption(mut self) -> Group {
+        (self.options.epoch, self.options.fuel) = (true, true);
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        let setup = Setup { engine: Engine::new(&config).unwrap(), reset: false, interrupt: true };
+        self.setups.push((" interrupted".to_owned(), setup));
         self
     }
 
@@ -262,6 +273,14 @@ fn version_3_passes() {
         .with_every_strategy(1200, 2)
         .with_collector_stress()
         .passes();
+}
+
+#[test]
+fn version_3_passes_in_code_that_can_be_stopped() {
+    for (name, opt_level) in [("v3 with limits", OptLevel::Speed), ("v3 with limits, not optimised", OptLevel::None)] {
+        let group = Group::version("v3", SpecVersion::V3).features(VERSION_3).with(name, opt_level, "native");
+        group.with_interruption().passes();
+    }
 }
 
 #[test]

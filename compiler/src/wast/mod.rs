@@ -58,6 +58,10 @@ pub struct Setup {
     /// reset ([`Instance::reset`](wasmc_loader::Instance::reset)), before it
     /// is used for the first time.
     pub reset: bool,
+    /// Whether code that looks at its epoch is always told to stop there, upon
+    /// which garbage is collected and it goes on. The engine must have
+    /// [`epoch_interruption`](wasmc_loader::Config::epoch_interruption).
+    pub interrupt: bool,
 }
 
 /// Runs test scripts.

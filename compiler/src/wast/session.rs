@@ -4,7 +4,9 @@ use super::{Context, Failure, Outcome, Setup, refuse, scribble, spectest, values
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Scope, ScopedJoinHandle};
-use wasmc_loader::{Engine, IncompatibleError, Instance, Linker, Module, SharedMemory, Store, ThrownException, Val};
+use wasmc_loader::{
+    Engine, IncompatibleError, Instance, Linker, Module, SharedMemory, Store, ThrownException, UpdateDeadline, Val,
+};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
 
@@ -105,6 +107,13 @@ impl<'scope, 'env> Session<'scope, 'env> {
             threads: HashMap::new(),
             unsupported: refuse::Unsupported::new(),
         };
+        if setup.interrupt {
+            session.store.set_epoch_deadline(0);
+            session.store.epoch_deadline_callback(|mut store| {
+                store.gc();
+                Ok(UpdateDeadline::Continue(0))
+            });
+        }
         session.linker.allow_shadowing(true);
         spectest::define(&mut session.linker, &mut session.store)?;
         Ok(session)

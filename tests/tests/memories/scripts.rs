@@ -50,7 +50,7 @@ fn they_pass_under_every_strategy_and_after_resets() {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling { strategy: pool, instance_limits: limits });
         config.instantiation_strategy(*strategy);
         let engine = Engine::new(&config).unwrap();
-        setups.extend([false, true].map(|reset| Setup { engine: engine.clone(), reset }));
+        setups.extend([false, true].map(|reset| Setup { engine: engine.clone(), reset, interrupt: false }));
     }
     pass(Options::new(), &setups, "default options");
 }

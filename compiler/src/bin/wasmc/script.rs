@@ -57,7 +57,7 @@ fn setup(args: &WastArgs) -> anyhow::Result<Setup> {
     config.allocation_strategy(limits).instantiation_strategy(args.strategy.strategy);
     config.gc_stress(args.gc_stress);
     let engine = Engine::new(&config).map_err(|error| anyhow::Error::from_boxed(error.into()))?;
-    Ok(Setup { engine, reset: args.reset })
+    Ok(Setup { engine, reset: args.reset, interrupt: false })
 }
 
 fn assertions(number: usize) -> String {
