@@ -140,8 +140,9 @@ pub struct Options {
     /// program that the host treats in the same way does the same everywhere.
     pub deterministic_stack: Option<NonZeroU32>,
     /// Whether the code can be stopped at deadlines, or at once by another
-    /// thread (`--epoch`): it looks for that in every loop, and where functions
-    /// are entered that could otherwise call each other for long. What then
+    /// thread (`--epoch`): it looks for that in every loop (in short ones without
+    /// calls, in one of 256 rounds), and where functions are entered that could
+    /// otherwise call each other for long. What then
     /// happens is up to the loader (`Store::set_epoch_deadline`,
     /// `Store::interrupt_handle`).
     ///
@@ -165,7 +166,8 @@ pub struct Options {
     /// host: so never later than one pass through straight code. Host functions
     /// see exactly what was used when they are called, and are not called once
     /// there is none left. After any other trap what the host sees is the count
-    /// at the last such place.
+    /// at the last place where the code looked; which is not each round of a
+    /// short loop without calls, but one of 256.
     pub fuel: bool,
     /// Whether to check the code generator's input (slow; for tests).
     pub verify: bool,

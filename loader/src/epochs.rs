@@ -249,8 +249,8 @@ pub struct InterruptHandle {
 
 impl InterruptHandle {
     /// Ends the call that the store is in, with
-    /// [`Trap::Interrupt`](crate::Trap::Interrupt): at the next loop, or
-    /// function that could call itself again. If the store is in none, the
+    /// [`Trap::Interrupt`](crate::Trap::Interrupt): in the loop that it is in or
+    /// comes to, or in a function that could call itself again. If the store is in none, the
     /// next one ends, as soon as it gets to such a place. Several interrupts
     /// before that are one. A host function is not interrupted, but the code that
     /// has called it.

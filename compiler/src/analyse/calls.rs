@@ -30,12 +30,28 @@ pub(super) struct BodyCalls {
     references: Vec<TypeIndex>,
     /// Whether it throws exceptions.
     throws: bool,
+    /// Its loops, in the order in which they begin.
+    loops: Vec<LoopFact>,
+    /// What is open: the numbers of loops, and other blocks.
+    open: Vec<Option<usize>>,
+}
+
+/// What is known of a loop.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoopFact {
+    /// The number of operators in it.
+    pub operators: u32,
+    /// Whether there is another loop in it.
+    pub nests: bool,
+    /// Whether anything in it calls or throws, or does work in bulk.
+    pub leaves: bool,
 }
 
 impl BodyCalls {
     /// Takes note of an operator.
     pub(super) fn note(&mut self, op: &Operator<'_>, types: &Types) {
         self.operators += 1;
+        self.note_loops(op);
         match *op {
             Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                 self.direct.push(function_index);
@@ -53,6 +69,62 @@ impl BodyCalls {
     }
 }
 
+impl BodyCalls {
+    fn note_loops(&mut self, op: &Operator<'_>) {
+        let leaves = leaves(op);
+        for number in self.open.iter().flatten() {
+            let fact = &mut self.loops[*number];
+            fact.operators = fact.operators.saturating_add(1);
+            fact.leaves |= leaves;
+            fact.nests |= matches!(op, Operator::Loop { .. });
+        }
+        match op {
+            Operator::Loop { .. } => {
+                self.open.push(Some(self.loops.len()));
+                self.loops.push(LoopFact::default());
+            }
+            Operator::Block { .. } | Operator::If { .. } | Operator::TryTable { .. } | Operator::Try { .. } => {
+                self.open.push(None);
+            }
+            Operator::End | Operator::Delegate { .. } => {
+                self.open.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether an operator calls, throws, or does work in bulk.
+fn leaves(op: &Operator<'_>) -> bool {
+    matches!(
+        op,
+        Operator::Call { .. }
+            | Operator::ReturnCall { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::CallRef { .. }
+            | Operator::ReturnCallRef { .. }
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+            | Operator::Rethrow { .. }
+            | Operator::MemoryFill { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::MemoryInit { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableInit { .. }
+            | Operator::TableGrow { .. }
+            | Operator::ArrayNew { .. }
+            | Operator::ArrayNewDefault { .. }
+            | Operator::ArrayNewData { .. }
+            | Operator::ArrayNewElem { .. }
+            | Operator::ArrayFill { .. }
+            | Operator::ArrayCopy { .. }
+            | Operator::ArrayInitData { .. }
+            | Operator::ArrayInitElem { .. }
+    )
+}
+
 /// Where functions look, and what can be said of calls of them.
 #[derive(Debug, Default)]
 pub struct CallFacts {
@@ -61,6 +133,8 @@ pub struct CallFacts {
     /// For each defined function whether all that is called from it is defined in
     /// this module, and nothing throws.
     pub closed: Vec<bool>,
+    /// For each defined function its loops, in the order in which they begin.
+    pub loops: Vec<Vec<LoopFact>>,
 }
 
 /// A node of the call graph: a function, or all that one kind of indirect call
@@ -82,11 +156,11 @@ struct Graph {
 /// `visible` the functions that can be values or are exported.
 pub(super) fn facts(
     module: &ParsedModule<'_>,
-    bodies: &[BodyCalls],
+    mut bodies: Vec<BodyCalls>,
     tables: (&[TableFact], &[Vec<Option<u32>>]),
     visible: &[u32],
 ) -> CallFacts {
-    let graph = Graph::new(module, bodies, tables, visible);
+    let graph = Graph::new(module, &bodies, tables, visible);
     let outside = graph.reaching(graph.leaves.clone());
     let throwing = (0..graph.edges.len()).map(|node| bodies.get(node).is_some_and(|body| body.throws));
     let open = graph.reaching(throwing.zip(&graph.leaves).map(|(throws, leaves)| throws || *leaves).collect());
@@ -96,7 +170,9 @@ pub(super) fn facts(
         watched[node] = outside[node];
     }
     graph.watch(&mut watched);
-    CallFacts { watched, closed: open[..graph.functions].iter().map(|open| !open).collect() }
+    let closed = open[..graph.functions].iter().map(|open| !open).collect();
+    let loops = bodies.iter_mut().map(|body| std::mem::take(&mut body.loops)).collect();
+    CallFacts { watched, closed, loops }
 }
 
 impl Graph {

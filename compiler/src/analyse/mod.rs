@@ -13,7 +13,7 @@ mod segments;
 mod tables;
 mod usage;
 
-pub use calls::CallFacts;
+pub use calls::{CallFacts, LoopFact};
 pub use images::MemoryImage;
 pub use initializer::{Initializer, operators};
 pub use memories::MemoryFact;
@@ -114,7 +114,7 @@ pub struct ModuleFacts {
 /// # Errors
 /// The first invalid body's [`Error`], or a context that is too large.
 pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<ModuleFacts, Error> {
-    let usage = usage::scan(module, options.epoch || options.fuel)?;
+    let mut usage = usage::scan(module, options.epoch || options.fuel)?;
     module.uses.union(usage.uses);
     let module = &*module;
     let initializer = Initializer::new(module)?;
@@ -135,7 +135,7 @@ pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<Modul
     let entry_types: BTreeSet<TypeIndex> = func_refs.iter().map(|f| module.functions[*f as usize]).collect();
     let host_types = host_types(module, &usage, &tables);
     let calls = if options.epoch || options.fuel {
-        calls::facts(module, &usage.calls, (&tables, &table_init), &func_refs)
+        calls::facts(module, std::mem::take(&mut usage.calls), (&tables, &table_init), &func_refs)
     } else {
         CallFacts::default()
     };

@@ -141,6 +141,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn visit_loop(&mut self, ty: BlockType) -> Result<(), Error> {
+        let fact = self.loops.next().copied();
         if !self.reachable {
             self.open_dead();
             return Ok(());
@@ -151,10 +152,12 @@ impl Translator<'_> {
         let mut args = self.pop_many(ty.params().len());
         self.canonical_all(&mut args);
         self.pay();
-        self.b.ins().jump(header, &block_args(&args));
+        self.begin_counting_loop(fact);
+        let entry = self.b.ins().jump(header, &block_args(&args));
         self.b.switch_to_block(header);
-        self.look();
+        // Before anything else makes a parameter of what it uses.
         self.stack.extend_from_slice(self.b.block_params(header));
+        self.look_in_loop(fact, header, entry);
         Ok(())
     }
 
@@ -210,6 +213,9 @@ impl Translator<'_> {
         let owed = self.owed;
         let rest = *self.top().owed.get_or_insert(owed.unwrap_or(0));
         self.settle(rest);
+        if self.fuel_loop.is_some_and(|(at, _)| at + 1 == self.frames.len()) {
+            self.put_fuel_back();
+        }
         self.b.ins().jump(next, &block_args(&values));
     }
 
@@ -250,6 +256,7 @@ impl Translator<'_> {
         let frame = self.frames.pop().unwrap_or_else(|| unreachable!("validation balances control frames"));
         self.known.forget(frame.known);
         self.stack.truncate(frame.height);
+        self.fuel_loop = self.fuel_loop.filter(|(at, _)| *at < self.frames.len());
         frame
     }
 
@@ -394,6 +401,7 @@ impl Translator<'_> {
         let mut results = self.pop_many(self.frames[0].results);
         self.canonical_all(&mut results);
         self.pay();
+        self.put_fuel_back();
         self.release_values();
         self.b.ins().return_(&results);
         self.set_unreachable();
@@ -404,6 +412,7 @@ impl Translator<'_> {
     /// too: the builtin needs little of the stack that such ones may take.
     pub(super) fn visit_unreachable(&mut self) {
         self.pay();
+        self.put_fuel_back();
         if self.env.options.opt_level == OptLevel::Speed && !self.env.options.debug {
             // The first block, which may not be in the layout yet, cannot be cold.
             let entry = self.b.func.layout.entry_block();

@@ -19,11 +19,18 @@
 //! count nothing by themselves.
 
 use super::control::Kind;
+use super::sampled::Look;
 use super::{NATIVE_CALL_CONV, Translator};
+use crate::analyse::LoopFact;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AliasRegionData, Block, BlockArg, InstBuilder, MemFlagsData, Signature, Value, types};
+use cranelift_codegen::ir::{
+    AliasRegionData, Block, BlockArg, Inst, InstBuilder, MemFlagsData, Signature, Value, types,
+};
 use cranelift_codegen::isa::CallConv;
 use wasmc_artifacts::abi::{Builtin, vm_header, vm_store_context};
+
+/// The most operators of a loop in which not each round looks.
+const SAMPLED: u32 = 200;
 
 /// The signature of a builtin that keeps all registers.
 pub(super) fn keeping_signature() -> Signature {
@@ -65,6 +72,9 @@ impl Translator<'_> {
     /// Begins the code of a defined function.
     pub(super) fn begin_watch(&mut self, index: u32) {
         let defined = (index - self.env.module.imported_functions) as usize;
+        if let Some(loops) = self.env.facts.calls.loops.get(defined) {
+            self.loops = loops.iter();
+        }
         if self.env.facts.calls.watched.get(defined).copied().unwrap_or(false) {
             self.look();
         }
@@ -87,11 +97,64 @@ impl Translator<'_> {
             self.ask_if(set, Builtin::interrupted);
         }
         if self.env.options.fuel {
-            let store = self.store_context();
-            let flags = self.fuel_flags();
-            let fuel = self.b.ins().load(types::I64, flags, store, vm_store_context::fuel);
+            let fuel = match self.fuel_loop {
+                Some((_, variable)) => {
+                    self.put_fuel_back();
+                    self.b.use_var(variable)
+                }
+                None => self.load_fuel(),
+            };
             self.look_at_fuel(fuel);
         }
+    }
+
+    /// Looks at the beginning of a loop, which control first gets to by `entry`.
+    pub(super) fn look_in_loop(&mut self, fact: Option<LoopFact>, header: Block, entry: Inst) {
+        let short = |fact: LoopFact| !fact.nests && !fact.leaves && fact.operators <= SAMPLED;
+        if !fact.is_some_and(short) {
+            return self.look();
+        }
+        let (look, next) = (self.b.create_block(), self.b.create_block());
+        let undecided = self.b.ins().iconst(types::I32, 0);
+        let branch = self.b.ins().brif(undecided, next, &[], look, &[]);
+        self.b.seal_block(look);
+        self.b.switch_to_block(look);
+        self.look();
+        self.b.ins().jump(next, &[]);
+        self.b.seal_block(next);
+        self.b.switch_to_block(next);
+        self.looks.push(Look { header, entry, branch, look });
+    }
+
+    /// Begins a loop, whose frame is the innermost one: if nothing in it calls,
+    /// fuel is in a variable there.
+    pub(super) fn begin_counting_loop(&mut self, fact: Option<LoopFact>) {
+        if self.owed.is_some() && self.fuel_loop.is_none() && fact.is_some_and(|fact| !fact.leaves) {
+            let fuel = self.load_fuel();
+            let variable = self.b.declare_var(types::I64);
+            self.b.def_var(variable, fuel);
+            self.fuel_loop = Some((self.frames.len() - 1, variable));
+        }
+    }
+
+    /// Writes fuel back that is in a variable.
+    pub(super) fn put_fuel_back(&mut self) {
+        if let Some((_, variable)) = self.fuel_loop {
+            let fuel = self.b.use_var(variable);
+            self.store_fuel(fuel);
+        }
+    }
+
+    fn load_fuel(&mut self) -> Value {
+        let store = self.store_context();
+        let flags = self.fuel_flags();
+        self.b.ins().load(types::I64, flags, store, vm_store_context::fuel)
+    }
+
+    fn store_fuel(&mut self, fuel: Value) {
+        let store = self.store_context();
+        let flags = self.fuel_flags();
+        self.b.ins().store(flags, fuel, store, vm_store_context::fuel);
     }
 
     fn look_at_fuel(&mut self, fuel: Value) {
@@ -119,7 +182,12 @@ impl Translator<'_> {
                 sig
             }
         };
+        self.put_fuel_back();
         self.b.ins().call_indirect(sig, code, &[]);
+        if let Some((_, variable)) = self.fuel_loop {
+            let fuel = self.load_fuel();
+            self.b.def_var(variable, fuel);
+        }
         self.b.ins().jump(next, &[]);
         self.b.seal_block(next);
         self.b.switch_to_block(next);
@@ -161,11 +229,15 @@ impl Translator<'_> {
 
     /// Takes fuel; what is left.
     fn take_fuel(&mut self, units: Value) -> Value {
-        let store = self.store_context();
-        let flags = self.fuel_flags();
-        let fuel = self.b.ins().load(types::I64, flags, store, vm_store_context::fuel);
+        if let Some((_, variable)) = self.fuel_loop {
+            let fuel = self.b.use_var(variable);
+            let left = self.b.ins().isub(fuel, units);
+            self.b.def_var(variable, left);
+            return left;
+        }
+        let fuel = self.load_fuel();
         let left = self.b.ins().isub(fuel, units);
-        self.b.ins().store(flags, left, store, vm_store_context::fuel);
+        self.store_fuel(left);
         left
     }
 
@@ -207,13 +279,22 @@ impl Translator<'_> {
         let owed = self.owed;
         let rest = self.owed_at(frame);
         self.settle(rest);
+        if self.ends_fuel_loop(frame) {
+            self.put_fuel_back();
+        }
         self.b.ins().jump(target, args);
         self.owed = owed;
+    }
+
+    /// Whether a branch to the label of a frame leaves the loop in which fuel is
+    /// in a variable.
+    fn ends_fuel_loop(&self, frame: usize) -> bool {
+        self.fuel_loop.is_some_and(|(at, _)| frame < at)
     }
 
     /// Whether a branch to the label of a frame has to pay.
     pub(super) fn pays_on_way_to(&mut self, frame: usize) -> bool {
         let rest = self.owed_at(frame);
-        self.owed.is_some_and(|owed| owed != rest)
+        self.owed.is_some_and(|owed| owed != rest) || self.ends_fuel_loop(frame)
     }
 }

@@ -18,6 +18,7 @@ mod interrupt;
 mod known;
 mod ops;
 mod safepoints;
+mod sampled;
 
 pub use initializer::translate_initializer;
 pub(crate) use ops::call::{READ_ONLY_ELEMENT_SIZE, READ_ONLY_NULL, read_only_elements};
@@ -181,6 +182,12 @@ pub struct Translator<'a> {
     /// gets here, if the function counts.
     owed: Option<i64>,
     fuel_region: Option<AliasRegion>,
+    /// The outermost open loop without calls, if fuel is in a variable there.
+    fuel_loop: Option<(usize, Variable)>,
+    /// The loops of the function that are still to come, if it looks.
+    loops: std::slice::Iter<'a, crate::analyse::LoopFact>,
+    /// Looks that need not be taken each time.
+    looks: Vec<sampled::Look>,
     /// Whether it looks whether to stop.
     watches: bool,
 }
@@ -234,7 +241,9 @@ pub fn translate(
     // Where it looks, the host may call it again.
     let leaf = !t.makes_calls && !t.watches;
     t.hints.apply(t.b.func);
+    let looks = std::mem::take(&mut t.looks);
     let tracked = t.finish();
+    sampled::sample(func, &looks);
     safepoints::expose(func, &tracked);
     Ok(Translated { leaf, tail_args })
 }
@@ -287,6 +296,9 @@ impl<'a> Translator<'a> {
             hints: hints::Hints::default(),
             owed: None,
             fuel_region: None,
+            fuel_loop: None,
+            loops: [].iter(),
+            looks: Vec::new(),
             watches: false,
         }
     }

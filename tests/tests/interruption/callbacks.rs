@@ -13,9 +13,10 @@ fn guest<T: 'static>(engine: &Engine, text: &str, data: T) -> (Store<T>, Instanc
     (store, instance)
 }
 
-const LOOP: &str = r#"(module (func $run (export "run") (loop (br 0)))
+/// What calls another function looks each time round.
+const LOOP: &str = r#"(module (func $run (export "run") (loop (br 0))) (func $nothing)
     (func (export "count") (param i32) (result i32) (local i32)
-        (loop (local.set 1 (i32.add (local.get 1) (i32.const 1)))
+        (loop (call $nothing) (local.set 1 (i32.add (local.get 1) (i32.const 1)))
             (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
         (local.get 1))
     (func (export "seven") (result i32) (i32.const 7)))"#;
@@ -41,6 +42,34 @@ fn a_callback_lets_code_go_on_as_often_as_it_likes() {
     store.epoch_deadline_trap();
     assert_trap(count.call(&mut store, 5000), Trap::Interrupt, "no callback any more");
     assert_eq!(*store.data(), -1_000_000 + 5000);
+}
+
+#[test]
+fn a_short_loop_that_counts_looks_in_one_of_256_rounds() {
+    let engine = engine(EPOCH);
+    for (step, what) in [(1, "one"), (-1, "one less"), (24, "24"), (-7, "7 less")] {
+        let text = format!(
+            r#"(module (func (export "run") (param $at i32) (param $end i32) (result i32) (local $rounds i32)
+                (loop
+                    (local.set $rounds (i32.add (local.get $rounds) (i32.const 1)))
+                    (br_if 0 (i32.ne (local.get $end)
+                        (local.tee $at (i32.add (local.get $at) (i32.const {step}))))))
+                (local.get $rounds)))"#
+        );
+        let (mut store, instance) = guest(&engine, &text, 0);
+        store.epoch_deadline_callback(|mut store| {
+            *store.data_mut() += 1;
+            Ok(UpdateDeadline::Continue(0))
+        });
+        store.set_epoch_deadline(0);
+        let run = instance.get_typed_func::<(i32, i32), i32>(&mut store, "run").unwrap();
+        for start in [0, 5, -3, i32::MAX, 1000] {
+            *store.data_mut() = 0;
+            let end = start.wrapping_add(step * 2560);
+            assert_eq!(run.call(&mut store, (start, end)).unwrap(), 2560, "{what}, {start}");
+            assert_eq!(*store.data(), 10, "{what}, {start}");
+        }
+    }
 }
 
 #[test]
@@ -109,13 +138,14 @@ fn a_callback_may_collect_garbage_under_the_feet_of_the_code() {
     // References in locals, on the operand stack and in callers' frames.
     let text = r#"(module
         (type $node (struct (field $value i32) (field $next (ref null $node))))
+        (func $nothing)
         (func $list (param $n i32) (result (ref null $node)) (local $head (ref null $node))
-            (loop
+            (loop (call $nothing)
                 (local.set $head (struct.new $node (local.get $n) (local.get $head)))
                 (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
             (local.get $head))
         (func $sum (param $at (ref null $node)) (result i32) (local $sum i32)
-            (block $done (loop
+            (block $done (loop (call $nothing)
                 (br_if $done (ref.is_null (local.get $at)))
                 (local.set $sum (i32.add (local.get $sum) (struct.get $node $value (local.get $at))))
                 (local.set $at (struct.get $node $next (local.get $at)))
