@@ -153,10 +153,10 @@ fn known(range: &Range<usize>) -> Option<Place> {
 
 /// How far it is known that a file is the one which is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(any(not(target_os = "linux"), feature = "portable-unix"), allow(dead_code, reason = "only Linux tells"))]
 enum Identity {
     Same,
     Unknown,
-    #[cfg_attr(any(not(target_os = "linux"), feature = "portable-unix"), allow(dead_code, reason = "only Linux tells"))]
     Other,
 }
 
