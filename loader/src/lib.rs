@@ -90,7 +90,6 @@
 mod backtrace;
 pub mod bindings;
 mod caller;
-mod carriers;
 mod config;
 mod debugger;
 mod engine;
@@ -193,5 +192,5 @@ pub use wasmc_artifacts::{FormatError, WorkingSet, WorkingSetError};
 
 #[doc(hidden)]
 pub mod __carriers {
-    pub use crate::carriers::PageAligned;
+    pub use crate::vm::carriers::PageAligned;
 }

@@ -42,6 +42,7 @@ pub(crate) mod blueprint;
 mod build;
 pub(crate) mod builtins;
 pub(crate) mod call;
+pub(crate) mod carriers;
 pub(crate) mod code;
 pub(crate) mod externref;
 #[cfg(feature = "async")]
