@@ -73,8 +73,8 @@
 //! code is in macros of the loader, which argue that the artifact is a part of
 //! the program, made by its own build. So packages with
 //! `#![forbid(unsafe_code)]` and `#![deny(missing_docs)]` can include it, in
-//! editions from 2021. A call of an export costs what a call of a `TypedFunc`
-//! costs: an export is found by its number, when it is first called.
+//! editions from 2021. An export is found by its number, when it is first called;
+//! after that a call is one of a `TypedFunc`, and a look whether that is there.
 //!
 //! # Names
 //!

@@ -70,7 +70,7 @@ fn kept(spare: usize) -> usize {
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     assert!(mappings() > before + 40, "each call has a stack");
-    calls.into_iter().for_each(|call| wait(call));
+    calls.into_iter().for_each(wait);
     mappings().saturating_sub(before)
 }
 
