@@ -215,8 +215,11 @@ fn guest_with_calls() -> Vec<(&'static str, Vec<u8>)> {
     found
 }
 
+/// An inlined function: its depth, name, line of the call and ranges.
+type Call = (isize, String, u64, Vec<(u64, u64)>);
+
 /// Depth, name, line of the call and ranges of everything that was inlined.
-fn calls(sections: &[DebugSection]) -> Vec<(isize, String, u64, Vec<(u64, u64)>)> {
+fn calls(sections: &[DebugSection]) -> Vec<Call> {
     let dwarf = load(sections);
     let unit = dwarf.unit(dwarf.units().next().unwrap().unwrap()).unwrap();
     let (mut entries, mut found) = (unit.entries(), Vec::new());
