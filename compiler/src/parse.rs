@@ -93,6 +93,7 @@ pub struct ParsedGlobal {
     pub init: Option<Expr>,
     /// Whether it stands for a value of an element or a table, rather than
     /// being the module's own.
+    #[cfg_attr(not(feature = "init"), allow(dead_code, reason = "only pre-initialisation asks"))]
     pub hidden: bool,
 }
 
@@ -473,8 +474,8 @@ impl<'a> ParsedModule<'a> {
         }
     }
 
-    #[cfg(feature = "init")]
     /// The first name under which something is exported.
+    #[cfg(feature = "init")]
     pub(crate) fn export_name(&self, kind: ExternKind, index: u32) -> Option<&'a str> {
         self.export_names.get(&(kind, index)).copied()
     }
