@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use super::api::{Caller, Engine, Error, Instance, Linker, Module, Store, TypedFunc};
 use super::wasi::{self, Wasi};
-use crate::runtime::{self, Call, Job, Outcome};
+use crate::runtime::{self, Call, Job, Outcome, Tuning};
 
 /// What the guests' calendar shows when they start, in nanoseconds since 1970.
 const TODAY: u64 = 1_750_000_000_000_000_000;
@@ -166,7 +166,7 @@ pub struct Guest {
 }
 
 /// Runs `_start` of a WASI command.
-pub fn run(engine: &Engine, module: &Module, job: &Job<'_>) -> Result<Outcome> {
+pub fn run(engine: &Engine, module: &Module, job: &Job<'_>, tuning: Tuning) -> Result<Outcome> {
     let mut linker = Linker::<Guest>::new(engine);
     wasi::add_to_linker(&mut linker)?;
     add_marks(&mut linker)?;
@@ -185,6 +185,11 @@ pub fn run(engine: &Engine, module: &Module, job: &Job<'_>) -> Result<Outcome> {
         printed: String::new(),
     };
     let mut store = Store::new(engine, guest);
+    match tuning {
+        Tuning::Epochs => store.set_epoch_deadline(1),
+        Tuning::Fuel => store.set_fuel(u64::MAX)?,
+        _ => {}
+    }
     let instance: Instance = linker.instantiate(&mut store, module)?;
     let (result, whole) = start(&mut store, &instance)?;
     let exit = match result {

@@ -39,6 +39,7 @@ pub struct Ours {
     engine: Engine,
     options: Options,
     legacy: bool,
+    tuning: Tuning,
 }
 
 /// A linked module, and how its instances are made as good as new.
@@ -63,13 +64,19 @@ impl Runtime for Ours {
     type Kernel = kernel::Kernel;
 
     fn new(allocation: Allocation) -> Result<Self> {
-        let options = Options { target: Target::native(), ..Options::default() };
+        let tuning = allocation.tuning;
+        let (epoch, fuel) = (tuning == Tuning::Epochs, tuning == Tuning::Fuel);
+        let options = Options { target: Target::native(), epoch, fuel, ..Options::default() };
         let legacy = allocation.strategy == Strategy::LegacyInstanceReuse;
-        Ok(Self { engine: Engine::new(&config(allocation)?)?, options, legacy })
+        Ok(Self { engine: Engine::new(&config(allocation)?)?, options, legacy, tuning })
     }
 
     fn flavour(&self) -> &'static str {
-        "for every strategy"
+        match self.tuning {
+            Tuning::Epochs => "with deadlines",
+            Tuning::Fuel => "with fuel",
+            _ => "for every strategy",
+        }
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
@@ -116,7 +123,7 @@ impl Runtime for Ours {
     }
 
     fn run(&self, module: &Module, job: &Job<'_>) -> Result<Outcome> {
-        embed::run(&self.engine, module, job)
+        embed::run(&self.engine, module, job, self.tuning)
     }
 }
 
@@ -132,6 +139,12 @@ fn config(allocation: Allocation) -> Result<Config> {
         }
         Tuning::NoSpareSlots => {
             config.spare_slots(0);
+        }
+        Tuning::Epochs => {
+            config.epoch_interruption(true);
+        }
+        Tuning::Fuel => {
+            config.consume_fuel(true);
         }
     }
     Ok(config)

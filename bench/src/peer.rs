@@ -36,7 +36,7 @@ mod api {
 pub struct Peer {
     engine: Engine,
     copy_on_write: bool,
-    counts_references: bool,
+    tuning: Tuning,
 }
 
 impl Runtime for Peer {
@@ -52,23 +52,26 @@ impl Runtime for Peer {
         let copy_on_write = allocation.strategy.is_copy_on_write();
         let mut config = Config::new();
         config.memory_init_cow(copy_on_write).shared_memory(true);
-        let counts_references = allocation.tuning == Tuning::OtherCollector;
-        if counts_references {
+        let tuning = allocation.tuning;
+        config.epoch_interruption(tuning == Tuning::Epochs).consume_fuel(tuning == Tuning::Fuel);
+        if tuning == Tuning::OtherCollector {
             config.collector(Collector::DeferredReferenceCounting);
         }
         if allocation.strategy.is_pooling() {
             config.allocation_strategy(pool(allocation.tuning));
         }
-        Ok(Self { engine: Engine::new(&config)?, copy_on_write, counts_references })
+        Ok(Self { engine: Engine::new(&config)?, copy_on_write, tuning })
     }
 
     /// The layout of data segments in an artifact depends on how memories are
     /// initialised, its code on the collector.
     fn flavour(&self) -> &'static str {
-        match (self.copy_on_write, self.counts_references) {
-            (_, true) => "with reference counts",
-            (true, false) => "with images",
-            (false, false) => "with segments",
+        match (self.tuning, self.copy_on_write) {
+            (Tuning::OtherCollector, _) => "with reference counts",
+            (Tuning::Epochs, _) => "with deadlines",
+            (Tuning::Fuel, _) => "with fuel",
+            (_, true) => "with images",
+            (_, false) => "with segments",
         }
     }
 
@@ -108,7 +111,7 @@ impl Runtime for Peer {
     }
 
     fn run(&self, module: &Module, job: &Job<'_>) -> Result<Outcome> {
-        embed::run(&self.engine, module, job)
+        embed::run(&self.engine, module, job, self.tuning)
     }
 }
 

@@ -150,6 +150,10 @@ pub enum Tuning {
     NoSpareSlots,
     /// The peer's other collector, which counts references; ours has one.
     OtherCollector,
+    /// Code that looks whether a deadline is over, which none ever is.
+    Epochs,
+    /// Code that counts what it does, with fuel for all of it.
+    Fuel,
 }
 
 /// A module linked and ready to be instantiated, by several threads at once.
@@ -284,6 +288,7 @@ pub enum Call {
 }
 
 /// A WASI command line.
+#[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// Arguments, the program's name first.
     pub args: &'a [String],

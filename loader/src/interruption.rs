@@ -123,8 +123,9 @@ impl<T: 'static> Store<T> {
     /// counted from here: the future of the async call is pending once, and
     /// wakes its task. Code of a call that cannot be suspended ends with a
     /// [`SuspendError`](crate::SuspendError) there. What there is of fuel does
-    /// not change. Without an interval, which is the default, code runs until it
-    /// has none.
+    /// not change. A short loop that calls nothing may go on for up to 256 more
+    /// rounds. Without an interval, which is the default, code runs until it has
+    /// none.
     ///
     /// # Errors
     /// As for [`get_fuel`](Self::get_fuel); if the interval is 0.

@@ -11,6 +11,7 @@ mod request;
 pub mod resident;
 mod run;
 mod size;
+mod stoppable;
 mod strategies;
 mod waits;
 
@@ -18,7 +19,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::bench::Bench;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Tuning};
 
 /// The groups, in the order in which they are measured and printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,12 +68,16 @@ pub enum Group {
     Atomics,
     /// Milliseconds to run each benchmark program.
     Run,
+    /// Time of each benchmark program with epoch deadlines, by that without.
+    Epochs,
+    /// Time of each benchmark program with fuel, by that without.
+    Fuel,
 }
 
 impl Group {
     /// Whether its figures come from the corpus alone.
     pub fn needs_corpus(self) -> bool {
-        matches!(self, Self::Carriers | Self::Compile | Self::Size | Self::Run)
+        matches!(self, Self::Carriers | Self::Compile | Self::Size | Self::Run | Self::Epochs | Self::Fuel)
     }
 
     /// Measures the group.
@@ -100,6 +105,8 @@ impl Group {
             Self::Memory64 => kernels::measure(bench, &kernels::MEMORY64),
             Self::Atomics => kernels::measure(bench, &kernels::ATOMICS),
             Self::Run => run::measure(bench),
+            Self::Epochs => stoppable::measure(bench, "epochs", Tuning::Epochs),
+            Self::Fuel => stoppable::measure(bench, "fuel", Tuning::Fuel),
         }
     }
 }

@@ -58,7 +58,7 @@ fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: 
 }
 
 /// Runs the program in a fresh instance and checks what it did.
-fn once<R: Runtime>(runtime: &R, module: &R::Module, job: &Job<'_>, expected: &Expected) -> Result<Outcome> {
+pub(super) fn once<R: Runtime>(runtime: &R, module: &R::Module, job: &Job<'_>, expected: &Expected) -> Result<Outcome> {
     let outcome = runtime.run(module, job).with_context(|| format!("{} cannot run it", R::NAME))?;
     check(&outcome, expected).with_context(|| format!("under {}", R::NAME))?;
     Ok(outcome)
@@ -101,7 +101,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Copies a file or a whole folder into `folder`.
-fn copy(from: &Path, folder: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, folder: &Path) -> Result<()> {
     let name = from.file_name().context("an input without a name")?;
     let to = folder.join(name);
     if from.is_dir() {

@@ -132,7 +132,7 @@ fn the_symbol_of_an_object_file_can_be_chosen() {
     assert!(has(b"\0my_guest\0") && has(b"\0my_guest_end\0") && !has(b"wasmc_module"));
     for symbol in ["", "4u", "a-b", "ä"] {
         let words = [&format!("`{symbol}`"), "identifier"];
-        folder.wasmc(["a.wat", "--emit", "obj", "--symbol", symbol]).failed(1, &words);
+        folder.wasmc(["a.wat", "--emit", "obj", "--symbol", symbol]).failed(2, &words);
     }
     folder.wasmc(["a.wat", "--symbol", "my_guest"]).failed(2, &["--symbol", "--emit obj"]);
 }
