@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use wasmc::{Emit, Options};
+use wasmc_tests::copy_program;
 
 const GUEST: &str = r#"(module $guest
     (memory (export "memory") 4) (data (i32.const 0) "beginning") (data (i32.const 262141) "end")
@@ -95,7 +96,7 @@ impl Crate {
         let to = self.target.join(name);
         // Never into a file that may be running.
         let _ = std::fs::remove_file(&to);
-        std::fs::copy(self.target.join(made), &to).unwrap();
+        copy_program(&self.target.join(made), &to);
         to
     }
 }
@@ -195,7 +196,7 @@ fn a_linked_guest_has_names_and_unwind_information_in_the_host() {
 fn copy(host: &Path) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host");
-    std::fs::copy(host, &path).unwrap();
+    copy_program(host, &path);
     (folder, path)
 }
 

@@ -4,6 +4,7 @@ use crate::package::{Program, built, terminal};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use wasmc_tests::copy_program;
 
 const CARRIERS: [&str; 3] = ["file", "embedded", "linked"];
 
@@ -23,7 +24,7 @@ fn every_carrier(program: &Program, profile: &str, arguments: &[&str]) {
         // Delivered to another folder, where nothing else is.
         let folder = tempfile::tempdir().expect("a temporary folder");
         let delivered = folder.path().join("renamed program");
-        fs::copy(built(profile), &delivered).expect("the program can be copied");
+        copy_program(&built(profile), &delivered);
         let output = run(&delivered);
         if carrier != "file" {
             assert_eq!(terminal(&output), expected, "a copy, with the carrier {carrier}");
