@@ -35,12 +35,14 @@ fn a_changed_signature_fails_the_hosts_build() {
     );
     let text = program.fail(&["check", "-p", "host"]);
     assert!(text.contains("host/src/main.rs") && text.contains("expected `i32`, found `i64`"), "{text}");
+    drop(program);
 
     // An import that the host does not have yet.
     let program = Program::new("signature");
     program.replace("plugins/guest/plugin.wat", "(module $plugin", "(module $plugin (import \"env\" \"more\" (func))");
     let text = program.fail(&["check", "-p", "host"]);
     assert!(text.contains("not all trait items implemented, missing: `more`"), "{text}");
+    drop(program);
 
     // An export that the guest does not have any more.
     let program = Program::new("signature");

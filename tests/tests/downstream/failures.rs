@@ -15,6 +15,7 @@ fn a_guest_that_does_not_compile_is_named_with_place_and_reason() {
     let text = fails(&program);
     assert!(text.contains("error: plugins@0.1.0: cannot compile the guest `guest/plugin.wat`"), "{text}");
     assert!(text.contains("guest/plugin.wat:10:6") && text.contains("unknown operator"), "{text}");
+    drop(program);
 
     let program = Program::new("invalid");
     program.replace("plugins/guest/plugin.wat", "i32.div_s", "i64.div_s");

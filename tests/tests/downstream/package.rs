@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The workspace.
 fn root() -> &'static Path {
@@ -15,21 +15,26 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("downstream")
 }
 
-/// A copy of the program.
+/// A copy of the program. There is one at a time: all are built in one folder,
+/// where cargo takes them for the same program and tells by the time of their
+/// files what has changed.
 pub struct Program {
     path: PathBuf,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Program {
     /// A fresh copy with this name.
     pub fn new(name: &str) -> Program {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let path = folder().join(format!("a program (größer, 名前) {name}"));
         // What is left of an earlier test.
         let _ = fs::remove_dir_all(&path);
         copy(&root().join("tests/downstream"), &path);
         // So that cargo chooses the versions that are there.
         fs::copy(root().join("Cargo.lock"), path.join("Cargo.lock")).expect("the workspace's lock file");
-        Program { path }
+        Program { path, _alone: alone }
     }
 
     /// A file of the program.
@@ -57,8 +62,6 @@ impl Program {
 
     /// Runs a cargo in the program's folder.
     pub fn run(&self, command: &mut Command) -> Output {
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             let of_this_run = text.starts_with("CARGO") && text != "CARGO_HOME";
