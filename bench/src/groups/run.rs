@@ -38,10 +38,7 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
 }
 
 fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: &Path, peer: &Path) -> Result<Pair> {
-    let folder = TempDir::with_prefix("wasmc-bench-run-")?;
-    for input in &program.inputs {
-        copy(input, folder.path())?;
-    }
+    let folder = inputs(program)?;
     let job = Job { args: &program.args, dir: folder.path() };
     let ours = (&bench.ours.runtime, bench.ours.runtime.load(ours)?);
     let peer = (&bench.peer.runtime, bench.peer.runtime.load(peer)?);
@@ -55,6 +52,15 @@ fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: 
         || Ok(our_run()?.time.as_secs_f64() * 1e3),
         || Ok(peer_run()?.time.as_secs_f64() * 1e3),
     )
+}
+
+/// A folder with a copy of what the program reads.
+pub(super) fn inputs(program: &Program) -> Result<TempDir> {
+    let folder = TempDir::with_prefix("wasmc-bench-run-")?;
+    for input in &program.inputs {
+        copy(input, folder.path())?;
+    }
+    Ok(folder)
 }
 
 /// Runs the program in a fresh instance and checks what it did.
@@ -101,7 +107,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Copies a file or a whole folder into `folder`.
-pub(super) fn copy(from: &Path, folder: &Path) -> Result<()> {
+fn copy(from: &Path, folder: &Path) -> Result<()> {
     let name = from.file_name().context("an input without a name")?;
     let to = folder.join(name);
     if from.is_dir() {

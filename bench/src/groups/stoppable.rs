@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use tempfile::TempDir;
 
-use super::run::{copy, once};
+use super::run::{inputs, once};
 use crate::bench::{Artifact, Bench, Side, runtime};
 use crate::corpus::{self, Program};
 use crate::runtime::{Allocation, Job, Runtime, Tuning};
@@ -22,19 +21,14 @@ pub(super) fn measure<O: Runtime, P: Runtime>(
     let allocation = Allocation { tuning, ..Allocation::default() };
     let (ours, peer): (O, P) = (runtime(allocation)?, runtime(allocation)?);
     for program in corpus::programs(&root)? {
-        if bench.wants(&program.name) {
-            bench.figure(group, &program.name, "x", |bench| sample(bench, &program, &ours, &peer));
-        }
+        bench.figure(group, &program.name, "x", |bench| sample(bench, &program, &ours, &peer));
     }
     bench.report.geometric_mean(group, |_| true);
     Ok(())
 }
 
 fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: &O, peer: &P) -> Result<Pair> {
-    let folder = TempDir::with_prefix("wasmc-bench-run-")?;
-    for input in &program.inputs {
-        copy(input, folder.path())?;
-    }
+    let folder = inputs(program)?;
     let job = Job { args: &program.args, dir: folder.path() };
     let mut samplers: Vec<Sampler<'_>> = vec![
         sampler(&bench.ours, &bench.ours.runtime, program, job)?,
