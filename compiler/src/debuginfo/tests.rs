@@ -29,6 +29,11 @@ fn guest_sections() -> Vec<(&'static str, Vec<u8>)> {
     let directory = dwarf.strings.add("/src");
     let root = dwarf.unit.get_mut(root);
     root.set(gimli::DW_AT_comp_dir, gimli::write::AttributeValue::StringRef(directory));
+    written(dwarf)
+}
+
+/// The sections that are written for it, by name.
+fn written(mut dwarf: DwarfUnit) -> Vec<(&'static str, Vec<u8>)> {
     let mut sections = Sections::new(EndianVec::new(LittleEndian));
     dwarf.write(&mut sections).unwrap();
     let mut found = Vec::new();
@@ -204,15 +209,7 @@ fn guest_with_calls() -> Vec<(&'static str, Vec<u8>)> {
         entry.set(gimli::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
         entry.set(gimli::DW_AT_call_line, AttributeValue::Udata(line));
     }
-    let mut sections = Sections::new(EndianVec::new(LittleEndian));
-    dwarf.write(&mut sections).unwrap();
-    let mut found = Vec::new();
-    let all: gimli::write::Result<()> = sections.for_each(|id, data| {
-        found.push((id.name(), data.slice().to_vec()));
-        Ok(())
-    });
-    all.unwrap();
-    found
+    written(dwarf)
 }
 
 /// An inlined function: its depth, name, line of the call and ranges.
