@@ -146,14 +146,14 @@ fn modules_are_unmapped_when_the_last_instance_on_any_thread_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         for strategy in guests::STRATEGIES {
             let engine = Engine::new(&guests::pool_with(THREADS as u32, strategy)).unwrap();
-            let mut before = None;
+            let (mut before, mut tags) = (None, 1..);
             for number in 0..rounds(40) {
                 let (module, path) = fresh(&engine, folder.path(), number, &artifact);
                 let pre = guests::link(&module).unwrap();
                 let (living, dropped) = (&Barrier::new(THREADS + 1), &Barrier::new(THREADS + 1));
                 thread::scope(|scope| {
-                    for thread in 0..THREADS {
-                        let (pre, tag) = (pre.clone(), (number * THREADS + thread) as i32 + 1);
+                    let threads = [0; THREADS].map(|_| {
+                        let (pre, tag) = (pre.clone(), tags.next().unwrap());
                         scope.spawn(move || {
                             let mut tenant = Tenant::new(&pre).unwrap();
                             tenant.settle(PROGRAM_FIRST, tag);
@@ -163,12 +163,15 @@ fn modules_are_unmapped_when_the_last_instance_on_any_thread_is_gone() {
                             tenant.check(tag);
                             tenant.store.reset().unwrap();
                             tenant.settle(PROGRAM_FIRST, tag);
-                        });
-                    }
+                        })
+                    });
                     living.wait();
                     drop((pre, module));
                     assert!(usage::is_mapped(&path), "instances live");
                     dropped.wait();
+                    // The scope waits for the closures only, and while a thread
+                    // is still ending, the next round maps another stack.
+                    threads.map(|thread| thread.join().unwrap());
                 });
                 let metrics = engine.pool_metrics().unwrap();
                 assert_eq!((metrics.unused_warm, metrics.live), (0, 0), "{metrics:?}");
