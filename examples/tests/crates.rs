@@ -33,7 +33,8 @@ fn run(name: &str) -> String {
 
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["run", "--offline", "--quiet"]).current_dir(folder.path());
-    // Where other tests build programs with the same dependencies.
+    // Where other tests build programs with the same dependencies, and as they do.
+    cargo.args(["--config", "profile.dev.build-override.debug=false"]);
     cargo.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("downstream/target"));
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
