@@ -9,8 +9,10 @@ const DONE: &str = "the case has run";
 
 /// The child's heap: all threads share one, which grows by `brk` alone, takes
 /// many MiB at a time and gives nothing back. So it never fails where a test
-/// makes the system refuse memory, and it does not map anything.
-const HEAP: [(&str, &str); 4] = [
+/// makes the system refuse memory, and it does not map anything. Stacks of
+/// threads that have been joined are not kept for others.
+const HEAP: [(&str, &str); 5] = [
+    ("GLIBC_TUNABLES", "glibc.pthread.stack_cache_size=0"),
     ("MALLOC_ARENA_MAX", "1"),
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "1099511627776"),

@@ -264,10 +264,10 @@ impl Storm {
     /// Lets all threads live, and sees that nothing is left of it.
     fn blow(self, rounds: usize) {
         thread::scope(|scope| {
-            for thread in 0..THREADS {
-                let storm = &self;
-                scope.spawn(move || storm.live(thread, rounds));
-            }
+            let storm = &self;
+            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || storm.live(thread, rounds))).collect();
+            // The scope waits for the closures only, not for the threads' stacks.
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         let left = std::mem::take(&mut *self.left.lock().unwrap());
         left.into_iter().for_each(|tenant| self.leave(tenant));
