@@ -171,7 +171,7 @@ fn modules_are_unmapped_when_the_last_instance_on_any_thread_is_gone() {
                     dropped.wait();
                     // The scope waits for the closures only, and while a thread
                     // is still ending, the next round maps another stack.
-                    threads.map(|thread| thread.join().unwrap());
+                    threads.into_iter().for_each(|thread| thread.join().unwrap());
                 });
                 let metrics = engine.pool_metrics().unwrap();
                 assert_eq!((metrics.unused_warm, metrics.live), (0, 0), "{metrics:?}");
