@@ -101,6 +101,12 @@ impl<R> Clone for Rows<'_, R> {
 }
 impl<R> Copy for Rows<'_, R> {}
 
+/// What follows the first `index` rows of `size` bytes. Not generic, so that
+/// there is it once.
+fn rest(bytes: &[u8], index: usize, size: usize) -> Option<&[u8]> {
+    bytes.get(index.checked_mul(size)?..)
+}
+
 impl<'a, R: Row> Rows<'a, R> {
     /// A view of `bytes`; a trailing part of a row is ignored.
     pub fn new(bytes: &'a [u8]) -> Self {
@@ -121,14 +127,12 @@ impl<'a, R: Row> Rows<'a, R> {
     /// The row at `index`, if there is one.
     #[inline]
     pub fn get(&self, index: usize) -> Option<R> {
-        R::decode(self.bytes.get(index.checked_mul(R::SIZE)?..)?)
+        R::decode(rest(self.bytes, index, R::SIZE)?)
     }
 
     /// All rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = R> + use<'a, R> {
-        // A part of this width is a row, so nothing is left to go wrong.
-        let rows = self.bytes.chunks_exact(R::SIZE);
-        rows.map(|bytes| R::decode(bytes).unwrap_or_else(|| unreachable!()))
+        Iter { rest: *self }
     }
 
     /// The rows `first .. first + count`, if all of them exist.
@@ -152,6 +156,28 @@ impl<'a, R: Row> Rows<'a, R> {
         low
     }
 }
+
+/// The rows that are left.
+struct Iter<'a, R> {
+    rest: Rows<'a, R>,
+}
+
+impl<R: Row> Iterator for Iter<'_, R> {
+    type Item = R;
+
+    #[inline]
+    fn next(&mut self) -> Option<R> {
+        let row = R::decode(self.rest.bytes)?;
+        self.rest.bytes = self.rest.bytes.get(R::SIZE..)?;
+        Some(row)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.rest.len(), Some(self.rest.len()))
+    }
+}
+
+impl<R: Row> ExactSizeIterator for Iter<'_, R> {}
 
 #[cfg(test)]
 mod tests {

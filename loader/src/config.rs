@@ -331,8 +331,8 @@ impl Config {
     }
 
     /// How many slots of a pool that nobody uses may stay prepared for the
-    /// module that they had last; the others give their memory back.
-    /// Default: 100.
+    /// module that they had last; the others give their memory back. None do
+    /// without the cargo feature `recycling`. Default: 100.
     pub fn max_unused_warm_slots(&mut self, slots: u32) -> &mut Self {
         self.pool.max_unused_warm_slots = slots;
         self

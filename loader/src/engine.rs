@@ -76,8 +76,13 @@ impl Engine {
         sys::signals::install(crate::vm::traps::decide)
             .map_err(|e| Error::new(e).context("cannot install the signal handlers that traps need"))?;
         let untried = |e| Error::new(e).context("cannot try out what the system can do with memory");
-        sys::try_out().map_err(untried)?;
-        let view = config.copy_on_write && copy_on_write().map_err(untried)?;
+        if parts::RECYCLING.is_on() {
+            sys::try_out().map_err(untried)?;
+        }
+        // Instances that are made once and never again rely on nothing else
+        // than that their writes stay with them.
+        let remakes = parts::RECYCLING.is_on() || parts::ON_DEMAND.is_on() || parts::INSTANCE_REUSE.is_on();
+        let view = config.copy_on_write && (!remakes || copy_on_write().map_err(untried)?);
         let pool = match &config.allocation {
             InstanceAllocationStrategy::OnDemand => None,
             InstanceAllocationStrategy::Pooling { instance_limits, .. } if instance_limits.count == 0 => {

@@ -180,7 +180,13 @@ pub(crate) fn resolve(
             Some((item, found)) => {
                 // What no store is needed for is looked at now.
                 let sized = sized || matches!(item, Item::Extern(Extern::SharedMemory(_)));
-                let fits = if sized || !parts::LINKING.is_on() {
+                let fits = if !parts::LINKING.is_on() {
+                    // Both are functions: others were refused before.
+                    found
+                        .func()
+                        .zip(expected.func())
+                        .is_some_and(|(found, wanted)| found.matches(module.engine(), wanted))
+                } else if sized {
                     found.matches(module.engine(), &expected)
                 } else {
                     found.matches(module.engine(), &expected.without_minimum())

@@ -44,6 +44,9 @@ parts! {
     /// Pools that choose slots other than by affinity, or do other than fail
     /// when they are full.
     POOL_POLICIES: "pool-policies",
+    /// Using what dropped stores leave again, instances in a pool and states of
+    /// stores, rather than making new ones.
+    RECYCLING: "recycling",
     /// Going on when an artifact's file turns out to be shorter than it was.
     TRUNCATION: "truncation",
     /// Fetching the pages in one go that instances are known to touch.

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 /// The most bytes that a loader without optional parts may add to a program.
 /// The aim is 100 KiB, which is not reached: this keeps what is.
-const LIMIT: u64 = 168 << 10;
+const LIMIT: u64 = 120 << 10;
 
 /// Says the numbers to the host, and returns their sum.
 const SUM: &str = r#"(module

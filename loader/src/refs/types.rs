@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::types::{FuncType, HeapType, Mutability, RefType, TagType, ValType};
 use crate::values::matches;
 use crate::vm::gc::layouts::ObjectType;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use wasmc_artifacts::abi::descriptor::ObjectKind;
@@ -406,7 +405,10 @@ const DEEPEST: usize = 64;
 /// The types of objects that the host has had to do with, found without
 /// decoding them again.
 #[derive(Debug, Default)]
-pub(crate) struct ObjectTypes(RwLock<HashMap<(u32, TypeId), Arc<ObjectType>>>);
+pub(crate) struct ObjectTypes(RwLock<Vec<(ObjectKey, Arc<ObjectType>)>>);
+
+/// The kind and the id of a type; in the list they are in order.
+type ObjectKey = (u32, TypeId);
 
 impl ObjectTypes {
     fn get(
@@ -416,12 +418,20 @@ impl ObjectTypes {
         make: impl FnOnce() -> Option<Arc<ObjectType>>,
     ) -> Option<Arc<ObjectType>> {
         let key = (kind as u32, id);
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Some(known.clone());
+        let place = |list: &[(ObjectKey, Arc<ObjectType>)]| list.binary_search_by_key(&key, |(known, _)| *known);
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(found) = place(&list) {
+            return Some(list[found].1.clone());
         }
+        drop(list);
         let made = make()?;
+        let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have made the same one meanwhile.
-        Some(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made).clone())
+        let found = place(&list).unwrap_or_else(|place| {
+            list.insert(place, (key, made));
+            place
+        });
+        Some(list[found].1.clone())
     }
 }
 

@@ -15,6 +15,7 @@
 //! it some microseconds; it saves the system call that each reset makes
 //! otherwise, and what threads of one process pay for making it at once.
 
+use crate::parts;
 use crate::sys;
 use std::cell::Cell;
 use std::ops::Range;
@@ -43,7 +44,7 @@ impl Guard {
     /// Whether pages that are not hot are read-only, and so were not written.
     #[inline]
     pub(super) fn is_on(&self) -> bool {
-        self.on.load(Ordering::Relaxed)
+        parts::RECYCLING.is_on() && self.on.load(Ordering::Relaxed)
     }
 
     /// Notes a reset that found no new pages; whether the memory is worth a

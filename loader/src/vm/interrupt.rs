@@ -215,8 +215,7 @@ unsafe fn ask<T: 'static>(state: &StoreState) -> Result<UpdateDeadline> {
 /// then what `raise` gets, and otherwise null. `fp` is the builtin's frame
 /// pointer.
 fn ask_store(fp: usize, look: impl FnOnce(&StoreState) -> Result<()>) -> *const StoreState {
-    // Without the part no cell is ever set, and fuel has no end.
-    let Some(state) = activation::current().filter(|_| parts::INTERRUPTION.is_on()) else { return ptr::null() };
+    let Some(state) = activation::current() else { return ptr::null() };
     // SAFETY: the pointer is set only while the store is borrowed by the call
     // that entered it, on this thread.
     let state = unsafe { state.as_ref() };
@@ -375,20 +374,33 @@ macro_rules! keeping_registers {
     };
 }
 
-/// The builtin for code that found its flag set.
-///
-/// # Safety
-/// Called by compiled code.
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn interrupted() {
+unsafe extern "C" fn ask_reached() {
     keeping_registers!(reached)
 }
 
-/// The builtin for code that found that its fuel is used up.
-///
-/// # Safety
-/// Called by compiled code.
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn out_of_fuel() {
+unsafe extern "C" fn ask_exhausted() {
     keeping_registers!(exhausted)
 }
+
+/// Lets code go on, with all its registers.
+#[unsafe(naked)]
+unsafe extern "C" fn go_on() {
+    std::arch::naked_asm!("ret")
+}
+
+/// A builtin for code that is to look whether it may go on, if it can ever
+/// be told not to.
+const fn look(asking: unsafe extern "C" fn()) -> unsafe extern "C" fn() {
+    if parts::INTERRUPTION.is_on() { asking } else { go_on }
+}
+
+/// The builtin for code that found its flag set. Called by compiled code.
+#[expect(non_upper_case_globals, reason = "the table of builtins has functions' names")]
+pub(super) const interrupted: unsafe extern "C" fn() = look(ask_reached);
+
+/// The builtin for code that found that its fuel is used up. Called by
+/// compiled code.
+#[expect(non_upper_case_globals, reason = "as above")]
+pub(super) const out_of_fuel: unsafe extern "C" fn() = look(ask_exhausted);

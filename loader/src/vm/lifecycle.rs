@@ -167,8 +167,10 @@ impl InstanceData {
         // place of its lease is empty.
         unsafe {
             (*at.as_ptr()).module = ManuallyDrop::new(module.lease());
-            for memory in at.as_ref().resets(module) {
-                memory.fill();
+            if parts::RECYCLING.is_on() {
+                for memory in at.as_ref().resets(module) {
+                    memory.fill();
+                }
             }
         }
         at
@@ -309,9 +311,11 @@ impl InstanceData {
             }
             return;
         };
-        let reusable = instance.initialised.get() && matches!(instance.slot.origin(), Origin::Pool(_));
+        let reusable = parts::RECYCLING.is_on() && instance.initialised.get();
+        let reusable = reusable && matches!(instance.slot.origin(), Origin::Pool(_));
         let reusable = reusable && !module.is_damaged();
-        let sample = instance.resets.get().is_multiple_of(SAMPLE).then(std::time::Instant::now);
+        let measured = parts::RECYCLING.is_on() && instance.resets.get().is_multiple_of(SAMPLE);
+        let sample = measured.then(std::time::Instant::now);
         // SAFETY: the store is being dropped: none of its code runs.
         let reusable = reusable && unsafe { instance.restore(activity) }.is_ok();
         // What the memory contains now comes from a file that has changed.
@@ -321,7 +325,7 @@ impl InstanceData {
             instance.drop_references();
         }
         // SAFETY: below, the instance is given up.
-        let idle = unsafe { Idle::new(at, module, instance.resident(), reusable) };
+        let idle = unsafe { Idle::new(at, module, if reusable { instance.resident() } else { 0 }, reusable) };
         if let (true, Some(start)) = (reusable, sample) {
             pool.note_reset(start.elapsed());
         }

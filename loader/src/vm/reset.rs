@@ -28,6 +28,7 @@
 use super::guard::{self, Guard};
 use super::image::{Image, Source};
 use super::memory::MemoryData;
+use crate::parts;
 use crate::sys;
 use std::cell::Cell;
 use std::io;
@@ -202,7 +203,7 @@ impl Reset<'_> {
         if !lent && residue.hot.get().complete && activity.was_quiet() {
             // SAFETY: as above.
             unsafe { self.restore_hot()? };
-            if self.policy.keep > 0 && residue.guard.is_due() {
+            if parts::RECYCLING.is_on() && self.policy.keep > 0 && residue.guard.is_due() {
                 // SAFETY: the handler knows the memories of stores whose code
                 // runs; whoever else writes asks for an address first.
                 unsafe { self.put_guard_on() };

@@ -481,7 +481,8 @@ impl VmStore {
     /// A state without instances.
     #[inline]
     pub(crate) fn new(max_wasm_stack: usize, backtrace_frames: usize) -> VmStore {
-        let Some(mut at) = shell::take(max_wasm_stack, backtrace_frames) else {
+        let left = if parts::RECYCLING.is_on() { shell::take(max_wasm_stack, backtrace_frames) } else { None };
+        let Some(mut at) = left else {
             let store = VmStore(StoreState::allocate(max_wasm_stack, backtrace_frames));
             store.begin();
             return store;
@@ -536,6 +537,9 @@ impl Drop for VmStore {
         let mut state = Freed(self.0);
         // SAFETY: this is the only owner of the state.
         unsafe { state.0.as_mut() }.clear();
+        if !parts::RECYCLING.is_on() {
+            return;
+        }
         std::mem::forget(state);
         // SAFETY: leaked from a box in `allocate`, and just cleared.
         unsafe { shell::keep(self.0) };

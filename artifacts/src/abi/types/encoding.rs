@@ -108,7 +108,7 @@ impl ValType {
                     out.extend_from_slice(&[prefix, kind as u8]);
                     return out.extend_from_slice(&id.0.to_le_bytes());
                 }
-                let code = heap.abstract_row().map_or(0, |row| row.1);
+                let code = heap.code().unwrap_or(0);
                 // Nullable ones have a code of their own.
                 return out.extend_from_slice(&[prefix, code][usize::from(nullable)..]);
             }

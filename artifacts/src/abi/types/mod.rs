@@ -87,6 +87,57 @@ pub enum HeapType {
     Concrete(ConcreteType),
 }
 
+/// Every abstract heap type, with its number in the wasm binary format, its
+/// name, and that of its nullable reference type.
+macro_rules! abstract_types {
+    ($($heap:ident $code:literal $name:literal $nullable:literal,)*) => {
+        // Not a table with the names in it: each would have to be relocated
+        // when a program starts.
+        impl HeapType {
+            #[cfg(test)]
+            const ABSTRACT: &[HeapType] = &[$(HeapType::$heap),*];
+
+            /// The number; none for defined types.
+            const fn code(self) -> Option<u8> {
+                match self {
+                    $(HeapType::$heap => Some($code),)*
+                    HeapType::Concrete(_) => None,
+                }
+            }
+
+            const fn from_code(code: u8) -> Option<HeapType> {
+                match code {
+                    $($code => Some(HeapType::$heap),)*
+                    _ => None,
+                }
+            }
+
+            /// Both names; none for defined types.
+            const fn name(self) -> Option<(&'static str, &'static str)> {
+                match self {
+                    $(HeapType::$heap => Some(($name, $nullable)),)*
+                    HeapType::Concrete(_) => None,
+                }
+            }
+        }
+    };
+}
+
+abstract_types! {
+    Func 0x70 "func" "funcref",
+    NoFunc 0x73 "nofunc" "nullfuncref",
+    Extern 0x6f "extern" "externref",
+    NoExtern 0x72 "noextern" "nullexternref",
+    Any 0x6e "any" "anyref",
+    Eq 0x6d "eq" "eqref",
+    I31 0x6c "i31" "i31ref",
+    Struct 0x6b "struct" "structref",
+    Array 0x6a "array" "arrayref",
+    None 0x71 "none" "nullref",
+    Exn 0x69 "exn" "exnref",
+    NoExn 0x74 "noexn" "nullexnref",
+}
+
 /// Heap types that share subtypes, and how their references are represented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hierarchy {
@@ -101,31 +152,6 @@ pub enum Hierarchy {
 }
 
 impl HeapType {
-    /// Every abstract heap type, with its number in the wasm binary format and
-    /// the name of its nullable reference type.
-    const ABSTRACT: &[(HeapType, u8, &str, &str)] = &[
-        (HeapType::Func, 0x70, "func", "funcref"),
-        (HeapType::NoFunc, 0x73, "nofunc", "nullfuncref"),
-        (HeapType::Extern, 0x6f, "extern", "externref"),
-        (HeapType::NoExtern, 0x72, "noextern", "nullexternref"),
-        (HeapType::Any, 0x6e, "any", "anyref"),
-        (HeapType::Eq, 0x6d, "eq", "eqref"),
-        (HeapType::I31, 0x6c, "i31", "i31ref"),
-        (HeapType::Struct, 0x6b, "struct", "structref"),
-        (HeapType::Array, 0x6a, "array", "arrayref"),
-        (HeapType::None, 0x71, "none", "nullref"),
-        (HeapType::Exn, 0x69, "exn", "exnref"),
-        (HeapType::NoExn, 0x74, "noexn", "nullexnref"),
-    ];
-
-    fn abstract_row(self) -> Option<&'static (HeapType, u8, &'static str, &'static str)> {
-        Self::ABSTRACT.iter().find(|row| row.0 == self)
-    }
-
-    fn from_code(code: u8) -> Option<HeapType> {
-        Self::ABSTRACT.iter().find(|row| row.1 == code).map(|row| row.0)
-    }
-
     /// The hierarchy that it belongs to.
     pub const fn hierarchy(self) -> Hierarchy {
         match self {
@@ -169,7 +195,7 @@ impl fmt::Display for HeapType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HeapType::Concrete(ty) => ty.fmt(f),
-            other => f.write_str(other.abstract_row().map_or("?", |row| row.2)),
+            other => f.write_str(other.name().map_or("?", |names| names.0)),
         }
     }
 }
@@ -209,8 +235,8 @@ impl RefType {
 
 impl fmt::Display for RefType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.heap.abstract_row() {
-            Some(row) if self.nullable => f.write_str(row.3),
+        match self.heap.name() {
+            Some((_, nullable)) if self.nullable => f.write_str(nullable),
             _ => write!(f, "(ref {}{})", if self.nullable { "null " } else { "" }, self.heap),
         }
     }
@@ -345,7 +371,7 @@ mod tests {
     #[test]
     fn abstract_types_form_four_hierarchies() {
         use HeapType as H;
-        let all: Vec<HeapType> = H::ABSTRACT.iter().map(|row| row.0).collect();
+        let all: Vec<HeapType> = H::ABSTRACT.to_vec();
         let sub = |a: HeapType, b: HeapType| a.matches(b, |_, _| false);
         for &a in &all {
             for &b in &all {

@@ -195,7 +195,8 @@ impl Pool {
     /// it, or that has arrived.
     #[cold]
     fn try_take(&self, module: &Module) -> Option<Taken> {
-        let arrivals = || self.arrivals.load(Ordering::SeqCst).wrapping_add(self.shards.retired());
+        let retired = || if parts::RECYCLING.is_on() { self.shards.retired() } else { 0 };
+        let arrivals = || self.arrivals.load(Ordering::SeqCst).wrapping_add(retired());
         let moving = || self.moving.load(Ordering::SeqCst) > 0;
         loop {
             let before = (arrivals(), moving());
@@ -224,13 +225,15 @@ impl Pool {
     }
 
     fn search_any(&self, module: &Module) -> Option<Taken> {
-        if let Some(idle) = self.shards.take(module.id()) {
+        if parts::RECYCLING.is_on()
+            && let Some(idle) = self.shards.take(module.id())
+        {
             return Some(Taken::Warm(idle));
         }
         if !self.blocks.has_free() {
             self.flush(1);
         }
-        while !self.blocks.has_free() {
+        while parts::RECYCLING.is_on() && !self.blocks.has_free() {
             let idle = self.shards.take_coldest()?;
             match idle.dismantle() {
                 Ok(slot) => return Some(self.cold(slot)),
@@ -303,7 +306,7 @@ impl Pool {
     /// What [`Idle::new`] says holds now.
     pub(super) unsafe fn put(&self, idle: Idle) {
         let refused = match self.placed() {
-            _ if !idle.reusable => {
+            _ if !parts::RECYCLING.is_on() || !idle.reusable => {
                 self.shards.count(|counts| counts.live -= 1);
                 Err(idle)
             }
@@ -414,6 +417,9 @@ impl Pool {
 
     /// Gives up what waits for further instances of a module.
     pub(crate) fn forget(&self, module: u64) {
+        if !parts::RECYCLING.is_on() {
+            return;
+        }
         self.moving.fetch_add(1, Ordering::SeqCst);
         let mut idle = self.shards.take_all(module);
         if let Some(placed) = self.placed() {
