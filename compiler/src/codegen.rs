@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::options::OptLevel;
+use crate::parallel;
 use crate::support;
 use crate::translate::stubs::{self, Stub};
 use crate::translate::{ModuleEnv, Symbol, Translated, set_stack_limit, translate, translate_initializer};
@@ -18,7 +19,6 @@ use cranelift_codegen::{
     MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
-use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmc_artifacts::abi::{Arch, Trap, UNCHECKED_FRAME};
@@ -102,20 +102,16 @@ pub fn compile(env: &ModuleEnv<'_>, items: &[Item], listing: Listing) -> Result<
     // while the others have nothing left to do.
     let mut order: Vec<(usize, Item)> = items.iter().copied().enumerate().collect();
     order.sort_by_key(|(_, item)| Reverse(body_length(env, *item)));
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = |_| {
-        let (mut worker, mut results) = (Worker::new(), Vec::new());
-        while let Some((index, item)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            results.push((*index, worker.compile(env, *item, listing)));
-            if let Some(progress) = &env.options.progress {
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
-            }
+    let done = AtomicUsize::new(0);
+    let work = |worker: &mut Worker, piece: usize| {
+        let (index, item) = order[piece];
+        let result = worker.compile(env, item, listing);
+        if let Some(progress) = &env.options.progress {
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
         }
-        results
+        (index, result)
     };
-    let threads = rayon::current_num_threads().min(items.len());
-    let parts: Vec<Vec<_>> = (0..threads).into_par_iter().with_max_len(1).map(work).collect();
-    let mut results: Vec<(usize, Result<CompiledFunction, Error>)> = parts.into_iter().flatten().collect();
+    let mut results = parallel::map(env.options.thread_tokens.as_ref(), order.len(), Worker::new, work);
     results.sort_unstable_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }

@@ -42,7 +42,7 @@
 //! # }
 //! ```
 
-#![cfg_attr(not(feature = "init"), forbid(unsafe_code))]
+#![cfg_attr(not(any(feature = "build", feature = "init")), forbid(unsafe_code))]
 #![deny(unsafe_code)]
 
 mod analyse;
@@ -58,6 +58,7 @@ pub mod init;
 pub mod inspect;
 mod link;
 pub mod options;
+mod parallel;
 mod parse;
 pub mod proposals;
 mod snapshot;
@@ -70,7 +71,7 @@ mod uses;
 pub mod wast;
 
 pub use error::Error;
-pub use options::{OptLevel, Options, Progress, Tunables};
+pub use options::{OptLevel, Options, Progress, ThreadTokens, Tunables};
 pub use proposals::Features;
 pub use snapshot::Snapshot;
 pub use target::Target;

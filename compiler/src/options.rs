@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::proposals::Features;
 use crate::snapshot::Snapshot;
 use crate::target::Target;
+use std::any::Any;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use wasmc_artifacts::WorkingSet;
@@ -69,6 +70,11 @@ impl Default for Tunables {
 /// come from several threads.
 pub type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
+/// Asked, without waiting, whether one more thread may compile; what it
+/// returns is dropped when that thread has nothing more to do. Calls come from
+/// several threads.
+pub type ThreadTokens = Arc<dyn Fn() -> Option<Box<dyn Any + Send>> + Send + Sync>;
+
 /// How to compile a module.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -93,6 +99,10 @@ pub struct Options {
     pub symbol: Option<String>,
     /// Number of threads; by default one for each core.
     pub jobs: Option<NonZeroUsize>,
+    /// Of these threads, all but the first one need a token each: for processes
+    /// that share a machine's cores. Asked again and again while there is
+    /// work left. By default they need none.
+    pub thread_tokens: Option<ThreadTokens>,
     /// Address space assumptions.
     pub tunables: Tunables,
     /// Whether every NaN that is computed has one bit pattern, positive and

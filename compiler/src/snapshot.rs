@@ -7,7 +7,7 @@
 //! becomes part of images and templates like any other initial content.
 
 use crate::error::Error;
-use crate::parse::{ConstOp, ParsedBody, ParsedData, ParsedElem, ParsedModule};
+use crate::parse::{ConstOp, ParsedBody, ParsedData, ParsedElem, ParsedExport, ParsedModule};
 use std::fmt;
 use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{Digest, ExternKind};
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub(crate) initialized_by: String,
     /// Exported functions that do nothing from now on.
     pub(crate) spent: Vec<String>,
+    /// Exports, and those whose functions are exported in their place.
+    pub(crate) renames: Vec<(String, String)>,
     /// The memories.
     pub(crate) memories: Vec<MemoryContent>,
     /// The tables; `None` for one that never changes.
@@ -96,6 +98,9 @@ impl Snapshot {
                 global.init = Some(vec![*value]);
             }
         }
+        for (place, name) in &self.renames {
+            self.rename(module, place, name);
+        }
         for name in &self.spent {
             self.spend(module, name);
         }
@@ -154,6 +159,17 @@ impl Snapshot {
                 items: items.clone(),
             }));
         }
+    }
+
+    /// Exports the function `name` as `place` too.
+    fn rename<'a>(&self, module: &mut ParsedModule<'a>, place: &'a str, name: &str) {
+        let find = |module: &ParsedModule<'a>, name: &str| module.exports.iter().position(|e| e.name == name);
+        let Some(new) = find(module, name).map(|at| module.exports[at].index) else { return };
+        match find(module, place) {
+            Some(at) => module.exports[at].index = new,
+            None => module.exports.push(ParsedExport { name: place, kind: ExternKind::Func, index: new }),
+        }
+        module.index_exports();
     }
 
     /// Lets an exported function of the module do nothing: it has run. Hosts

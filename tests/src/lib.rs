@@ -3,6 +3,7 @@
 
 pub mod carriers;
 pub mod corpus;
+pub mod graft;
 pub mod guide;
 pub mod rng;
 pub mod samples;

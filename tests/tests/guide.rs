@@ -105,7 +105,7 @@ fn programs_of_every_page_are_run() {
 #[test]
 fn code_that_is_not_compiled_is_quoted_from_an_example() {
     let mut sources = String::new();
-    for example in ["build-script", "linked-object"] {
+    for example in ["async-bindings", "build-script", "linked-object"] {
         for file in ["Cargo.toml", "build.rs", "src/main.rs"] {
             let path = project().join("examples").join(example).join(file);
             sources.push_str(&fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())));
@@ -135,7 +135,7 @@ fn every_example_is_listed_in_the_guide() {
     let manifest = fs::read_to_string(project().join("examples/Cargo.toml")).unwrap();
     let mut paths: Vec<_> = manifest.lines().filter_map(|line| line.strip_prefix("path = ")).collect();
     assert!(paths.len() > 5, "no examples are found in {manifest}");
-    paths.extend(["build-script/src/main.rs", "linked-object/src/main.rs"]);
+    paths.extend(["async-bindings/src/main.rs", "build-script/src/main.rs", "linked-object/src/main.rs"]);
     let listed = links(&page("getting-started.md"));
     for path in paths {
         let link = format!("../../examples/{}", path.trim_matches('"'));

@@ -114,7 +114,7 @@ pub struct ModuleFacts {
 /// # Errors
 /// The first invalid body's [`Error`], or a context that is too large.
 pub fn analyse(module: &mut ParsedModule<'_>, options: &Options) -> Result<ModuleFacts, Error> {
-    let mut usage = usage::scan(module, options.epoch || options.fuel)?;
+    let mut usage = usage::scan(module, options)?;
     module.uses.union(usage.uses);
     let module = &*module;
     let initializer = Initializer::new(module)?;

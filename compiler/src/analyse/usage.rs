@@ -2,11 +2,13 @@
 
 use super::calls::BodyCalls;
 use crate::error::Error;
+use crate::options::Options;
+use crate::parallel;
 use crate::parse::{ParsedBody, ParsedModule};
 use crate::types::{TypeIndex, Types};
 use crate::uses::Uses;
-use rayon::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use wasmparser::{FuncValidatorAllocations, Operator};
 
 /// What the bodies of a module use.
@@ -98,29 +100,31 @@ impl Usage {
     }
 }
 
-/// Validates all bodies; what they use together and, if `calls` are wanted, what
-/// each of them calls.
-pub(super) fn scan(module: &mut ParsedModule<'_>, calls: bool) -> Result<Usage, Error> {
+/// Validates all bodies; what they use together and, if code is to look whether
+/// it has to stop, what each of them calls.
+pub(super) fn scan(module: &mut ParsedModule<'_>, options: &Options) -> Result<Usage, Error> {
+    let calls = options.epoch || options.fuel;
     // Validation consumes its part of a body.
     let types = &module.types;
-    let results: Vec<Result<Usage, (usize, wasmparser::Error)>> = module
-        .bodies
-        .par_chunks_mut(64)
-        .enumerate()
-        .map_init(FuncValidatorAllocations::default, |allocations, (chunk, bodies)| {
-            let mut usage = Usage::default();
-            for (i, body) in bodies.iter_mut().enumerate() {
-                let calls = calls.then(BodyCalls::default);
-                validate(body, types, allocations, &mut usage, calls).map_err(|error| (chunk * 64 + i, error))?;
-            }
-            Ok(usage)
-        })
-        .collect();
+    let chunks: Vec<_> = module.bodies.chunks_mut(64).map(Mutex::new).collect();
+    let work = |allocations: &mut FuncValidatorAllocations, chunk: usize| {
+        let mut usage = Usage::default();
+        // Each is taken once, so nobody waits for a lock.
+        let mut bodies = chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
+        for body in bodies.iter_mut() {
+            let calls = calls.then(BodyCalls::default);
+            validate(body, types, allocations, &mut usage, calls)?;
+        }
+        Ok(usage)
+    };
+    let tokens = options.thread_tokens.as_ref();
+    let results: Vec<wasmparser::Result<Usage>> =
+        parallel::map(tokens, chunks.len(), FuncValidatorAllocations::default, work);
     let mut usage = Usage::default();
     for result in results {
         // In order, so that the first invalid body is reported whatever the
         // number of threads.
-        usage = usage.union(result.map_err(|(_, error)| Error::from_parser(&error))?);
+        usage = usage.union(result.map_err(|error| Error::from_parser(&error))?);
     }
     Ok(usage)
 }

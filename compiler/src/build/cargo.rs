@@ -170,7 +170,7 @@ impl Cargo<'_> {
         self.get("DEBUG").is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false" | "none"))
     }
 
-    /// How many threads cargo lets the script have.
+    /// How many threads cargo lets the script have at most.
     pub fn jobs(&self) -> Option<NonZeroUsize> {
         self.get("NUM_JOBS")?.parse().ok()
     }

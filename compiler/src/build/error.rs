@@ -48,7 +48,17 @@ pub enum Error {
         /// What is wrong with the name, and the way out.
         message: String,
     },
-    /// The object file could not be made a library.
+    /// The guest's initialiser failed, or the state that it has left cannot be
+    /// kept.
+    Init {
+        /// What was to be compiled, as given.
+        guest: String,
+        /// What happened, and where in the guest.
+        message: String,
+        /// As `wasmc::init` (feature `init`) has it.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was compiled could not be made a part of the program.
     Archive(String),
 }
 
@@ -65,7 +75,8 @@ impl fmt::Display for Error {
                 write!(f, "the variable {name} is `{value}`, which should be {wanted}")
             }
             Error::Name { guest, message } => write!(f, "cannot make bindings for `{guest}`: {message}"),
-            Error::Archive(message) => write!(f, "cannot make a static library of the guest: {message}"),
+            Error::Init { guest, message, .. } => write!(f, "cannot initialise the guest `{guest}`: {message}"),
+            Error::Archive(message) => write!(f, "cannot make the compiled guest a part of the program: {message}"),
         }
     }
 }
@@ -103,6 +114,7 @@ impl std::error::Error for Error {
         match self {
             Error::Io { error, .. } => Some(error),
             Error::Guest { error, .. } => Some(error),
+            Error::Init { error, .. } => Some(&**error),
             _ => None,
         }
     }

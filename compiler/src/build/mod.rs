@@ -10,6 +10,9 @@
 //! wasmc = { version = "0.1", default-features = false, features = ["build"] }
 //! ```
 //!
+//! (`"init"` beside `"build"` lets guests be initialised when they are compiled;
+//! it takes the loader and WASI into the build script.)
+//!
 //! In `build.rs`:
 //!
 //! ```no_run
@@ -99,7 +102,8 @@
 //! target-cpu`, `-C target-feature`), so by default for every CPU; as much
 //! optimised as the profile says (`OPT_LEVEL`; a guest is slow in the `dev`
 //! profile, as the program is); with debug information if the profile has it;
-//! with as many threads as cargo gives jobs. Everything is written to `OUT_DIR`
+//! with as many threads as cargo gives jobs, of which all but the first one
+//! take a token from its jobserver while they work. Everything is written to `OUT_DIR`
 //! and is the same for the same input. Two variables are for those who build
 //! the program: `WASMC_CPU` and `WASMC_OPT_LEVEL` (0 to 3, s, z) take precedence.
 //!
@@ -115,6 +119,9 @@ mod archive;
 mod bindings;
 mod cargo;
 mod error;
+#[cfg(feature = "init")]
+mod initialise;
+mod jobs;
 mod locate;
 mod names;
 mod output;
@@ -202,6 +209,8 @@ pub struct Module {
     guest: Guest,
     name: Option<String>,
     bindings: bool,
+    asynchronous: bool,
+    exact: bool,
     carrier: Carrier,
     renames: Renames,
     loader: Option<String>,
@@ -211,6 +220,8 @@ pub struct Module {
     debug: Option<bool>,
     wasm_features: Vec<String>,
     working_set: Option<PathBuf>,
+    #[cfg(feature = "init")]
+    init: Option<crate::init::InitOptions>,
     options: Vec<Setting>,
     out_dir: Option<PathBuf>,
     cargo_metadata: bool,
@@ -231,6 +242,8 @@ impl Module {
             guest: guest.into(),
             name: None,
             bindings: true,
+            asynchronous: false,
+            exact: false,
             carrier: Carrier::default(),
             renames: Renames::default(),
             loader: None,
@@ -240,6 +253,8 @@ impl Module {
             debug: None,
             wasm_features: Vec::new(),
             working_set: None,
+            #[cfg(feature = "init")]
+            init: None,
             options: Vec::new(),
             out_dir: None,
             cargo_metadata: true,
@@ -259,6 +274,41 @@ impl Module {
     /// there is only what loads the artifact.
     pub fn bindings(&mut self, bindings: bool) -> &mut Self {
         self.bindings = bindings;
+        self
+    }
+
+    /// Whether functions of the guest and of the host are awaited. Default: no.
+    ///
+    /// If so, the methods for exports are `async`, and so are `instantiate` and,
+    /// in the traits for imports, all methods but those for which
+    /// [`synchronous_import`](Self::synchronous_import) says otherwise: they
+    /// are written as `async fn` there, and their futures must be [`Send`], as
+    /// the data of the store must be. The loader needs its feature `async`.
+    pub fn asynchronous(&mut self, asynchronous: bool) -> &mut Self {
+        self.asynchronous = asynchronous;
+        self
+    }
+
+    /// An imported function that never waits, in
+    /// [`asynchronous`](Self::asynchronous) bindings: its method is no `async`
+    /// one, and a call takes less time.
+    pub fn synchronous_import(&mut self, module: &str, name: &str) -> &mut Self {
+        self.renames.synchronous.insert((module.to_owned(), name.to_owned()), (String::new(), false));
+        self
+    }
+
+    /// Whether bindings accept this very artifact only. Default: no; any that
+    /// was compiled from the same WebAssembly has the same imports and exports,
+    /// and is accepted.
+    ///
+    /// With [`Carrier::File`] the file can be replaced: by one for another CPU,
+    /// say, or with debug information. If it matters how it was compiled, with
+    /// [`epoch`](Self::epoch) or pre-initialised, for example, then `exact` lets
+    /// the program refuse others, by the hash of its content that the artifact
+    /// says it has. That tells mistakes, not attacks: a signature does
+    /// (`Module::open_signed`, whose module `Module::new` of the bindings takes).
+    pub fn exact(&mut self, exact: bool) -> &mut Self {
+        self.exact = exact;
         self
     }
 
@@ -350,6 +400,33 @@ impl Module {
     /// pages that instances get in one go.
     pub fn working_set(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         self.working_set = Some(path.into());
+        self
+    }
+
+    /// Runs an initialiser when the guest is compiled, so that instances begin
+    /// where it has ended; see [`wasmc::init`](crate::init). Needs the feature
+    /// `init`.
+    ///
+    /// What runs is the export with this name, or what
+    /// [`InitOptions`](crate::init::InitOptions) say: all that `wasmc --init`
+    /// can be told is there. Folders in them are relative to the package. Cargo
+    /// runs the script again when something changes in one that can only be
+    /// read; of one that can be written it cannot tell who has changed it.
+    ///
+    /// ```no_run
+    /// use wasmc::init::{InitDir, InitOptions};
+    ///
+    /// # fn main() -> wasmc::build::Result<()> {
+    /// wasmc::build::Module::new("guest/forth.wasm").init("boot").compile()?;
+    ///
+    /// let dir = InitDir { host: "guest/words".into(), guest: "/words".into(), writable: false };
+    /// let init = InitOptions { export: Some("boot".into()), dirs: vec![dir], ..InitOptions::default() };
+    /// wasmc::build::Module::new("guest/lisp.wasm").init(init).compile()
+    /// # }
+    /// ```
+    #[cfg(feature = "init")]
+    pub fn init(&mut self, init: impl Into<crate::init::InitOptions>) -> &mut Self {
+        self.init = Some(init.into());
         self
     }
 

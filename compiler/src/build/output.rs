@@ -4,7 +4,9 @@ use super::bindings::interface::Interface;
 use super::bindings::{self, Bindings, Carried};
 use super::cargo::Cargo;
 use super::error::{Error, Result};
-use super::{Carrier, Guest, Module, Source, archive, locate, names};
+#[cfg(feature = "init")]
+use super::initialise;
+use super::{Carrier, Guest, Module, Source, archive, jobs, locate, names};
 use crate::Emit;
 use crate::options::Options;
 use crate::target::Target;
@@ -54,13 +56,16 @@ pub(super) fn make(module: &Module, cargo: &Cargo<'_>) -> Result<Output> {
     };
     let source = Sha256::digest(&input.binary).into();
     let carried = carried(module, cargo, &name, &source, &out);
-    let code = generate(module, &input, &interface, (&name, source), &carried)?;
+    // Names that clash are found before there is anything that takes long.
+    generate(module, &input, &interface, (&name, source, None), &carried)?;
+    #[cfg(feature = "init")]
+    initialise::apply(module, cargo, &input.label, &input.binary, &mut options, guest)?;
     let bindings = out.join(format!("{name}.rs"));
-    let artifact = match &carried {
+    let (artifact, content) = match &carried {
         Carried::File { name, .. } | Carried::Embedded { name } => {
-            let path = out.join(name);
-            write(&path, &crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?)?;
-            path
+            let (path, file) = (out.join(name), crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?);
+            write(&path, &file)?;
+            (path, content_hash(&file)?)
         }
         Carried::Linked { symbol } => {
             options.symbol = Some(symbol.clone());
@@ -69,11 +74,19 @@ pub(super) fn make(module: &Module, cargo: &Cargo<'_>) -> Result<Output> {
             write(&path, &archive::of(&object, &format!("{name}.o"), options.target.os())?)?;
             cargo.say("rustc-link-search", format!("native={}", out.display()));
             cargo.say("rustc-link-lib", format!("static={symbol}"));
-            path
+            (path, content_hash(archive::artifact(&object, symbol)?)?)
         }
     };
+    let content = module.exact.then_some(content);
+    let code = generate(module, &input, &interface, (&name, source, content), &carried)?;
     write(&bindings, code.as_bytes())?;
     Ok(Output { artifact, bindings })
+}
+
+/// The hash of an artifact's content, as it says itself.
+fn content_hash(artifact: &[u8]) -> Result<Digest> {
+    let artifact = wasmc_artifacts::format::Artifact::parse(artifact);
+    artifact.map(|artifact| artifact.header().content_hash).map_err(|error| Error::Archive(error.to_string()))
 }
 
 /// Where the program will find the artifact.
@@ -98,7 +111,7 @@ fn generate(
     module: &Module,
     input: &Input<'_>,
     interface: &Interface,
-    (name, source): (&str, Digest),
+    (name, source, content): (&str, Digest, Option<Digest>),
     carried: &Carried,
 ) -> Result<String> {
     let invalid = |message| Error::Name { guest: input.label.clone(), message };
@@ -108,7 +121,15 @@ fn generate(
         Some(path) => Some(syn::parse_str(path).map_err(|_| wrong("a path of Rust", path))?),
         None => None,
     };
-    let bindings = Bindings { name: &ident, guest: &input.label, source, carried, loader: loader.as_ref() };
+    let bindings = Bindings {
+        name: &ident,
+        guest: &input.label,
+        source,
+        content,
+        asynchronous: module.asynchronous,
+        carried,
+        loader: loader.as_ref(),
+    };
     bindings.generate(module.bindings.then_some(interface), &module.renames).map_err(invalid)
 }
 
@@ -167,6 +188,7 @@ fn options(module: &Module, cargo: &Cargo<'_>, target: Target, input: &Input<'_>
     };
     options.debug = module.debug.unwrap_or_else(|| cargo.debug());
     options.jobs = cargo.jobs();
+    options.thread_tokens = jobs::tokens();
     for list in &module.wasm_features {
         options.features.apply(list).map_err(guest)?;
     }

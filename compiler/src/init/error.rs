@@ -25,7 +25,9 @@ pub enum Error {
         exports: String,
     },
     /// The function that is named is not exported.
-    #[error("the module exports no function `{name}`, which is to initialise it{exports}")]
+    #[error(
+        "the module exports no function `{name}`, which is to initialise it or to take another one's place{exports}"
+    )]
     NoExport {
         /// The name.
         name: String,
@@ -49,6 +51,16 @@ pub enum Error {
     Imported {
         /// The name.
         name: String,
+    },
+    /// An export cannot take another one's place.
+    #[error("`{name}` cannot take the place of the export `{place}`, which {types}")]
+    Rename {
+        /// The export that was to be in two places.
+        name: String,
+        /// The other place.
+        place: String,
+        /// Why not.
+        types: String,
     },
     /// The module imports something that is the host's to make.
     #[error(

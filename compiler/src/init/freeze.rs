@@ -12,11 +12,17 @@ use wasmparser::Operator;
 
 impl Snapshot {
     /// A snapshot without any state.
-    pub(super) fn empty(source: Digest, initialized_by: String, spent: Vec<String>) -> Snapshot {
+    pub(super) fn empty(
+        source: Digest,
+        initialized_by: String,
+        spent: Vec<String>,
+        renames: Vec<(String, String)>,
+    ) -> Snapshot {
         Snapshot {
             source,
             initialized_by,
             spent,
+            renames,
             memories: Vec::new(),
             tables: Vec::new(),
             globals: Vec::new(),

@@ -65,6 +65,11 @@ pub struct InitOptions {
     /// Whether exported initialisers go on being what they are, so that
     /// calling one runs it a second time.
     pub keep_exports: bool,
+    /// Exported functions that others of the same type take the place of, as
+    /// pairs of the name and the other one's: `_start` and `wizer.resume` for
+    /// programs that go on in the latter, once they are initialised. If there
+    /// is no export of the first name, there is one then.
+    pub renames: Vec<(String, String)>,
     /// The program's arguments, its own name included.
     pub args: Vec<String>,
     /// Variables of the environment.
@@ -91,6 +96,7 @@ impl Default for InitOptions {
         InitOptions {
             export: None,
             keep_exports: false,
+            renames: Vec::new(),
             args: Vec::new(),
             variables: Vec::new(),
             dirs: Vec::new(),
@@ -100,6 +106,13 @@ impl Default for InitOptions {
             random: RandomSource::Fixed,
             output: InitOutput::Stderr,
         }
+    }
+}
+
+impl From<&str> for InitOptions {
+    /// The defaults, for the export with this name.
+    fn from(export: &str) -> InitOptions {
+        InitOptions { export: Some(export.to_owned()), ..InitOptions::default() }
     }
 }
 

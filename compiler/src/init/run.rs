@@ -62,7 +62,8 @@ pub fn run(wasm: &[u8], options: &Options, init: &InitOptions) -> Result<Snapsho
         return Err(Error::Memory { bytes, limit: init.max_memory });
     }
     let spent = if init.keep_exports { Vec::new() } else { plan.exports };
-    freeze::freeze(&parsed, state, Snapshot::empty(Sha256::digest(&wasm).into(), told, spent))
+    let empty = Snapshot::empty(Sha256::digest(&wasm).into(), told, spent, init.renames.clone());
+    freeze::freeze(&parsed, state, empty)
 }
 
 /// Options for code that runs in this process, and gives the same results on
@@ -111,12 +112,42 @@ fn plan(module: &mut ParsedModule<'_>, init: &InitOptions) -> Result<Plan, Error
             return Err(Error::Imported { name: name.clone() });
         }
     }
+    check_renames(module, &init.renames)?;
     let start = module.start.map(|_| "start function".to_owned());
     let told: Vec<String> = start.into_iter().chain(exports.iter().cloned()).collect();
     if told.is_empty() {
         return Err(Error::NothingToRun { exports: candidates(module) });
     }
     Ok(Plan { exports, told: told.join(", ") })
+}
+
+/// Checks that what is to take another export's place is there, and fits.
+fn check_renames(module: &mut ParsedModule<'_>, renames: &[(String, String)]) -> Result<(), Error> {
+    let find = |module: &ParsedModule<'_>, name: &str| {
+        let export = module.exports.iter().find(|export| export.name == name)?;
+        Some((export.kind == ExternKind::Func).then_some(export.index))
+    };
+    for (place, name) in renames {
+        let Some(Some(new)) = find(module, name) else {
+            return Err(Error::NoExport { name: name.clone(), exports: candidates(module) });
+        };
+        let types = match find(module, place) {
+            None => continue,
+            Some(None) => None,
+            Some(Some(old)) => Some((module.func_type(old).to_string(), module.func_type(new).to_string())),
+        };
+        match types {
+            Some((old, new)) if old == new => {}
+            types => {
+                return Err(Error::Rename {
+                    name: name.clone(),
+                    place: place.clone(),
+                    types: types.map_or("is no function".into(), |(old, new)| format!("has the type {old}, not {new}")),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The exported functions that could initialise a module, with words before them.

@@ -44,6 +44,47 @@ fn bindings_of_everything_that_is_linked() {
 }
 
 #[test]
+fn asynchronous_bindings() {
+    let package = Package::new();
+    let orders = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/async-bindings/guest/orders.wat");
+    let mut module = package.guest("orders.wat", fs::read(orders).expect("the guest of an example"));
+    module.asynchronous(true).synchronous_import("shop", "note").compile().unwrap();
+    compare("orders.rs", &package.read("orders.rs"));
+}
+
+#[test]
+fn imports_that_are_not_awaited_must_be_there_in_asynchronous_bindings() {
+    let package = Package::new();
+    let text = "(module (import \"env\" \"f\" (func)) (import \"env\" \"m\" (memory 1)))";
+    let refused = |asynchronous, name| {
+        let mut module = package.guest("guest.wat", text);
+        module.asynchronous(asynchronous).synchronous_import("env", name).try_compile().unwrap_err().to_string()
+    };
+    assert!(refused(true, "g").contains("no function `g` from `env`"));
+    assert!(refused(true, "m").contains("no function `m` from `env`"));
+    assert!(refused(false, "f").contains("bindings are not asynchronous"));
+}
+
+#[test]
+fn exact_bindings_have_the_hash_that_their_artifact_says_it_has() {
+    for carrier in [Carrier::File, Carrier::Embedded, Carrier::Linked] {
+        let package = Package::new();
+        let code = |change: fn(&mut Module) -> &mut Module| {
+            let mut module = package.guest("small.wat", SMALL);
+            change(module.carrier(carrier)).compile().unwrap();
+            String::from_utf8(package.read("small.rs")).unwrap()
+        };
+        let plain = code(|module| module);
+        assert!(!plain.contains("check_content"), "{plain}");
+        assert_eq!(plain, code(|module| module.epoch(true)), "{carrier:?}");
+        let exact = code(|module| module.exact(true));
+        assert!(exact.contains("check_content(&module, CONTENT)"), "{exact}");
+        assert_ne!(exact, code(|module| module.exact(true).epoch(true)), "{carrier:?}");
+        assert_eq!(exact, code(|module| module.exact(true)), "{carrier:?}");
+    }
+}
+
+#[test]
 fn without_bindings_there_is_only_what_loads_the_file() {
     let package = Package::new();
     package.guest("small.wat", SMALL).bindings(false).carrier(Carrier::File).compile().unwrap();

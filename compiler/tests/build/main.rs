@@ -2,6 +2,9 @@
 
 mod bindings;
 mod errors;
+#[cfg(feature = "init")]
+mod init;
+mod jobs;
 mod targets;
 
 use std::path::{Path, PathBuf};

@@ -43,11 +43,30 @@ pub fn check_source(module: &Module, source: &[u8; 32]) -> Result<()> {
     if module.source_hash() == *source {
         return Ok(());
     }
-    let hex = |hash: &[u8; 32]| hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
     Err(Error::msg(format!(
         "the artifact was compiled from another module than the bindings were generated for (SHA-256 {}… instead of {}…); use the artifact that the same build made",
         hex(&module.source_hash()),
         hex(source)
+    )))
+}
+
+fn hex(hash: &[u8; 32]) -> String {
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks that a module says that its content has this SHA-256.
+///
+/// # Errors
+/// If it does not.
+pub fn check_content(module: &Module, content: &[u8; 32]) -> Result<()> {
+    let found = module.artifact().header().content_hash;
+    if found == *content {
+        return Ok(());
+    }
+    Err(Error::msg(format!(
+        "the artifact was compiled from the right module, but is not the one that was made with these bindings, which are exact (its content's SHA-256 is {}… instead of {}…); use the artifact that the same build made",
+        hex(&found),
+        hex(content)
     )))
 }
 
@@ -113,6 +132,25 @@ impl<P: WasmParams, R: WasmResults> LazyFunc<P, R> {
         func.call(store, params)
     }
 
+    /// As [`call`](Self::call), to be awaited.
+    ///
+    /// # Errors
+    /// As for [`TypedFunc::call_async`].
+    #[cfg(feature = "async")]
+    pub async fn call_async(
+        &self,
+        instance: &Instance,
+        index: usize,
+        mut store: impl AsContextMut<Data: Send>,
+        params: P,
+    ) -> Result<R> {
+        let func = match self.0.get() {
+            Some(func) => func,
+            None => self.find(instance, index, &store.as_context_mut().0.opaque)?,
+        };
+        func.call_async(store, params).await
+    }
+
     #[cold]
     fn find(&self, instance: &Instance, index: usize, store: &StoreOpaque) -> Result<&TypedFunc<P, R>> {
         let Extern::Func(func) = found(store, *instance, index)? else { return Err(misfit(index)) };
@@ -135,6 +173,24 @@ pub fn call(
     let inner = store.as_context_mut().0;
     let Extern::Func(func) = found(&inner.opaque, *instance, index)? else { return Err(misfit(index)) };
     func.call_in(inner, params, results)
+}
+
+/// As [`call()`], to be awaited.
+///
+/// # Errors
+/// As for [`Func::call_async`](crate::Func::call_async).
+#[cfg(feature = "async")]
+pub async fn call_async(
+    instance: &Instance,
+    index: usize,
+    mut store: impl AsContextMut<Data: Send>,
+    params: &[Val],
+    results: &mut [Val],
+) -> Result<()> {
+    let Extern::Func(func) = found(&store.as_context_mut().0.opaque, *instance, index)? else {
+        return Err(misfit(index));
+    };
+    func.call_async(store, params, results).await
 }
 
 fn found(store: &StoreOpaque, instance: Instance, index: usize) -> Result<Extern> {

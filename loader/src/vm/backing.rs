@@ -10,7 +10,6 @@
 
 use crate::parts;
 use crate::sys::{self, Access, Damage, NotFound, Place, Region, Watch};
-use memmap2::Mmap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -24,7 +23,7 @@ pub(super) enum Backing {
     /// A file of its own.
     Mapped {
         /// The whole file, read-only but for the text.
-        _view: Mmap,
+        _view: Region,
         file: File,
     },
     /// Data of an executable or a shared library.

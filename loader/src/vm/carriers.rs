@@ -82,6 +82,24 @@ macro_rules! include_module {
     };
 }
 
+/// What asynchronous bindings begin with.
+#[cfg(feature = "async")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __needs_async {
+    () => {};
+}
+
+/// What asynchronous bindings begin with, which cannot do without the feature.
+#[cfg(not(feature = "async"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __needs_async {
+    () => {
+        ::core::compile_error!("asynchronous bindings (`wasmc::build`) need the feature `async` of `wasmc-loader`");
+    };
+}
+
 /// Loads the artifact with this name from beside the program.
 #[doc(hidden)]
 #[macro_export]

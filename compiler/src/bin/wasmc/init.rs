@@ -21,6 +21,9 @@ pub(crate) struct InitArgs {
     /// Let exported initialisers do their work again when they are called; otherwise they do nothing any more
     #[arg(long, requires = "init")]
     pub(crate) init_keep: bool,
+    /// Export the function OTHER as NAME too, in the place of what NAME was: `_start=wizer.resume`, for example
+    #[arg(long = "init-rename", value_name = "NAME=OTHER", requires = "init", value_parser = pair)]
+    pub(crate) init_renames: Vec<(String, String)>,
     /// Let the initialiser reach the folder HOST, named GUEST, to read; with `::rw`, also to write
     #[arg(long = "init-dir", value_name = "HOST[::GUEST[::rw]]", requires = "init")]
     pub(crate) init_dirs: Vec<String>,
@@ -46,6 +49,11 @@ pub(crate) struct InitArgs {
     pub(crate) init_random: bool,
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, other) = text.split_once('=').ok_or("it is not NAME=OTHER")?;
+    Ok((name.to_owned(), other.to_owned()))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -65,6 +73,7 @@ impl InitArgs {
         Ok(InitOptions {
             export,
             keep_exports: self.init_keep,
+            renames: self.init_renames.clone(),
             args: self.init_arguments.clone(),
             variables: self.init_variables.iter().map(variable).collect::<Result<_, _>>()?,
             dirs: self.init_dirs.iter().map(|dir| folder(dir)).collect::<Result<_, _>>()?,

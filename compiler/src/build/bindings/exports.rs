@@ -1,6 +1,7 @@
 //! Exports: the types `Exports` and `Instance`.
 
 use super::interface::{Export, Item, plain};
+use super::style::Style;
 use super::{Renames, doc, types};
 use crate::build::names::{self, Names};
 use proc_macro2::{Ident, TokenStream};
@@ -14,13 +15,14 @@ const RESERVED: &[&str] = &["of", "bind", "instance", "exports", "into_exports",
 struct Named<'a> {
     export: &'a Export,
     ident: Ident,
+    style: Style,
 }
 
 /// The code for all exports.
 ///
 /// # Errors
 /// The message, if names clash.
-pub(super) fn generate(exports: &[Export], renames: &mut Renames) -> Result<TokenStream, String> {
+pub(super) fn generate(exports: &[Export], renames: &mut Renames, style: Style) -> Result<TokenStream, String> {
     let mut names = Names::new("exports", ".rename_export(\"{}\", \"...\")");
     let mut named = Vec::new();
     for export in exports {
@@ -28,12 +30,13 @@ pub(super) fn generate(exports: &[Export], renames: &mut Renames) -> Result<Toke
         let name = wanted.or_else(|| names::snake(&export.name)).unwrap_or_else(|| format!("export_{}", export.number));
         let ident = names::ident(&name, RESERVED).ok_or_else(|| format!("`{name}` is not an identifier of Rust"))?;
         names.take(&ident, &export.name)?;
-        named.push(Named { export, ident });
+        named.push(Named { export, ident, style });
     }
     let fields = named.iter().filter_map(Named::field);
     let values = named.iter().filter_map(Named::value);
     let handles = named.iter().map(Named::on_exports);
     let methods = named.iter().map(Named::on_instance);
+    let data = style.data();
     let unused = if named.iter().any(|n| !n.is_func()) { quote!(mut store) } else { quote!(_store) };
     Ok(quote! {
         #[doc = " What an instance exports. It can be kept and is used with the store that the"]
@@ -91,7 +94,7 @@ pub(super) fn generate(exports: &[Export], renames: &mut Renames) -> Result<Toke
             exports: Exports,
         }
 
-        impl<'s, T: 'static> Instance<'s, T> {
+        impl<'s, T: #data> Instance<'s, T> {
             #[doc = " The exports, which can be kept: they do not borrow the store."]
             #[must_use]
             pub fn exports(&self) -> &Exports {
@@ -167,8 +170,9 @@ impl Named<'_> {
                 "\nIt has more parameters or results than functions with native arguments can have, or\nsome of a type that there is no native one for; so all of them are in slices.",
             )
         };
+        let later = self.style.call_doc();
         let errors = doc("\n# Errors\nIf it traps, or a host function that it calls fails.");
-        quote!(#title #slices #errors)
+        quote!(#title #slices #later #errors)
     }
 
     fn on_exports(&self) -> TokenStream {
@@ -184,18 +188,20 @@ impl Named<'_> {
                 }
             };
         }
+        let (asynchronous, wait, store) = (self.style.keyword(), self.style.wait(), self.style.store());
+        let call = self.style.name("call");
         match self.signature() {
             Some(Signature { names, params, result }) => {
                 let doc = self.func_doc(true);
                 quote! {
                     #doc
                     #[inline]
-                    pub fn #ident(
+                    pub #asynchronous fn #ident(
                         &self,
-                        store: impl wasmc_loader::AsContextMut,
+                        store: #store,
                         #(#names: #params),*
                     ) -> wasmc_loader::Result<#result> {
-                        self.#ident.call(&self.instance, #number, store, (#(#names,)*))
+                        self.#ident.#call(&self.instance, #number, store, (#(#names,)*)) #wait
                     }
                 }
             }
@@ -203,13 +209,13 @@ impl Named<'_> {
                 let doc = self.func_doc(false);
                 quote! {
                     #doc
-                    pub fn #ident(
+                    pub #asynchronous fn #ident(
                         &self,
-                        store: impl wasmc_loader::AsContextMut,
+                        store: #store,
                         params: &[wasmc_loader::Val],
                         results: &mut [wasmc_loader::Val],
                     ) -> wasmc_loader::Result<()> {
-                        wasmc_loader::bindings::support::call(&self.instance, #number, store, params, results)
+                        wasmc_loader::bindings::support::#call(&self.instance, #number, store, params, results) #wait
                     }
                 }
             }
@@ -221,14 +227,15 @@ impl Named<'_> {
         if !self.is_func() {
             return self.accessor();
         }
+        let (asynchronous, wait) = (self.style.keyword(), self.style.wait());
         match self.signature() {
             Some(Signature { names, params, result }) => {
                 let doc = self.func_doc(true);
                 quote! {
                     #doc
                     #[inline]
-                    pub fn #ident(&mut self, #(#names: #params),*) -> wasmc_loader::Result<#result> {
-                        self.exports.#ident(&mut self.store, #(#names),*)
+                    pub #asynchronous fn #ident(&mut self, #(#names: #params),*) -> wasmc_loader::Result<#result> {
+                        self.exports.#ident(&mut self.store, #(#names),*) #wait
                     }
                 }
             }
@@ -236,12 +243,12 @@ impl Named<'_> {
                 let doc = self.func_doc(false);
                 quote! {
                     #doc
-                    pub fn #ident(
+                    pub #asynchronous fn #ident(
                         &mut self,
                         params: &[wasmc_loader::Val],
                         results: &mut [wasmc_loader::Val],
                     ) -> wasmc_loader::Result<()> {
-                        self.exports.#ident(&mut self.store, params, results)
+                        self.exports.#ident(&mut self.store, params, results) #wait
                     }
                 }
             }

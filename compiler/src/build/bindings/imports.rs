@@ -2,6 +2,7 @@
 //! what else is imported from it, and the type `Imports`.
 
 use super::interface::{Import, Item, plain};
+use super::style::Style;
 use super::types::{self, Signature};
 use super::{Renames, doc};
 use crate::build::names::{self, Names};
@@ -22,20 +23,27 @@ struct Source<'a> {
     ident: Ident,
     functions: Vec<Named<'a>>,
     others: Vec<Named<'a>>,
+    /// Whether some function may be awaited.
+    style: Style,
 }
 
 /// An import and what it is called.
 struct Named<'a> {
     import: &'a Import,
     ident: Ident,
+    style: Style,
 }
 
 /// The code for all imports: what stands beside `Module`, and its methods.
 ///
 /// # Errors
 /// The message, if names clash.
-pub(super) fn generate(imports: &[Import], renames: &mut Renames) -> Result<(TokenStream, TokenStream), String> {
-    let sources = sources(imports, renames)?;
+pub(super) fn generate(
+    imports: &[Import],
+    renames: &mut Renames,
+    style: Style,
+) -> Result<(TokenStream, TokenStream), String> {
+    let sources = sources(imports, renames, style)?;
     let traits = sources.iter().map(Source::declare);
     let items = sources.iter().map(Source::items);
     let links = sources.iter().filter(|source| !source.functions.is_empty()).map(Source::link);
@@ -77,7 +85,7 @@ pub(super) fn generate(imports: &[Import], renames: &mut Renames) -> Result<(Tok
 }
 
 /// Sorts the imports by the modules that they come from.
-fn sources<'a>(imports: &'a [Import], renames: &mut Renames) -> Result<Vec<Source<'a>>, String> {
+fn sources<'a>(imports: &'a [Import], renames: &mut Renames, style: Style) -> Result<Vec<Source<'a>>, String> {
     let mut modules = Names::new("imported modules", ".rename_module(\"{}\", \"...\")");
     let mut sources: Vec<Source<'a>> = Vec::new();
     for import in imports {
@@ -87,7 +95,7 @@ fn sources<'a>(imports: &'a [Import], renames: &mut Renames) -> Result<Vec<Sourc
             let ident = names::ident(&name, RESERVED).ok_or_else(|| not_an_identifier(&name))?;
             modules.take(&ident, &import.module)?;
             modules.take(&format_ident!("{ident}Items"), &format!("{} (what is no function)", import.module))?;
-            sources.push(Source { name: &import.module, ident, functions: Vec::new(), others: Vec::new() });
+            sources.push(Source { name: &import.module, ident, functions: Vec::new(), others: Vec::new(), style });
         }
     }
     for source in &mut sources {
@@ -172,8 +180,12 @@ impl<'a> Source<'a> {
             let name = name.unwrap_or_else(|| format!("import_{}", import.number));
             let ident = names::ident(&name, &[]).ok_or_else(|| not_an_identifier(&name))?;
             names.take(&ident, &import.name)?;
-            let list = if matches!(import.item, Item::Func(..)) { &mut self.functions } else { &mut self.others };
-            list.push(Named { import, ident });
+            if !matches!(import.item, Item::Func(..)) {
+                self.others.push(Named { import, ident, style: self.style });
+                continue;
+            }
+            let awaited = self.style.is_async() && !renames.is_synchronous(self.name, &import.name);
+            self.functions.push(Named { import, ident, style: Style::new(awaited) });
         }
         Ok(())
     }
@@ -208,25 +220,29 @@ impl<'a> Source<'a> {
             let (ident, title) = (&named.ident, named.title());
             let errors = doc("\n# Errors\nWhatever the host finds: it is what the call into the guest fails with.");
             let signature = match named.signature() {
-                Some(Signature { names, params, result }) => quote! {
-                    fn #ident(
-                        caller: &mut wasmc_loader::Caller<'_, Self>,
-                        #(#names: #params),*
-                    ) -> wasmc_loader::Result<#result>;
-                },
-                None => quote! {
-                    fn #ident(
-                        caller: &mut wasmc_loader::Caller<'_, Self>,
-                        params: &[wasmc_loader::Val],
-                        results: &mut [wasmc_loader::Val],
-                    ) -> wasmc_loader::Result<()>;
-                },
+                Some(Signature { names, params, result }) => {
+                    let returned = named.style.returned(&result);
+                    quote! {
+                        fn #ident(caller: &mut wasmc_loader::Caller<'_, Self>, #(#names: #params),*) -> #returned;
+                    }
+                }
+                None => {
+                    let returned = named.style.returned(&quote!(()));
+                    quote! {
+                        fn #ident(
+                            caller: &mut wasmc_loader::Caller<'_, Self>,
+                            params: &[wasmc_loader::Val],
+                            results: &mut [wasmc_loader::Val],
+                        ) -> #returned;
+                    }
+                }
             };
             quote!(#title #errors #signature)
         });
+        let data = self.style.data();
         quote! {
             #title
-            pub trait #ident: Sized + 'static {
+            pub trait #ident: Sized + #data {
                 #(#methods)*
             }
         }
@@ -298,22 +314,26 @@ impl<'a> Source<'a> {
         ));
         let definitions = self.functions.iter().map(|named| {
             let (method, name, number) = (&named.ident, &named.import.name, named.import.number);
-            match named.signature() {
-                Some(Signature { names, params, .. }) => quote! {
-                    linker.func_wrap(
-                        #module,
-                        #name,
-                        |mut caller: wasmc_loader::Caller<'_, T>, #(#names: #params),*| {
-                            <T as #ident>::#method(&mut caller, #(#names),*)
-                        },
-                    )?;
-                },
-                None => quote! {
+            let waits = named.style.is_async();
+            let Some(Signature { names, params, .. }) = named.signature() else {
+                let define = named.style.name("func_new");
+                let body = quote!(<T as #ident>::#method(&mut caller, params, results));
+                let body = if waits { future(&body) } else { body };
+                return quote! {
                     let ty = wasmc_loader::bindings::support::import_func_type(&self.module, #number)?;
-                    linker.func_new(#module, #name, ty, |mut caller, params, results| {
-                        <T as #ident>::#method(&mut caller, params, results)
-                    })?;
-                },
+                    linker.#define(#module, #name, ty, |mut caller, params, results| { #body })?;
+                };
+            };
+            let define = named.style.name("func_wrap");
+            let body = quote!(<T as #ident>::#method(&mut caller, #(#names),*));
+            let (args, body) = if waits {
+                // A tuple, since it is a type parameter of the loader's.
+                (quote!((#(#names,)*): (#(#params,)*)), future(&body))
+            } else {
+                (quote!(#(#names: #params),*), body)
+            };
+            quote! {
+                linker.#define(#module, #name, |mut caller: wasmc_loader::Caller<'_, T>, #args| { #body })?;
             }
         });
         quote! {
@@ -327,6 +347,11 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
+
+/// The future of a host function, for the loader.
+fn future(call: &TokenStream) -> TokenStream {
+    quote!(std::boxed::Box::new(async move { #call.await }))
 }
 
 impl Named<'_> {

@@ -7,6 +7,7 @@
 mod exports;
 mod imports;
 pub(super) mod interface;
+mod style;
 mod types;
 
 use super::names;
@@ -14,14 +15,17 @@ use interface::Interface;
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeMap;
+use style::Style;
 
-/// Names that the builder was given for what the guest calls otherwise, and
-/// whether they were of use.
+/// What the builder was told of single imports and exports, above all how to
+/// call what the guest calls otherwise, and whether it was of use.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Renames {
     pub exports: BTreeMap<String, (String, bool)>,
     pub modules: BTreeMap<String, (String, bool)>,
     pub imports: BTreeMap<(String, String), (String, bool)>,
+    /// Imports that are not to be awaited.
+    pub synchronous: BTreeMap<(String, String), (String, bool)>,
 }
 
 fn used<K: Ord>(map: &mut BTreeMap<K, (String, bool)>, key: &K) -> Option<String> {
@@ -43,17 +47,26 @@ impl Renames {
         used(&mut self.imports, &(module.to_owned(), name.to_owned()))
     }
 
+    fn is_synchronous(&mut self, module: &str, name: &str) -> bool {
+        used(&mut self.synchronous, &(module.to_owned(), name.to_owned())).is_some()
+    }
+
     /// Checks that each of them was for something.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, style: Style) -> Result<(), String> {
         let exports = self.exports.iter().filter(|(_, (_, used))| !used).map(|(name, _)| format!("export `{name}`"));
         let modules =
             self.modules.iter().filter(|(_, (_, used))| !used).map(|(name, _)| format!("imported module `{name}`"));
         let imports = self.imports.iter().filter(|(_, (_, used))| !used);
         let imports = imports.map(|((module, name), _)| format!("import `{name}` from `{module}`"));
-        match exports.chain(modules).chain(imports).next() {
-            None => Ok(()),
-            Some(what) => Err(format!("the module has no {what}, which is to get another name")),
+        if let Some(what) = exports.chain(modules).chain(imports).next() {
+            return Err(format!("the module has no {what}, which is to get another name"));
         }
+        let Some(((module, name), _)) = self.synchronous.iter().find(|(_, (_, used))| !used) else { return Ok(()) };
+        Err(if style.is_async() {
+            format!("the module imports no function `{name}` from `{module}`, which is not to be awaited")
+        } else {
+            format!("the import `{name}` from `{module}` is not awaited anyway: bindings are not asynchronous")
+        })
     }
 }
 
@@ -76,6 +89,10 @@ pub(super) struct Bindings<'a> {
     pub guest: &'a str,
     /// SHA-256 of the binary.
     pub source: [u8; 32],
+    /// The hash of the artifact's content, if no other one will do.
+    pub content: Option<[u8; 32]>,
+    /// Whether functions are awaited.
+    pub asynchronous: bool,
     /// How the host gets the artifact.
     pub carried: &'a Carried,
     /// Where the loader is found, if not as `wasmc_loader`.
@@ -89,16 +106,17 @@ impl Bindings<'_> {
     /// The message, if names clash.
     pub fn generate(&self, interface: Option<&Interface>, renames: &Renames) -> Result<String, String> {
         let mut renames = renames.clone();
+        let style = Style::new(self.asynchronous && interface.is_some());
         let (types, methods) = match interface {
             Some(interface) => {
-                let exports = exports::generate(&interface.exports, &mut renames)?;
-                let (types, methods) = imports::generate(&interface.imports, &mut renames)?;
-                let typed = typed_methods();
-                (quote!(#types #exports), quote!(#methods #typed))
+                let exports = exports::generate(&interface.exports, &mut renames, style)?;
+                let (types, methods) = imports::generate(&interface.imports, &mut renames, style)?;
+                let (check, typed) = (style.check(), typed_methods(style));
+                (quote!(#check #types #exports), quote!(#methods #typed))
             }
             None => Default::default(),
         };
-        renames.check()?;
+        renames.check(style)?;
         Ok(self.file(&types, &methods))
     }
 
@@ -107,7 +125,7 @@ impl Bindings<'_> {
         let title = doc(&format!("The WebAssembly module `{guest}`, compiled by wasmc when this program was built."));
         let version = env!("CARGO_PKG_VERSION");
         let loader = self.loader.map(|path| quote!(use #path as wasmc_loader;));
-        let (load, source) = (self.load(), Literal::byte_string(&self.source));
+        let (load, new) = (self.load(), self.check());
         let tokens = quote! {
             #title
             #[allow(
@@ -142,16 +160,7 @@ impl Bindings<'_> {
                 impl Module {
                     #load
 
-                    #[doc = " Takes a module that was loaded in another way."]
-                    #[doc = ""]
-                    #[doc = " # Errors"]
-                    #[doc = " If it was not compiled from the WebAssembly that these bindings were made"]
-                    #[doc = " for. How it was compiled does not matter."]
-                    pub fn new(module: wasmc_loader::Module) -> wasmc_loader::Result<Module> {
-                        const SOURCE: &[u8; 32] = #source;
-                        wasmc_loader::bindings::support::check_source(&module, SOURCE)?;
-                        Ok(Module { module })
-                    }
+                    #new
 
                     #methods
                 }
@@ -179,6 +188,34 @@ impl Bindings<'_> {
             Err(_) => tokens.to_string(),
         };
         format!("// Generated by wasmc {version} from {guest}; the next build generates it anew.\n{code}")
+    }
+
+    /// The method that checks what was loaded.
+    fn check(&self) -> TokenStream {
+        let source = Literal::byte_string(&self.source);
+        let (same, content) = match &self.content {
+            None => ("How it was compiled does not matter.", TokenStream::new()),
+            Some(content) => {
+                let content = Literal::byte_string(content);
+                let check = quote! {
+                    const CONTENT: &[u8; 32] = #content;
+                    wasmc_loader::bindings::support::check_content(&module, CONTENT)?;
+                };
+                ("And if it is not the very artifact that was made then.", check)
+            }
+        };
+        let doc = doc(&format!(
+            "Takes a module that was loaded in another way.\n\n# Errors\nIf it was not compiled from the WebAssembly that these bindings were made\nfor. {same}"
+        ));
+        quote! {
+            #doc
+            pub fn new(module: wasmc_loader::Module) -> wasmc_loader::Result<Module> {
+                const SOURCE: &[u8; 32] = #source;
+                wasmc_loader::bindings::support::check_source(&module, SOURCE)?;
+                #content
+                Ok(Module { module })
+            }
+        }
     }
 
     /// The method that loads the artifact.
@@ -214,7 +251,14 @@ impl Bindings<'_> {
 }
 
 /// The methods of `Module` that go with typed imports and exports.
-fn typed_methods() -> TokenStream {
+fn typed_methods(style: Style) -> TokenStream {
+    let (asynchronous, wait, data) = (style.keyword(), style.wait(), style.data());
+    let instantiate = style.name("instantiate");
+    let later = if style.is_async() {
+        doc("\nThe start function may wait. If the future is dropped meanwhile, the instance\nstays in the store.")
+    } else {
+        TokenStream::new()
+    };
     quote! {
         #[doc = " Finds what the module imports in a linker."]
         #[doc = ""]
@@ -228,18 +272,19 @@ fn typed_methods() -> TokenStream {
         }
 
         #[doc = " Makes an instance and calls its start function."]
+        #later
         #[doc = ""]
         #[doc = " # Errors"]
         #[doc = " As [`wasmc_loader::InstancePre::instantiate`]; and if the imports are those of"]
         #[doc = " this module loaded another time."]
-        pub fn instantiate<'s, T: 'static>(
+        pub #asynchronous fn instantiate<'s, T: #data>(
             &self,
             store: impl Into<wasmc_loader::StoreContextMut<'s, T>>,
             imports: &Imports<T>,
         ) -> wasmc_loader::Result<Instance<'s, T>> {
             wasmc_loader::bindings::support::check_same(&self.module, imports.pre.module())?;
             let mut store = store.into();
-            let instance = imports.pre.instantiate(&mut store)?;
+            let instance = imports.pre.#instantiate(&mut store) #wait?;
             let exports = Exports::found(&mut store, instance)?;
             Ok(Instance { store, exports })
         }

@@ -1,0 +1,55 @@
+//! Runs a guest's initialiser.
+
+use super::Module;
+use super::cargo::Cargo;
+use super::error::{Error, Result};
+use crate::init;
+use crate::options::Options;
+use std::sync::Arc;
+
+/// What the command line has switches for, and the builder fields.
+const SWITCHES: [(&str, &str); 3] = [
+    ("`--init=EXPORT`", "`.init(\"EXPORT\")`"),
+    ("`--init-timeout SECONDS`", "`InitOptions::timeout`"),
+    ("`--init-memory BYTES`", "`InitOptions::max_memory`"),
+];
+
+/// Puts the state of the initialised guest into the options, if that is wanted.
+pub(super) fn apply(
+    module: &Module,
+    cargo: &Cargo<'_>,
+    label: &str,
+    binary: &[u8],
+    options: &mut Options,
+    guest: impl Fn(crate::Error) -> Error,
+) -> Result<()> {
+    let Some(init) = &module.init else { return Ok(()) };
+    for dir in init.dirs.iter().filter(|dir| !dir.writable) {
+        cargo.depends_on(&dir.host);
+    }
+    match init::run(binary, options, init) {
+        Ok(snapshot) => options.snapshot = Some(Arc::new(snapshot)),
+        Err(init::Error::Compile(error)) => return Err(guest(error)),
+        Err(error) => {
+            return Err(Error::Init { guest: label.to_owned(), message: message(&error), error: error.into() });
+        }
+    }
+    Ok(())
+}
+
+/// The error and its causes, in terms of the builder, and where it was.
+fn message(error: &init::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    for (switch, field) in SWITCHES {
+        text = text.replace(switch, field);
+    }
+    match error.backtrace() {
+        Some(backtrace) => format!("{text}\nwasm backtrace:\n{backtrace}"),
+        None => text,
+    }
+}
