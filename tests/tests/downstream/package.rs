@@ -64,7 +64,7 @@ impl Program {
     pub fn run(&self, command: &mut Command) -> Output {
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            let of_this_run = text.starts_with("CARGO") && text != "CARGO_HOME";
+            let of_this_run = text.starts_with("CARGO") && !["CARGO_HOME", "CARGO_INCREMENTAL"].contains(&&*text);
             if of_this_run || text.starts_with("WASMC_") || text.ends_with("RUSTFLAGS") {
                 command.env_remove(&name);
             }
