@@ -141,11 +141,9 @@ fn nested(
     saved.restore(state);
     #[cfg(feature = "async")]
     suspendable.end(state);
-    set_current(previous);
-    // Only calls that go on where they have started are of another store than
-    // the one before.
-    #[cfg(feature = "async")]
-    if previous != ptr::from_ref(state) && thread.switched.get() {
+    let switched = set_current(previous);
+    // With a limit that was for one of ours, nobody goes on.
+    if switched && previous != ptr::from_ref(state) {
         limit.sp.set(NOWHERE);
     }
     if is_active && limit.thread.get() != outer.0 {
@@ -215,10 +213,16 @@ impl Suspended {
 
 /// Notes whose code runs on this thread, which need not be the thread that the
 /// caller was on when it was entered: in between, it may have been suspended.
-/// So the compiler must not compute the thread's address for both.
+/// So the compiler must not compute the thread's address for both. Whether the
+/// thread is on a stack of ours.
 #[inline(never)]
-fn set_current(state: *const StoreState) {
-    thread().current.set(state);
+fn set_current(state: *const StoreState) -> bool {
+    let thread = thread();
+    thread.current.set(state);
+    #[cfg(feature = "async")]
+    return thread.switched.get();
+    #[cfg(not(feature = "async"))]
+    false
 }
 
 /// The number of this thread, which no other one has.
@@ -248,7 +252,6 @@ impl Thread {
 }
 
 /// A stack pointer that no limit can be for.
-#[cfg(feature = "async")]
 const NOWHERE: usize = usize::MAX / 2;
 
 /// What a store was doing when one of its calls was begun, or gone on with, on

@@ -196,6 +196,9 @@ impl Func {
     ///
     /// # Errors
     /// As for other calls; also if it has parameters or results.
+    // A reset calls several, each perhaps on another thread than the one before
+    // has begun on: the compiler must not compute the thread's address for all.
+    #[inline(never)]
     pub(crate) fn call_start<T: 'static>(self, store: &mut StoreInner<T>) -> Result<()> {
         let func = self.0.address(&store.opaque);
         // SAFETY: the store owns it.

@@ -160,6 +160,7 @@ impl StoreState {
 ///
 /// # Errors
 /// [`SuspendError`].
+#[inline(never)]
 pub(super) fn block_on<O>(
     state: &StoreState,
     mut future: Pin<Box<dyn Future<Output = O> + Send + '_>>,
@@ -172,10 +173,21 @@ pub(super) fn block_on<O>(
     loop {
         // SAFETY: set by the poll in progress.
         if let Poll::Ready(output) = poll_once(future.as_mut(), unsafe { &mut *fiber.task.get() }) {
+            drop_here(future);
             return Ok(output);
         }
-        fiber.suspend()?;
+        if let Err(error) = fiber.suspend() {
+            drop_here(future);
+            return Err(error.into());
+        }
     }
+}
+
+/// As [`poll_once`], for the end of a future. If the future panics, it is
+/// dropped on the thread that it was polled on.
+#[inline(never)]
+fn drop_here<O>(future: Pin<Box<dyn Future<Output = O> + Send + '_>>) {
+    drop(future);
 }
 
 impl StoreState {

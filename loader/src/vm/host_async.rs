@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::types::FuncType;
 use crate::values::Val;
+use std::pin::Pin;
 use std::ptr::NonNull;
 
 /// The module and name that a linker has for a function.
@@ -18,6 +19,16 @@ pub(crate) type Names = Option<(Box<str>, Box<str>)>;
 /// The state of the caller's store, for use while the caller is lent on.
 fn state_of<T: 'static>(caller: &mut Caller<'_, T>) -> NonNull<StoreState> {
     NonNull::from(&*caller.opaque().state)
+}
+
+/// Calls the host's closure. What follows in the function that calls this can be
+/// on another thread: in one with it, the compiler could take the address of a
+/// thread-local value that the closure uses for what is dropped there.
+#[inline(never)]
+fn begin<'a, O>(
+    call: impl FnOnce() -> Box<dyn Future<Output = O> + Send + 'a>,
+) -> Pin<Box<dyn Future<Output = O> + Send + 'a>> {
+    Box::into_pin(call())
 }
 
 /// Parameters of an async host function: a tuple of up to 16 [`WasmTy`].
@@ -47,7 +58,7 @@ macro_rules! lists {
             {
                 let waiting = move |mut caller: Caller<'_, T>, $($a: $a),*| -> Result<R::Results, Error> {
                     let state = state_of(&mut caller);
-                    let future = Box::into_pin(func(caller, ($($a,)*)));
+                    let future = begin(|| func(caller, ($($a,)*)));
                     // SAFETY: the caller's store lives as long as the call.
                     block_on(unsafe { state.as_ref() }, future, &names)?.into_results()
                 };
@@ -91,7 +102,7 @@ impl HostFuncDef {
     {
         HostFuncDef::untyped::<T>(ty, type_id, move |mut caller, params, results| {
             let state = state_of(&mut caller);
-            let future = Box::into_pin(func(caller, params, results));
+            let future = begin(|| func(caller, params, results));
             // SAFETY: the caller's store lives as long as the call.
             block_on(unsafe { state.as_ref() }, future, &names)?
         })

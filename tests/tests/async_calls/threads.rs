@@ -1,9 +1,11 @@
 //! Calls that go on on other threads, and many at the same time.
 
 use crate::{hop, instance, linker, module, pause};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use wasmc_loader::{Caller, Config, Engine, Instance, Linker, Store, Trap};
@@ -169,4 +171,88 @@ fn calls_of_two_stores_take_turns_within_one_task() {
     });
     assert_eq!((polls, result.unwrap()), (22, 40));
     assert_eq!((a.data().len(), b.data().len()), (20, 10));
+}
+
+thread_local! {
+    /// The number of a thread.
+    static NUMBER: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Is pending once, and tells when it is dropped, and on which thread.
+struct Once {
+    began: bool,
+    dropped: Arc<AtomicU32>,
+}
+
+impl Future for Once {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.began, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        self.dropped.store(NUMBER.get(), Ordering::Relaxed);
+    }
+}
+
+/// What a host function reads of its thread before it waits must not be taken
+/// for that of the thread that it is on when what it waited for is dropped.
+#[test]
+fn what_a_host_function_waited_for_is_dropped_with_the_values_of_the_thread_that_it_is_on() {
+    let began = Arc::new(AtomicU32::new(0));
+    let dropped = Arc::new(AtomicU32::new(0));
+    let text = r#"(module (import "host" "once" (func $once)) (func (export "run") (call $once)))"#;
+    let (seen, told) = (began.clone(), dropped.clone());
+    let (mut store, instance) = instance(&Config::new(), (), text, |linker| {
+        let once = linker.func_wrap_async("host", "once", move |_, (): ()| {
+            seen.store(NUMBER.get(), Ordering::Relaxed);
+            Box::new(Once { began: false, dropped: told.clone() })
+        });
+        once.unwrap();
+    });
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let mut call = Box::pin(run.call_async(&mut store, ()));
+    for number in 1..=2 {
+        let mut numbered = || {
+            NUMBER.set(number);
+            call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        let done = thread::scope(|scope| scope.spawn(&mut numbered).join().unwrap());
+        assert_eq!(done, number == 2);
+    }
+    assert_eq!([began, dropped].map(|number| number.load(Ordering::Relaxed)), [1, 2]);
+}
+
+/// Of two start functions that wait, the second begins on another thread than
+/// the first.
+#[test]
+fn start_functions_of_a_reset_go_on_and_begin_on_other_threads() {
+    let engine = Engine::default();
+    let text = r#"(module
+        (import "host" "pause" (func $pause (param i32) (result i32)))
+        (global $started (export "started") (mut i32) (i32.const 0))
+        (func $start
+            (global.set $started (call $pause (i32.const 1)))
+            (global.set $started (call $pause (i32.const 2))))
+        (start $start)
+        (func (export "trap") unreachable))"#;
+    let (module, linker) = (module(&engine, text), linker(&engine));
+    let mut store = Store::new(&engine, ());
+    let instances: [Instance; 3] =
+        std::array::from_fn(|_| hop(linker.instantiate_async(&mut store, &module)).1.unwrap());
+    for _ in 0..3 {
+        let (polls, result) = hop(store.reset_async());
+        result.unwrap();
+        assert_eq!(polls, 10);
+        for instance in instances {
+            let started = instance.get_global(&mut store, "started").unwrap().get(&mut store);
+            assert_eq!(started.i32(), Some(4));
+            let trap = instance.get_typed_func::<(), ()>(&mut store, "trap").unwrap();
+            let error = trap.call(&mut store, ()).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Trap::UnreachableCodeReached));
+        }
+    }
 }

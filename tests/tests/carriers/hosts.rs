@@ -62,7 +62,7 @@ impl Crate {
             format!(
                 "[package]\nname = \"host\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
                  [lib]\ncrate-type = [\"rlib\", \"cdylib\"]\n\n\
-                 [dependencies]\nwasmc-loader = {{ path = {loader:?} }}\n\n\
+                 [dependencies]\nwasmc-loader = {{ path = {loader:?}, features = [\"async\"] }}\n\n\
                  [profile.dev]\ndebug = false\n\n\
                  [profile.release]\nopt-level = \"s\"\nlto = \"fat\"\ncodegen-units = 1\npanic = \"abort\"\n\
                  strip = true\n\n[workspace]\n"
@@ -110,6 +110,7 @@ struct Hosts {
     /// Without shared libraries.
     alone: PathBuf,
     library: PathBuf,
+    release_library: PathBuf,
 }
 
 fn hosts() -> &'static Hosts {
@@ -130,12 +131,15 @@ fn hosts() -> &'static Hosts {
         let release = made.build("host-release", "release/host", |cargo| {
             cargo.args(plain).arg("--release");
         });
+        let release_library = made.build("libhost-release.so", "release/libhost.so", |cargo| {
+            cargo.args(plain).arg("--release");
+        });
         let triple = "x86_64-unknown-linux-gnu";
         let alone = made.build("host-static", &format!("{triple}/debug/host"), |cargo| {
             cargo.args(plain).args(["--bin", "host", "--target", triple]);
             cargo.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
         });
-        Hosts { folder: made.folder, debug, gnu, release, alone, library }
+        Hosts { folder: made.folder, debug, gnu, release, alone, library, release_library }
     })
 }
 
@@ -167,6 +171,17 @@ fn a_library_carries_guests_into_a_program_that_knows_nothing_of_them() {
     let hosts = hosts();
     let printed = print(Command::new(&hosts.debug).arg("library").arg(&hosts.library));
     assert_eq!(printed, all_works() + &all_works());
+}
+
+/// In optimised libraries, where the address of a thread-local value is the
+/// result of a call, which the compiler would rather not repeat.
+#[test]
+fn async_functions_of_a_library_find_the_values_of_the_thread_that_they_are_on() {
+    let hosts = hosts();
+    for library in [&hosts.library, &hosts.release_library] {
+        let printed = print(Command::new(&hosts.debug).arg("threads").arg(library));
+        assert_eq!(printed, "begun on thread 1, dropped on thread 2\n", "{}", library.display());
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! A program that carries artifacts in all ways; built by the tests.
 
+use std::cell::Cell;
 use std::fmt::Write;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use wasmc_loader::{
-    Config, Engine, Instance, InstanceLimits, InstantiationStrategy, Linker, Module, Result, Store, WasmBacktrace,
-    include_artifact, linked_artifact,
+    Config, Engine, Func, Instance, InstanceLimits, InstantiationStrategy, Linker, Module, Result, Store,
+    WasmBacktrace, include_artifact, linked_artifact,
 };
 
 /// Loads both guests from `carrier`: `embedded`, `linked`, or a folder with files.
@@ -76,4 +79,44 @@ pub fn run(carrier: &str) -> String {
 #[unsafe(no_mangle)]
 pub extern "C" fn print_linked_and_embedded() {
     print!("{}{}", run("linked"), run("embedded"));
+}
+
+thread_local! {
+    static THREAD: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Is pending once.
+struct Once {
+    polled: bool,
+    begun: u32,
+}
+
+impl Future for Once {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.polled, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        println!("begun on thread {}, dropped on thread {}", self.begun, THREAD.get());
+    }
+}
+
+/// Calls a function that waits for something which is dropped on another thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn print_threads() {
+    let mut store = Store::new(&Engine::default(), ());
+    let once = Func::wrap_async(&mut store, |_, (): ()| Box::new(Once { polled: false, begun: THREAD.get() }));
+    let once = once.typed::<(), ()>(&store).unwrap();
+    let mut call = Box::pin(once.call_async(&mut store, ()));
+    for (thread, done) in [(1, false), (2, true)] {
+        let poll = || {
+            THREAD.set(thread);
+            call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert_eq!(std::thread::scope(|scope| scope.spawn(poll).join().unwrap()), done);
+    }
 }
