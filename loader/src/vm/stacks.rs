@@ -101,8 +101,9 @@ impl FiberStack {
     fn clear(&self) -> std::io::Result<()> {
         let page = sys::page_size();
         self.forget(CLEARED)?;
-        let length = CLEARED.next_multiple_of(page).min(self.kind.size);
-        // SAFETY: these are the last bytes of the stack, which nobody uses.
+        let length = CLEARED.next_multiple_of(page);
+        // SAFETY: these are the last bytes of the stack, which nobody uses, and
+        // fewer than its slack and its own pages.
         unsafe { self.region.start().as_ptr().add(self.length - length).write_bytes(0, length) };
         Ok(())
     }
@@ -136,6 +137,12 @@ impl Stacks {
     /// there is no memory for another one.
     #[inline(never)]
     pub(crate) fn take(&self) -> Result<FiberStack> {
+        if self.kind.size < self.least {
+            return Err(Error::msg(format!(
+                "a call cannot be suspended on a stack of {} bytes when wasm code may use {}: set `Config::async_stack_size` to more than `Config::max_wasm_stack`, so much more as host functions need",
+                self.kind.size, self.least
+            )));
+        }
         let own = |stacks: &RefCell<Vec<FiberStack>>| {
             let mut stacks = stacks.try_borrow_mut().ok()?;
             let found = stacks.iter().rposition(|stack| stack.kind == self.kind)?;
@@ -144,12 +151,6 @@ impl Stacks {
         // While a thread ends it has none any more.
         if let Ok(Some(stack)) = UNUSED.try_with(own) {
             return Ok(stack);
-        }
-        if self.kind.size < self.least {
-            return Err(Error::msg(format!(
-                "a call cannot be suspended on a stack of {} bytes when wasm code may use {}: set `Config::async_stack_size` to more than `Config::max_wasm_stack`, so much more as host functions need",
-                self.kind.size, self.least
-            )));
         }
         let waiting = self.unused.lock().unwrap_or_else(PoisonError::into_inner).pop();
         waiting.map_or_else(|| FiberStack::new(self.kind), Ok).map_err(|e| {
@@ -247,8 +248,8 @@ mod tests {
     fn stacks_are_zeros_where_that_is_asked_for_and_do_not_mix_with_others() {
         alone(|| {
             let (usual, zeroed) = (Stacks::new(1 << 17, false, 0, 9), Stacks::new(1 << 17, true, 0, 9));
-            let larger = Stacks::new(1 << 18, true, 0, 9);
-            for stacks in [&usual, &zeroed, &larger] {
+            let (larger, least) = (Stacks::new(1 << 18, true, 0, 9), Stacks::new(1, true, 0, 9));
+            for stacks in [&usual, &zeroed, &larger, &least] {
                 let many: Vec<_> = (0..KEPT).map(|_| stacks.take().unwrap()).collect();
                 many.into_iter().for_each(|stack| {
                     fill(&stack, 3);
@@ -257,11 +258,13 @@ mod tests {
             }
             for _ in 0..2 * KEPT {
                 assert!([[3; 3], [0; 3]].contains(&samples(&usual.take().unwrap())));
-                let stack = zeroed.take().unwrap();
-                let (low, high) = stack.bounds();
-                // SAFETY: as above.
-                let bytes = unsafe { std::slice::from_raw_parts(low as *const u8, high - low) };
-                assert!(bytes.iter().all(|byte| *byte == 0));
+                for stacks in [&zeroed, &least] {
+                    let stack = stacks.take().unwrap();
+                    let (low, high) = stack.bounds();
+                    // SAFETY: as above.
+                    let bytes = unsafe { std::slice::from_raw_parts(low as *const u8, high - low) };
+                    assert!(bytes.iter().all(|byte| *byte == 0), "of {} bytes", stack.kind.size);
+                }
                 assert_eq!(larger.take().unwrap().kind, larger.kind);
             }
         });
@@ -270,6 +273,10 @@ mod tests {
     #[test]
     fn a_stack_that_is_too_small_or_too_large_is_an_error() {
         let text = |stacks: Stacks| format!("{:#}", stacks.take().unwrap_err());
+        assert!(text(Stacks::new(99, false, 100, 0)).contains("`Config::async_stack_size`"));
+        // Also where another engine's stack of that size is waiting.
+        let other = Stacks::new(99, false, 99, 0);
+        other.put(other.take().unwrap());
         assert!(text(Stacks::new(99, false, 100, 0)).contains("`Config::async_stack_size`"));
         for size in [usize::MAX, usize::MAX / 2] {
             assert!(text(Stacks::new(size, false, 100, 0)).contains(&format!("a stack of {size} bytes")));
