@@ -20,8 +20,8 @@ pub(super) struct Mapped {
 
 impl Mapped {
     /// Whether `file` is the one that is mapped. File systems that lie over
-    /// others have two numbers for a device, and some kernels tell one here
-    /// and the other one there.
+    /// others have two numbers for a device, and sometimes for a file, and some
+    /// kernels tell one here and the other one there.
     pub(super) fn identity(&self, file: &File) -> Identity {
         match file.metadata() {
             Ok(found) if found.ino() != self.inode => Identity::Other,

@@ -4,7 +4,9 @@
 //! Which file that is, the system's loader knows; whether what can be opened
 //! under that name today is still the same file, only the kernel does. Where it
 //! says so (`maps`, Linux), the beginning of what is looked for is compared
-//! between memory and file; where it does not, all of it is.
+//! between memory and file; where it does not, all of it is. That it seems to be
+//! another file proves nothing: file systems that lie over others number a file
+//! in two ways, and which number is told where depends on the kernel.
 
 #[cfg(not(target_vendor = "apple"))]
 mod elf;
@@ -157,6 +159,7 @@ fn known(range: &Range<usize>) -> Option<Place> {
 enum Identity {
     Same,
     Unknown,
+    /// So it seems.
     Other,
 }
 
@@ -185,8 +188,16 @@ fn executable() -> Option<PathBuf> {
 fn open(segment: &Segment, address: usize) -> Result<LoadedFile, NotFound> {
     let (identity, mapped) = identity_at(address);
     let own = if segment.name.is_none() { executable() } else { None };
-    let names = own.into_iter().chain(mapped).chain(segment.name.clone());
-    let (mut possible, mut failed, mut other) = (None, None, None);
+    open_likeliest(own.into_iter().chain(mapped).chain(segment.name.clone()), identity)
+}
+
+/// Opens the first of the files with these names that is known to be the one,
+/// or else the likeliest.
+fn open_likeliest(
+    names: impl Iterator<Item = PathBuf>,
+    identity: impl Fn(&File) -> Identity,
+) -> Result<LoadedFile, NotFound> {
+    let (mut possible, mut other, mut failed) = (None, None, None);
     for name in names {
         let path = match std::fs::read_link(&name) {
             Ok(target) if name.starts_with("/proc") => target,
@@ -196,22 +207,22 @@ fn open(segment: &Segment, address: usize) -> Result<LoadedFile, NotFound> {
             Ok(file) => match identity(&file) {
                 Identity::Same => return Ok(LoadedFile { file, path, certain: true }),
                 Identity::Unknown => possible = possible.or(Some(LoadedFile { file, path, certain: false })),
-                Identity::Other => other = other.or(Some(path)),
+                Identity::Other => other = other.or(Some(LoadedFile { file, path, certain: false })),
             },
             Err(e) => failed = failed.or(Some((path, e))),
         }
     }
-    match (possible, other, failed) {
-        (Some(file), ..) => Ok(file),
-        (None, Some(path), _) => Err(NotFound::Different(path)),
-        (None, None, Some((path, e))) => Err(NotFound::Unreadable(path, e)),
-        (None, None, None) => Err(NotFound::NoFile),
+    match (possible.or(other), failed) {
+        (Some(file), _) => Ok(file),
+        (None, Some((path, e))) => Err(NotFound::Unreadable(path, e)),
+        (None, None) => Err(NotFound::NoFile),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     /// Something of this test's own executable.
     static OWN: [u8; 3000] = {
@@ -235,6 +246,29 @@ mod tests {
             assert_eq!(place.file.certain, cfg!(all(target_os = "linux", not(feature = "portable-unix"))));
         }
         assert!(Arc::ptr_eq(&locate(&OWN).unwrap().file, &locate(&OWN[5..]).unwrap().file), "it is opened once");
+    }
+
+    #[test]
+    fn a_file_that_the_kernel_seems_to_take_for_another_one_is_compared() {
+        let own = std::env::current_exe().unwrap();
+        let names = || ["/proc/self/maps".into(), own.clone()].into_iter();
+        let inode = own.metadata().unwrap().ino();
+        let opened = |seems: [Identity; 2]| {
+            let is_own = |file: &File| file.metadata().unwrap().ino() == inode;
+            let found = open_likeliest(names(), |file| seems[usize::from(is_own(file))]);
+            found.map(|found| (found.path, found.certain)).unwrap()
+        };
+        use Identity::{Other, Same, Unknown};
+        assert_eq!(opened([Other, Same]), (own.clone(), true));
+        assert_eq!(opened([Unknown, Same]), (own.clone(), true));
+        assert_eq!(opened([Other, Unknown]), (own.clone(), false));
+        let file = open_likeliest([own.clone()].into_iter(), |_| Other).unwrap();
+        assert_eq!((&file.path, file.certain), (&own, false));
+        let place = locate(&OWN).unwrap();
+        let place = Place { file: Arc::new(file), ..place };
+        assert!(place.holds(&OWN).unwrap());
+        let missing = open_likeliest(["/there/is/nothing".into()].into_iter(), |_| Same);
+        assert!(matches!(missing, Err(NotFound::Unreadable(path, _)) if path.ends_with("nothing")));
     }
 
     #[test]
