@@ -221,7 +221,13 @@ fn make<T: 'static>(
 ) -> Result<Instance> {
     store.limit(|limiter, data| limiter.instance(data, module))?;
     let opaque = &mut store.opaque;
-    let instance = InstanceData::allocate(&opaque.state, module, placement)?;
+    let instance = match InstanceData::allocate(&opaque.state, module, placement) {
+        Ok(instance) => instance,
+        Err(error) => {
+            store.not_made();
+            return Err(error);
+        }
+    };
     provide(opaque, instance, items);
     let handle = Instance(instance.itself(&opaque.state));
     let index = instance.index();

@@ -257,7 +257,7 @@ impl<T: 'static> Store<T> {
         let state = &self.inner.opaque.state;
         let taken = state.taken();
         state.limit_growth::<T>();
-        self.inner.limiter = Some(Box::new(Limiter { find: limiter, taken }));
+        self.inner.limiter = Some(Box::new(Limiter { find: limiter, taken, before: taken }));
     }
 }
 
@@ -290,6 +290,14 @@ impl Taken {
 struct Limiter<F> {
     find: F,
     taken: Taken,
+    /// The same before it allowed something last.
+    before: Taken,
+}
+
+impl<F> Limiter<F> {
+    fn take(&mut self, taken: Taken) {
+        self.before = std::mem::replace(&mut self.taken, taken);
+    }
 }
 
 /// What a store asks its limiter.
@@ -304,6 +312,8 @@ pub(crate) trait Limit<T>: Send + Sync {
     fn grow_memory(&mut self, data: &mut T, memory: &MemoryData, delta: u64) -> Result<Option<u64>>;
     /// Grows a table; likewise.
     fn grow_table(&mut self, data: &mut T, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>>;
+    /// Takes what was allowed last off the account again: it was not made.
+    fn take_back(&mut self);
 }
 
 impl<T: 'static, F> Limit<T> for Limiter<F>
@@ -311,7 +321,8 @@ where
     F: (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync,
 {
     fn instance(&mut self, data: &mut T, module: &Module) -> Result<()> {
-        self.taken = admit_instance((self.find)(data), self.taken, module)?;
+        let taken = admit_instance((self.find)(data), self.taken, module)?;
+        self.take(taken);
         Ok(())
     }
 
@@ -319,7 +330,7 @@ where
         let limiter = (self.find)(data);
         let taken = self.taken.with(Taken { memories: 1, ..Taken::default() }, limiter)?;
         admit_memory(limiter, ty, limit)?;
-        self.taken = taken;
+        self.take(taken);
         Ok(())
     }
 
@@ -327,7 +338,7 @@ where
         let limiter = (self.find)(data);
         let taken = self.taken.with(Taken { tables: 1, ..Taken::default() }, limiter)?;
         admit_table(limiter, ty)?;
-        self.taken = taken;
+        self.take(taken);
         Ok(())
     }
 
@@ -337,6 +348,10 @@ where
 
     fn grow_table(&mut self, data: &mut T, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
         grow_table((self.find)(data), table, delta, value)
+    }
+
+    fn take_back(&mut self) {
+        self.taken = self.before;
     }
 }
 

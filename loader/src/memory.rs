@@ -82,8 +82,13 @@ impl Memory {
         }
         let plan = plan(&inner.opaque.engine, &ty)?;
         inner.limit(|limiter, data| limiter.memory(data, &ty, plan.limit))?;
-        let memory = inner.opaque.state.new_memory(ty, plan);
-        Ok(Memory(memory.map_err(|e| Error::new(e).context(AllocationError::new("a memory")))?))
+        match inner.opaque.state.new_memory(ty, plan) {
+            Ok(memory) => Ok(Memory(memory)),
+            Err(e) => {
+                inner.not_made();
+                Err(Error::new(e).context(AllocationError::new("a memory")))
+            }
+        }
     }
 
     /// The type, with the current size as its minimum.

@@ -68,6 +68,14 @@ impl<T: 'static> StoreInner<T> {
         }
     }
 
+    /// Lets the limiter know that what it has allowed just now was not made.
+    #[cold]
+    pub(crate) fn not_made(&mut self) {
+        if let Some(limiter) = &mut self.limiter {
+            limiter.take_back();
+        }
+    }
+
     /// Grows a memory of this store by `delta` pages; the old size in pages, or
     /// `None` if it does not become that large.
     ///

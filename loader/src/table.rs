@@ -39,6 +39,9 @@ impl Table {
         let raw = element(&inner.opaque, init, ty.element())?;
         inner.limit(|limiter, data| limiter.table(data, &ty))?;
         let table = inner.opaque.state.new_table(ty, raw);
+        if table.is_none() {
+            inner.not_made();
+        }
         table.map(Table).ok_or_else(|| Error::msg("there is no memory for a table of this size"))
     }
 

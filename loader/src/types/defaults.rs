@@ -76,7 +76,13 @@ impl MemoryType {
         }
         let inner = store.as_context_mut().0;
         inner.limit(|limiter, data| limiter.memory(data, self, usize::MAX))?;
-        Ok(SharedMemory::new(&inner.opaque.engine, self.clone())?.into())
+        match SharedMemory::new(&inner.opaque.engine, self.clone()) {
+            Ok(memory) => Ok(memory.into()),
+            Err(error) => {
+                inner.not_made();
+                Err(error)
+            }
+        }
     }
 }
 

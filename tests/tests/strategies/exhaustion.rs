@@ -6,8 +6,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use wasmc_loader::{
-    Config, Engine, InstanceAllocationStrategy, InstanceLimits, InstancePre, InstantiationStrategy,
-    PoolConcurrencyLimitError, PoolExhaustion, PoolingAllocationStrategy, Store,
+    Config, Engine, InstanceAllocationStrategy, InstanceLimits, InstancePre, InstantiationStrategy, Linker,
+    PoolConcurrencyLimitError, PoolExhaustion, PoolingAllocationStrategy, Store, StoreLimits, StoreLimitsBuilder,
 };
 
 const ALLOCATION: [PoolingAllocationStrategy; 3] = [
@@ -55,6 +55,26 @@ fn a_full_pool_refuses_and_has_room_again() {
             assert!(tenant(&one).is_err());
         }
     }
+}
+
+/// An instance that was not made does not count.
+#[test]
+fn a_limiter_counts_no_instance_for_which_the_pool_had_no_room() {
+    let engine = Engine::new(&full_at(1, PoolingAllocationStrategy::ReuseAffinity, PoolExhaustion::Error)).unwrap();
+    let pre = Linker::<StoreLimits>::new(&engine).instantiate_pre(&module(&engine, TEXT)).unwrap();
+    let store = || Store::new(&engine, StoreLimitsBuilder::new().instances(1).memories(1).build());
+    let mut holder = store();
+    pre.instantiate(&mut holder).unwrap();
+    let mut limited = store();
+    limited.limiter(|limits| limits);
+    for _ in 0..3 {
+        let error = pre.instantiate(&mut limited).unwrap_err();
+        assert!(error.is::<PoolConcurrencyLimitError>(), "{error:?}");
+    }
+    drop(holder);
+    pre.instantiate(&mut limited).unwrap();
+    let error = pre.instantiate(&mut limited).unwrap_err();
+    assert!(error.to_string().contains("2 instances"), "{error:?}");
 }
 
 #[test]
