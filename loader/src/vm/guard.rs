@@ -17,9 +17,8 @@
 
 use crate::parts;
 use crate::sys;
-use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// So many resets in a row have to find no new pages.
 const STEADY: u32 = 64;
@@ -32,12 +31,14 @@ pub(super) const RANGES: usize = 4;
 /// Whether a memory is guarded, and whether it should be.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    /// Atomic because the fault handler changes it, on the same thread.
+    /// Atomic, like the others, because the fault handler changes it, on the
+    /// same thread, and because threads that share a store may all ask where a
+    /// memory is.
     on: AtomicBool,
     /// Resets in a row that found no new pages.
-    steady: Cell<u32>,
+    steady: AtomicU32,
     /// Guards that did not hold.
-    violations: Cell<u32>,
+    violations: AtomicU32,
 }
 
 impl Guard {
@@ -50,15 +51,15 @@ impl Guard {
     /// Notes a reset that found no new pages; whether the memory is worth a
     /// guard now.
     pub(super) fn is_due(&self) -> bool {
-        let steady = self.steady.get().saturating_add(1);
-        self.steady.set(steady);
-        let violations = self.violations.get();
+        let steady = self.steady.load(Ordering::Relaxed).saturating_add(1);
+        self.steady.store(steady, Ordering::Relaxed);
+        let violations = self.violations.load(Ordering::Relaxed);
         violations < VIOLATIONS && steady >= STEADY << violations
     }
 
     /// Notes a reset that found new pages.
     pub(super) fn unsettle(&self) {
-        self.steady.set(0);
+        self.steady.store(0, Ordering::Relaxed);
     }
 
     /// Makes `length` bytes at `base` read-only, all but the pages in `hot`.
@@ -73,7 +74,7 @@ impl Guard {
             // SAFETY: the caller's.
             if unsafe { sys::make_read_only(base.wrapping_add(done), range.start - done) }.is_err() {
                 // There are too many mappings.
-                self.violations.set(VIOLATIONS);
+                self.violations.store(VIOLATIONS, Ordering::Relaxed);
                 // SAFETY: as above.
                 unsafe { self.take_off(base, length) };
                 return;
@@ -93,7 +94,7 @@ impl Guard {
             return false;
         }
         self.on.store(false, Ordering::Relaxed);
-        self.steady.set(0);
+        self.steady.store(0, Ordering::Relaxed);
         true
     }
 
@@ -103,7 +104,7 @@ impl Guard {
     /// # Safety
     /// As for `take_off`.
     pub(super) unsafe fn violate(&self, base: *mut u8, length: usize) -> bool {
-        self.violations.set(self.violations.get() + 1);
+        self.violations.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's.
         unsafe { self.take_off(base, length) }
     }

@@ -33,6 +33,7 @@ use crate::sys;
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ranges of hot pages that are remembered. A memory with more of them has to
 /// be asked about each time.
@@ -68,8 +69,9 @@ pub(super) struct Residue {
     blank: Cell<bool>,
     /// Whether the host may have written to it, on any thread.
     lent: Cell<bool>,
-    /// Whether the host may do so as long as the store exists.
-    exposed: Cell<bool>,
+    /// Whether the host may do so as long as the store exists. Atomic because
+    /// threads that share the store may all ask for the address.
+    exposed: AtomicBool,
     /// Whether the kernel has been asked to leave its pages as they are.
     settled: Cell<bool>,
     pub(super) guard: Guard,
@@ -84,12 +86,12 @@ impl Residue {
 
     /// Notes that the host may write to the memory at any time.
     pub(super) fn expose(&self) {
-        self.exposed.set(true);
+        self.exposed.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the memory is in another store now.
     pub(super) fn enter_store(&self) {
-        self.exposed.set(false);
+        self.exposed.store(false, Ordering::Relaxed);
     }
 
     /// Whether all of a range is hot.
@@ -179,7 +181,7 @@ impl Reset<'_> {
     /// Nobody uses the memory, and no slice of it exists.
     pub(super) unsafe fn run(&self, activity: &impl Activity) -> io::Result<()> {
         let residue = self.memory.residue();
-        let lent = residue.lent.get() || residue.exposed.get();
+        let lent = residue.lent.get() || residue.exposed.load(Ordering::Relaxed);
         // SAFETY: the caller's.
         unsafe { self.run_after(activity, lent)? };
         residue.lent.set(false);
