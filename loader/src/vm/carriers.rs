@@ -17,9 +17,9 @@ pub struct PageAligned<T: ?Sized>(pub T);
 #[macro_export]
 macro_rules! include_artifact {
     ($path:expr $(,)?) => {{
-        static ARTIFACT: &$crate::__carriers::PageAligned<[u8]> =
+        static ARTIFACT: &$crate::__carriers::PageAligned<[::core::primitive::u8]> =
             &$crate::__carriers::PageAligned(*::core::include_bytes!($path));
-        &ARTIFACT.0 as &'static [u8]
+        &ARTIFACT.0 as &'static [::core::primitive::u8]
     }};
 }
 
@@ -46,9 +46,9 @@ macro_rules! linked_artifact {
     (@ $start:expr, $end:expr) => {{
         unsafe extern "C" {
             #[link_name = $start]
-            static ARTIFACT: u8;
+            static ARTIFACT: ::core::primitive::u8;
             #[link_name = $end]
-            static ARTIFACT_END: u8;
+            static ARTIFACT_END: ::core::primitive::u8;
         }
         // SAFETY: both are symbols of one object file, says who chose the name.
         unsafe { $crate::LinkedArtifact::new(&raw const ARTIFACT, &raw const ARTIFACT_END) }

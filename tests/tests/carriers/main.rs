@@ -8,6 +8,7 @@ mod behaviours;
 mod broken;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hosts;
+mod hygiene;
 #[cfg(target_os = "linux")]
 mod mappings;
 
