@@ -533,7 +533,8 @@ impl<'a> Artifact<'a> {
         let locations = self.tables.source_locs;
         let first = locations.partition_point(|loc| loc.code < function.code);
         let within = (first..locations.len()).map_while(|at| locations.get(at));
-        let within = within.take_while(|loc| loc.code - function.code < function.length);
+        // Whether they are in order, only `verify` looks.
+        let within = within.take_while(|loc| loc.code.wrapping_sub(function.code) < function.length);
         within.map(|loc| loc.wasm).filter(|wasm| *wasm != NONE).min()
     }
 

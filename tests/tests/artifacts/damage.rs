@@ -183,6 +183,7 @@ pub(crate) fn visit(artifact: &Artifact<'_>) {
     }
     for function in t.functions.iter() {
         artifact.function_name(&function);
+        artifact.first_source(&function);
         code(artifact, function.code);
         code(artifact, function.code.wrapping_add(function.length));
     }
