@@ -14,6 +14,7 @@
 //! there is something to look at: whoever finds it set takes it back first, and
 //! then finds out what it is.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -64,7 +65,6 @@ impl Cell {
 pub(crate) static QUIET: Cell = Cell::new();
 
 /// The epoch of an engine, and the cells of its stores.
-#[derive(Debug)]
 pub(crate) struct Epochs {
     epoch: AtomicU64,
     blocks: [OnceLock<Box<[Cell]>>; BLOCKS],
@@ -82,6 +82,12 @@ impl Default for Epochs {
             used: AtomicU32::new(0),
             free: Mutex::default(),
         }
+    }
+}
+
+impl fmt::Debug for Epochs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Epochs").field("epoch", &self.epoch).field("cells", &self.used).finish_non_exhaustive()
     }
 }
 

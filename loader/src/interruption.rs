@@ -35,8 +35,12 @@ impl StoreOpaque {
 
     /// # Panics
     /// If the engine has no epochs.
+    #[track_caller]
     fn deadline(&self) -> &Deadline {
-        self.try_deadline().unwrap_or_else(|error| panic!("{error}"))
+        match self.try_deadline() {
+            Ok(deadline) => deadline,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// An error if the engine's code has no fuel.
@@ -86,6 +90,7 @@ impl<T: 'static> Store<T> {
     /// [`Engine::increment_epoch`]: crate::Engine::increment_epoch
     /// [`epoch_deadline_trap`]: Self::epoch_deadline_trap
     /// [`epoch_deadline_callback`]: Self::epoch_deadline_callback
+    #[track_caller]
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
         self.inner.opaque.deadline().set(ticks);
     }
@@ -201,6 +206,7 @@ macro_rules! contexts {
             ///
             /// # Panics
             /// As there.
+            #[track_caller]
             pub fn set_epoch_deadline(&mut self, ticks: u64) {
                 let $this = self;
                 $store.opaque.deadline().set(ticks);

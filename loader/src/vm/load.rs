@@ -107,7 +107,9 @@ impl Module {
     /// As for [`open`](Self::open).
     ///
     /// # Safety
-    /// As for [`from_embedded`](Self::from_embedded).
+    /// As for [`open`](Self::open), of the executable's file. A shared library
+    /// with the artifact must stay loaded for ever, as what is known of the
+    /// artifact is kept for whoever loads it again.
     pub unsafe fn from_linked(engine: &Engine, artifact: LinkedArtifact) -> Result<Module> {
         parts::EMBEDDED.need("`Module::from_linked`")?;
         // SAFETY: the caller's.
