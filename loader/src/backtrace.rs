@@ -198,6 +198,11 @@ impl fmt::Display for Readable<'_> {
     }
 }
 
+/// A function's name as it is in source code, as far as this crate can tell.
+pub(crate) fn demangled(name: &str) -> String {
+    Readable(name).to_string()
+}
+
 /// File, line and column, if they are known, in a line of their own.
 impl fmt::Display for FrameSymbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

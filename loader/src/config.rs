@@ -1,6 +1,7 @@
 //! Settings of engines.
 
 use crate::parts;
+use crate::profiler::ProfilingStrategy;
 use crate::strategy::{
     HeapAllocStrategy, InstanceAllocationStrategy, InstanceLimits, InstantiationStrategy, PoolExhaustion,
 };
@@ -16,6 +17,7 @@ pub struct Config {
     pub(crate) wasm_backtrace_max_frames: usize,
     backtrace_details: WasmBacktraceDetails,
     pub(crate) debugger: bool,
+    pub(crate) profiler: ProfilingStrategy,
     pub(crate) sealed_artifacts: bool,
     pub(crate) allocation: InstanceAllocationStrategy,
     pub(crate) copy_on_write: bool,
@@ -85,6 +87,7 @@ impl Config {
             wasm_backtrace_max_frames: 20,
             backtrace_details: WasmBacktraceDetails::Enable,
             debugger: false,
+            profiler: ProfilingStrategy::None,
             sealed_artifacts: false,
             allocation: InstanceAllocationStrategy::OnDemand,
             copy_on_write: true,
@@ -220,9 +223,26 @@ impl Config {
     /// lldb, after `settings set plugin.jit-loader.gdb.enable on`) can break on
     /// them by name and walk their frames. Works for ELF artifacts on Linux,
     /// in a host that has a symbol table. Loading then copies the artifact,
-    /// so the default is no. Profilers need none of this.
+    /// so the default is no. Profilers need none of this; see
+    /// [`profiler`](Self::profiler).
     pub fn debugger(&mut self, enable: bool) -> &mut Self {
         self.debugger = enable;
+        self
+    }
+
+    /// How a profiler learns the names of the functions of loaded modules.
+    /// Default: [`ProfilingStrategy::None`], which is enough for `perf` where
+    /// code is mapped from an artifact that was opened by its path
+    /// ([`Module::open`](crate::Module::open)), or was linked into the program.
+    ///
+    /// With [`ProfilingStrategy::PerfMap`] it learns them of embedded modules and
+    /// of those from bytes, too: their code is copied into memory that belongs to
+    /// no file, for perf does not ask for other names of what does, and each load
+    /// adds a line per function to `/tmp/perf-PID.map`. Names of modules that are
+    /// dropped stay there. Loading fails if the file cannot be written. On other
+    /// systems than Linux it changes nothing.
+    pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Self {
+        self.profiler = strategy;
         self
     }
 

@@ -78,6 +78,7 @@
 //! | `linking` | imports other than host functions |
 //! | `on-demand` | engines without a pool, and instances outside it |
 //! | `pool-policies` | [`PoolingAllocationStrategy`]s and [`PoolExhaustion`] policies other than the defaults |
+//! | `profiling` | [`Config::profiler`] |
 //! | `threads` | [`SharedMemory`], and modules that define or import such |
 //! | `truncation` | that a mapped file is truncated is an error, not the end of the process; [`Config::sealed_artifacts`] |
 //! | `working-sets` | pages that instances are known to touch are fetched in one go; without, as they are touched |
@@ -113,6 +114,7 @@ mod module;
 mod names;
 mod parts;
 mod pre;
+mod profiler;
 mod refs;
 mod registry;
 mod resources;
@@ -153,6 +155,7 @@ pub use memory::{Memory, MemoryAccessError};
 pub use module::{IncompatibleError, Module, ModuleExport, ModuleFunction};
 pub use parts::FeatureError;
 pub use pre::InstancePre;
+pub use profiler::ProfilingStrategy;
 pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, ArrayType, EqRef, ExnRef, ExnRefPre, ExnType, ExternRef, FieldType, Finality, GcRef,
     I31, OwnedRooted, RootScope, Rooted, RootedGcRef, StorageType, StructRef, StructRefPre, StructType,

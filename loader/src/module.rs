@@ -5,6 +5,7 @@ use crate::debugger;
 use crate::engine::{Engine, host_cpu_features};
 use crate::error::{Error, Result};
 use crate::parts;
+use crate::profiler::{self, ProfilingStrategy};
 use crate::strategy::LimitError;
 use crate::sys;
 use crate::types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, TagType};
@@ -136,7 +137,15 @@ impl Module {
         let slots = Slots::new(&blueprint, engine.config().spare_slots).ok_or(IncompatibleError::AddressSpace)?;
         let types = artifact.tables().types;
         engine.types().register(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
-        code.make_executable().map_err(|e| Error::new(e).context(UNEXECUTABLE))?;
+        let profiled = parts::PROFILING.is_on()
+            && cfg!(target_os = "linux")
+            && engine.config().profiler == ProfilingStrategy::PerfMap
+            && !code.has_symbols();
+        let executable = if profiled { code.make_executable_copy() } else { code.make_executable() };
+        executable.map_err(|e| Error::new(e).context(UNEXECUTABLE))?;
+        if profiled {
+            profiler::announce(&code)?;
+        }
         let announced =
             if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(&code) } else { None };
         let artifact = code.artifact();

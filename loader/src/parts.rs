@@ -8,6 +8,7 @@
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::profiler::ProfilingStrategy;
 use crate::strategy::{InstanceAllocationStrategy, PoolExhaustion, PoolingAllocationStrategy};
 use wasmc_artifacts::abi::ValType;
 use wasmc_artifacts::format::{Artifact, ExternKind};
@@ -44,6 +45,8 @@ parts! {
     /// Pools that choose slots other than by affinity, or do other than fail
     /// when they are full.
     POOL_POLICIES: "pool-policies",
+    /// Telling profilers about loaded code.
+    PROFILING: "profiling",
     /// Using what dropped stores leave again, instances in a pool and states of
     /// stores, rather than making new ones.
     RECYCLING: "recycling",
@@ -102,6 +105,7 @@ impl Part {
 pub(crate) fn check_config(config: &Config) -> Result<(), FeatureError> {
     BACKTRACES.need_if(|| config.wasm_backtrace, "`Config::wasm_backtrace`")?;
     DEBUGGER.need_if(|| config.debugger, "`Config::debugger`")?;
+    PROFILING.need_if(|| config.profiler != ProfilingStrategy::None, "`Config::profiler`")?;
     INTERRUPTION.need_if(|| config.epoch_interruption, "`Config::epoch_interruption`")?;
     INTERRUPTION.need_if(|| config.consume_fuel, "`Config::consume_fuel`")?;
     TRUNCATION.need_if(|| config.sealed_artifacts, "`Config::sealed_artifacts`")?;

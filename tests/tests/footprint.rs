@@ -169,7 +169,7 @@ fn what_is_left_out_is_refused_with_the_name_of_its_feature() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(": ").expect("two parts")).collect();
-    assert_eq!(lines.len(), 11 + modules.len(), "{text}");
+    assert_eq!(lines.len(), 12 + modules.len(), "{text}");
     for (asked, answer) in lines {
         let asked = Path::new(asked).file_name().and_then(|name| name.to_str()).unwrap_or(asked);
         match asked.split(' ').next() {

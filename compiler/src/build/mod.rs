@@ -76,7 +76,7 @@
 //! code is in macros of the loader, which argue that the artifact is a part of
 //! the program, made by its own build. So packages with
 //! `#![forbid(unsafe_code)]` and `#![deny(missing_docs)]` can include it, in
-//! editions from 2021. An export is found by its number, when it is first called;
+//! editions from 2018. An export is found by its number, when it is first called;
 //! after that a call is one of a `TypedFunc`, and a look whether that is there.
 //!
 //! # Names
@@ -236,7 +236,8 @@ impl std::fmt::Debug for Module {
 
 impl Module {
     /// A guest: the path of a `.wasm` or `.wat` file, relative to the package, or
-    /// the bytes of either format.
+    /// the bytes of either format. Cargo is told of the file; of what bytes are
+    /// made from, a script that reads it has to tell (`cargo:rerun-if-changed`).
     pub fn new(guest: impl Into<Guest>) -> Module {
         Module {
             guest: guest.into(),

@@ -116,7 +116,8 @@ fn generate(
 ) -> Result<String> {
     let invalid = |message| Error::Name { guest: input.label.clone(), message };
     let wrong = |what: &str, name: &str| invalid(format!("`{name}` is not {what}"));
-    let ident = bindings::module_name(name).ok_or_else(|| wrong("a name that a module of Rust can have", name))?;
+    let ident = bindings::module_name(name)
+        .ok_or_else(|| wrong("a name that a module of Rust can have; give it another with `.name(\"...\")`", name))?;
     let loader = match &module.loader {
         Some(path) => Some(syn::parse_str(path).map_err(|_| wrong("a path of Rust", path))?),
         None => None,

@@ -61,7 +61,7 @@ pub(super) struct Lines {
 }
 
 /// Reads a guest's line tables, and what was inlined.
-pub(super) fn read(guest: &Guest<'_>) -> (Lines, Inlined) {
+pub(super) fn read<'a>(guest: &Guest<'a>) -> (Lines, Inlined<'a>) {
     let mut lines = Lines { code_start: guest.code_start, ..Lines::default() };
     let find = |id: gimli::SectionId| {
         let found = guest.sections.iter().find(|(name, _)| *name == id.name());
@@ -77,7 +77,8 @@ pub(super) fn read(guest: &Guest<'_>) -> (Lines, Inlined) {
         let _ = lines.read_unit(&dwarf, unit);
     }
     lines.sequences.sort_by_key(|sequence| sequence.start);
-    let inlined = Inlined::read(&dwarf, &units, &mut lines);
+    let size = guest.sections.iter().map(|(_, data)| data.len()).sum();
+    let inlined = Inlined::read(&dwarf, &units, size, &mut lines);
     (lines, inlined)
 }
 

@@ -277,3 +277,62 @@ fn broken_entries_of_inlined_functions_do_no_harm() {
         }
     }
 }
+
+/// Sections of a guest whose function at 10 to 40 has entries like these: `entry`
+/// for each, which is the number of an abbreviation and its attributes, and what
+/// closes it.
+fn guest_with_entries(count: usize, nested: bool, strings: Vec<u8>) -> Vec<(&'static str, Vec<u8>)> {
+    // Number, tag, whether there are children, pairs of attribute and form.
+    let abbreviations = [
+        &[1, 0x11, 1, 0, 0][..],
+        &[2, 0x2e, 1, 0x11, 0x01, 0x12, 0x06, 0, 0],
+        &[3, 0x1d, u8::from(nested), 0x03, 0x0e, 0x11, 0x01, 0x12, 0x06, 0, 0, 0],
+    ];
+    let numbers = |numbers: [u32; 2]| numbers.map(u32::to_le_bytes).concat();
+    // Version 4, abbreviations at 0, addresses of 4 bytes.
+    let mut unit = vec![4, 0, 0, 0, 0, 0, 4, 1, 2];
+    unit.extend(numbers([10, 30]));
+    for _ in 0..count {
+        unit.extend([3, 0, 0, 0, 0]);
+        unit.extend(numbers([12, 16]));
+    }
+    unit.extend(vec![0; if nested { count } else { 0 } + 2]);
+    let info = [(unit.len() as u32).to_le_bytes().to_vec(), unit].concat();
+    vec![(".debug_abbrev", abbreviations.concat()), (".debug_info", info), (".debug_str", strings)]
+}
+
+/// How deep the first two calls are, and how many there are.
+fn made_of(guest: &[(&'static str, Vec<u8>)]) -> (Vec<isize>, usize) {
+    let guest: Vec<_> = guest.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+    let sections = make(&guest, &[(0, 110), (4, 112), (8, 120)]);
+    let dwarf = load(&sections);
+    let unit = dwarf.unit(dwarf.units().next().unwrap().unwrap()).unwrap();
+    let (mut entries, mut depths) = (unit.entries(), Vec::new());
+    while let Some(entry) = entries.next_dfs().unwrap() {
+        if entry.tag() == gimli::DW_TAG_inlined_subroutine {
+            depths.push(entry.depth());
+        }
+    }
+    let count = depths.len();
+    depths.truncate(2);
+    (depths, count)
+}
+
+#[test]
+fn entries_that_are_nested_without_end_are_passed_over() {
+    let name = || b"again\0".to_vec();
+    assert_eq!(made_of(&guest_with_entries(3, true, name())), (vec![2, 3], 3));
+    let (first, count) = made_of(&guest_with_entries(300_000, true, name()));
+    assert_eq!(first, [2, 3]);
+    assert!((40..=64).contains(&count), "{count}");
+}
+
+#[test]
+fn a_long_name_that_everything_has_is_not_read_for_ever() {
+    let name = [vec![b'a'; 1 << 20], vec![0]].concat();
+    let guest = guest_with_entries(60_000, false, name);
+    let size: usize = guest.iter().map(|(_, data)| data.len()).sum();
+    let guest: Vec<_> = guest.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+    let (_, inlined) = guest::read(&Guest { sections: &guest, code_start: CODE_START });
+    assert!((10..=(2 * 16 * size) >> 20).contains(&inlined.size()), "{}", inlined.size());
+}

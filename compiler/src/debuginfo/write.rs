@@ -14,10 +14,13 @@ use std::collections::HashMap;
 /// DWARF 4 is what every debugger and profiler in use can read.
 const ENCODING: Encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
 
+/// How often what was inlined is searched at most.
+const SEARCHES: usize = 8;
+
 /// The only symbol that addresses refer to: the start of the text.
 const TEXT: usize = 0;
 
-pub(super) fn sections(input: &Input<'_>, lines: &Lines, inlined: &Inlined) -> Result<Vec<DebugSection>> {
+pub(super) fn sections(input: &Input<'_>, lines: &Lines, inlined: &Inlined<'_>) -> Result<Vec<DebugSection>> {
     let mut dwarf = Dwarf::new();
     let (program, files) = line_program(input, lines);
     let unit = dwarf.units.add(Unit::new(ENCODING, program));
@@ -32,7 +35,8 @@ pub(super) fn sections(input: &Input<'_>, lines: &Lines, inlined: &Inlined) -> R
     entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(address(0)));
     entry.set(gimli::DW_AT_high_pc, AttributeValue::Data4(input.text_length));
     let strings = &mut dwarf.strings;
-    let mut calls = Calls { lines, inlined, files, unit, root, strings, abstracts: HashMap::new() };
+    let work = inlined.size().saturating_mul(SEARCHES);
+    let mut calls = Calls { lines, inlined, work, files, unit, root, strings, abstracts: HashMap::new() };
     for symbol in input.symbols.iter().filter(|symbol| symbol.kind != SymbolKind::Data && !symbol.name.is_empty()) {
         let function = subprogram(calls.unit, root, calls.strings, symbol);
         if symbol.kind == SymbolKind::Function {
@@ -83,16 +87,19 @@ type Part = (u32, u32, u64);
 /// Writes what was inlined.
 struct Calls<'a> {
     lines: &'a Lines,
-    inlined: &'a Inlined,
+    inlined: &'a Inlined<'a>,
+    /// How much may still be searched. Where every function has its own entry in
+    /// the guest's information, all that there is is searched once.
+    work: usize,
     files: Files,
     unit: &'a mut Unit,
     root: UnitEntryId,
     strings: &'a mut StringTable,
     /// The entries that stand for functions wherever these were inlined.
-    abstracts: HashMap<Vec<u8>, UnitEntryId>,
+    abstracts: HashMap<&'a [u8], UnitEntryId>,
 }
 
-impl Calls<'_> {
+impl<'a> Calls<'a> {
     /// Writes what was inlined into a function, below its entry.
     fn write(&mut self, function: UnitEntryId, symbol: &Symbol<'_>, locations: &[(u32, u32)]) {
         let ends = locations.iter().skip(1).map(|(native, _)| *native).chain([symbol.offset + symbol.size]);
@@ -110,19 +117,21 @@ impl Calls<'_> {
             return;
         }
         let inlined = self.inlined;
+        let Some(left) = self.work.checked_sub(inlined.size_of(numbers)) else { return };
+        self.work = left;
         for (call, children, parts) in inlined.divide(numbers, parts, |(.., address)| *address) {
             let entry = self.write_one(parent, call, &parts);
             self.write_all(entry, children, &parts);
         }
     }
 
-    fn write_one(&mut self, parent: UnitEntryId, call: &Call, parts: &[Part]) -> UnitEntryId {
-        let origin = match self.abstracts.get(&call.name) {
+    fn write_one(&mut self, parent: UnitEntryId, call: &Call<'a>, parts: &[Part]) -> UnitEntryId {
+        let origin = match self.abstracts.get(call.name) {
             Some(origin) => *origin,
             None => {
-                let id = named(self.unit, self.root, self.strings, &String::from_utf8_lossy(&call.name));
+                let id = named(self.unit, self.root, self.strings, &String::from_utf8_lossy(call.name));
                 self.unit.get_mut(id).set(gimli::DW_AT_inline, AttributeValue::Inline(gimli::DW_INL_inlined));
-                self.abstracts.insert(call.name.clone(), id);
+                self.abstracts.insert(call.name, id);
                 id
             }
         };

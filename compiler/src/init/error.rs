@@ -95,7 +95,7 @@ pub enum Error {
         code: i32,
     },
     /// The initialiser takes too long.
-    #[error("{what} has not returned after {limit:?}; allow it more with `--init-timeout SECONDS`")]
+    #[error("{what} has not returned after {limit:?}; allow it more with `--init-timeout DURATION`")]
     Timeout {
         /// What has run.
         what: String,
@@ -135,6 +135,16 @@ pub enum Error {
         bytes: u64,
         /// The limit.
         limit: u64,
+    },
+    /// Tables have become too large.
+    #[error(
+        "the tables have {elements} elements after initialisation, and the limit is {limit}; let them grow when the program runs"
+    )]
+    Tables {
+        /// Elements of all tables.
+        elements: usize,
+        /// The limit.
+        limit: usize,
     },
 }
 

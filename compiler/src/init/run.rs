@@ -183,7 +183,7 @@ fn execute(wasm: &[u8], options: &Options, init: &InitOptions, plan: &Plan) -> R
     let mut run = move || {
         let state = call(&linker, &mut store, &module, &exports);
         match store.data().refused {
-            Some(bytes) => Err(Error::Memory { bytes, limit }),
+            Some(refused) => Err(refused.error(limit)),
             None => state,
         }
     };

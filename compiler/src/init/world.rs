@@ -10,6 +10,9 @@ use wasmc_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxBuilder};
 /// Why a standard stream cannot be frozen.
 const REPLACED: &str = "the initialiser has closed or replaced this standard stream, which is open again when the program runs; leave it open";
 
+/// How many elements all tables together may have.
+const MAX_ELEMENTS: usize = 10_000_000;
+
 /// What the store of an initialiser has.
 pub(super) struct World {
     pub(super) wasi: WasiCtx,
@@ -17,23 +20,44 @@ pub(super) struct World {
     open: Vec<u32>,
     /// In the standard streams, so that it is noticed when one is gone.
     streams: Arc<()>,
-    /// How many bytes a memory may have.
+    /// How many bytes all memories may have together.
     max_memory: u64,
-    /// How many one was to have beyond that.
-    pub(super) refused: Option<u64>,
+    /// How many they have, as far as they were allowed to.
+    memory: u64,
+    /// How many elements all tables have, likewise.
+    elements: usize,
+    /// What they were to have beyond that.
+    pub(super) refused: Option<Refused>,
+}
+
+/// What has become too large.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refused {
+    /// Memories, with so many bytes.
+    Memory(u64),
+    /// Tables, with so many elements.
+    Tables(usize),
 }
 
 impl ResourceLimiter for World {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmc_loader::Result<bool> {
-        if desired as u64 <= self.max_memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmc_loader::Result<bool> {
+        let bytes = self.memory.saturating_add(desired.saturating_sub(current) as u64);
+        if bytes <= self.max_memory {
+            self.memory = bytes;
             return Ok(true);
         }
-        self.refused = Some(desired as u64);
-        Err(wasmc_loader::Error::msg("a memory becomes too large"))
+        self.refused = Some(Refused::Memory(bytes));
+        Err(wasmc_loader::Error::msg("the memories become too large"))
     }
 
-    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmc_loader::Result<bool> {
-        Ok(true)
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmc_loader::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if elements <= MAX_ELEMENTS {
+            self.elements = elements;
+            return Ok(true);
+        }
+        self.refused = Some(Refused::Tables(elements));
+        Err(wasmc_loader::Error::msg("the tables become too large"))
     }
 }
 
@@ -52,6 +76,16 @@ impl<S: Write> Write for Stream<S> {
     }
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+impl Refused {
+    /// As an error. `limit` is that of memories.
+    pub(super) fn error(self, limit: u64) -> Error {
+        match self {
+            Refused::Memory(bytes) => Error::Memory { bytes, limit },
+            Refused::Tables(elements) => Error::Tables { elements, limit: MAX_ELEMENTS },
+        }
     }
 }
 
@@ -78,7 +112,8 @@ impl World {
         }
         // They are numbered in this order; to ask for the numbers takes one away.
         let open = (0..3 + init.dirs.len() as u32).collect();
-        Ok(World { open, wasi: builder.build(), streams, max_memory: init.max_memory, refused: None })
+        let wasi = builder.build();
+        Ok(World { open, wasi, streams, max_memory: init.max_memory, memory: 0, elements: 0, refused: None })
     }
 
     /// Whether everything is open that was at first, and nothing else.

@@ -85,6 +85,24 @@ fn exact_bindings_have_the_hash_that_their_artifact_says_it_has() {
 }
 
 #[test]
+fn bindings_of_names_that_mean_something_to_rust() {
+    let package = Package::new();
+    package.guest("names.wat", downstream("names.wat")).rename_export("found_", "found_as_well").compile().unwrap();
+    compare("names.rs", &package.read("names.rs"));
+}
+
+#[test]
+fn a_name_may_be_as_long_as_it_likes() {
+    let package = Package::new();
+    let name = "long-Name ".repeat(6_554);
+    let text = format!("(module (import \"{name}\" \"{name}\" (func)) (func (export \"{name}\")))");
+    package.guest("long.wat", text).compile().unwrap();
+    let code = String::from_utf8(package.read("long.rs")).unwrap();
+    let method = ["long_name"; 6_554].join("_");
+    assert!(code.contains(&format!("pub fn {method}(")) && code.contains(&format!("fn link_{method}<")));
+}
+
+#[test]
 fn without_bindings_there_is_only_what_loads_the_file() {
     let package = Package::new();
     package.guest("small.wat", SMALL).bindings(false).carrier(Carrier::File).compile().unwrap();
@@ -117,6 +135,7 @@ fn names_come_from_the_file_or_the_module_or_the_builder() {
     for bad in ["a-b", "type", "1st", ""] {
         let error = package.guest("x.wat", SMALL).name(bad).try_compile().unwrap_err();
         assert!(error.to_string().contains("is not a name that a module of Rust can have"), "{error}");
+        assert!(error.to_string().contains(".name("), "{error}");
     }
 }
 
@@ -142,6 +161,32 @@ fn names_that_clash_are_an_error_with_both_and_the_way_out() {
     assert!(message.contains(".rename_module(\"my-env\", \"...\")"), "{message}");
     let message = clash("(import \"env\" \"a\" (func)) (import \"env\" \"a\" (func (param i32)))");
     assert!(message.contains("with two types"), "{message}");
+}
+
+#[test]
+fn what_is_named_after_an_imported_module_clashes_only_if_it_is_there() {
+    let package = Package::new();
+    let module = |imports: &str| package.guest("modules.wat", format!("(module {imports})"));
+    let [functions, memory] = ["(import \"env\" \"f\" (func))", "(import \"env\" \"m\" (memory 1))"];
+    let other = "(import \"env-items\" \"f\" (func))";
+    module(&[other, functions].concat()).compile().unwrap();
+    let mut both = module(&[other, functions, memory].concat());
+    let error = both.try_compile().unwrap_err().to_string();
+    assert!(error.contains("`env-items` and `env` would both be called `EnvItems`"), "{error}");
+    // The way out that it names is one.
+    assert!(error.contains(".rename_module(\"env\", \"...\")"), "{error}");
+    both.rename_module("env", "Environment").compile().unwrap();
+    // As types these differ, as methods not.
+    let error = both.rename_module("env-items", "ENVIRONMENT").try_compile().unwrap_err().to_string();
+    assert!(error.contains("would both be called `link_environment`"), "{error}");
+}
+
+#[test]
+fn a_function_may_be_imported_twice_with_parameters_of_other_names() {
+    let imports = "(import \"env\" \"f\" (func (param $one i32))) (import \"env\" \"f\" (func (param $two i32)))";
+    Package::new().guest("twice.wat", format!("(module {imports})")).compile().unwrap();
+    let message = clash("(import \"env\" \"m\" (memory 1)) (import \"env\" \"m\" (memory 2))");
+    assert!(message.contains("with two types, (memory 1) and (memory 2)"), "{message}");
 }
 
 #[test]

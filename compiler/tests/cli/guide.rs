@@ -4,29 +4,6 @@ use super::Folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules that commands use and that are no examples.
-const MODULES: [(&str, &str); 3] = [
-    ("spin.wat", r#"(module (func $spin (export "spin") (loop $again (br $again))))"#),
-    (
-        "fib.wat",
-        r#"(module $demo
-          (func $fib (export "fib") (param $n i32) (result i32)
-            (if (result i32) (i32.lt_s (local.get $n) (i32.const 2))
-              (then (local.get $n))
-              (else (i32.add
-                (call $fib (i32.sub (local.get $n) (i32.const 1)))
-                (call $fib (i32.sub (local.get $n) (i32.const 2))))))))"#,
-    ),
-    (
-        "trap.wat",
-        r#"(module $demo
-          (memory 1)
-          (func $read (param $at i32) (result i32) (i32.load (local.get $at)))
-          (func $inner (param i32) (result i32) (call $read (i32.mul (local.get 0) (i32.const 65536))))
-          (func $run (export "run") (param i32) (result i32) (call $inner (local.get 0))))"#,
-    ),
-];
-
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -69,6 +46,12 @@ fn shown(page: &str) -> Vec<Shown> {
     all
 }
 
+/// The modules that a page shows, each with the file that its first line names.
+fn modules(page: &str) -> Vec<(&str, &str)> {
+    let blocks = page.split("\n```wat\n;; ").skip(1);
+    blocks.filter_map(|rest| rest.split_once("\n```")?.0.split_once('\n')).collect()
+}
+
 /// Whether the lines of `output` are printed, in this order, with anything in
 /// place of `...`.
 fn is_printed(printed: &str, output: &[String]) -> bool {
@@ -90,7 +73,8 @@ fn commands_of_the_guide_print_what_it_shows() {
     let mut count = 0;
     for entry in fs::read_dir(project().join("docs/src")).unwrap() {
         let path = entry.unwrap().path();
-        let commands = shown(&fs::read_to_string(&path).unwrap());
+        let page = fs::read_to_string(&path).unwrap();
+        let commands = shown(&page);
         if commands.is_empty() {
             continue;
         }
@@ -99,7 +83,7 @@ fn commands_of_the_guide_print_what_it_shows() {
             let guest = guest.unwrap().path();
             fs::copy(&guest, folder.path(guest.file_name().unwrap().to_str().unwrap())).unwrap();
         }
-        for (name, text) in MODULES {
+        for (name, text) in modules(&page) {
             folder.write(name, text);
         }
         for Shown { command, output } in commands {
@@ -123,6 +107,7 @@ fn output_that_differs_is_noticed() {
     let page = "```text\n$ wasmc a\nx\n\n$ gdb --args wasmc b\ny\n```\n```sh\nwasmc c # prints 1\n```\nwasmc d\n";
     let found: Vec<_> = shown(page).into_iter().map(|s| (s.command, s.output)).collect();
     let expected = [("a", vec!["x"]), ("b", vec![]), ("c", vec!["1"])];
+    assert_eq!(modules("text\n```wat\n;; a.wat\n(module\n)\n```\nmore"), [("a.wat", "(module\n)")]);
     let expected = expected.map(|(c, o)| (c.to_owned(), o.into_iter().map(str::to_owned).collect::<Vec<_>>()));
     assert_eq!(found, expected);
 }

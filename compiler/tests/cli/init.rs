@@ -72,7 +72,7 @@ fn an_initialiser_that_fails_leaves_no_file_and_a_backtrace() {
     let done = folder.wasmc(["a.wat", "--init=fail"]);
     let done = done.failed(1, &["cannot initialise `a.wat`", "`fail` failed", "unreachable", "wasm backtrace:"]);
     assert!(done.stderr.contains("0: inner\n") && done.stderr.contains("1: fail\n"), "{}", done.stderr);
-    let words = ["_initialize, loop has not returned", "--init-timeout SECONDS"];
+    let words = ["_initialize, loop has not returned", "--init-timeout DURATION"];
     folder.wasmc(["a.wat", "--init=loop", "--init-timeout", "0.1"]).failed(1, &words);
     folder.wasmc(["a.wat", "--init=nothing"]).failed(1, &["no function `nothing`", "`more`"]);
     folder.wasmc(["a.wat", "--init=n"]).failed(1, &["`n`", "() -> (i32)"]);

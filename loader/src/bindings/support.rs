@@ -18,6 +18,9 @@ use crate::vm::typed::{WasmParams, WasmResults, WasmTy};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+/// For generated code, which is in a package that may have an own `std`.
+pub use ::std;
+
 /// Whether bindings that a `wasmc` of this version generated go with this crate.
 #[must_use]
 pub const fn is_version(version: &str) -> bool {

@@ -36,9 +36,12 @@ pub(crate) struct Code {
     damage: Option<Arc<Damage>>,
     source: Source,
     backing: Backing,
+    /// The text, if it is a copy.
+    copy: Option<Region>,
 }
 
-// SAFETY: `text` is an address in what `backing` has, which does not change.
+// SAFETY: `text` is an address in what `backing` or `copy` has, which does not
+// change.
 unsafe impl Send for Code {}
 // SAFETY: as above.
 unsafe impl Sync for Code {}
@@ -123,7 +126,7 @@ impl Code {
             }
             _ => CodeError::Format(e),
         })?;
-        Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing })
+        Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing, copy: None })
     }
 
     /// An artifact that is data of this program, in memory and in its file.
@@ -157,7 +160,7 @@ impl Code {
 
     fn of_program(artifact: Artifact<'static>, damage: Arc<Damage>, watch: Option<Watch>, backing: Backing) -> Code {
         let (text, source) = (std::ptr::null(), Source::Program);
-        Code { artifact, text, _watch: watch, damage: Some(damage), source, backing }
+        Code { artifact, text, _watch: watch, damage: Some(damage), source, backing, copy: None }
     }
 
     /// Makes the text executable. To be called once the artifact is known to
@@ -165,13 +168,31 @@ impl Code {
     pub(crate) fn make_executable(&mut self) -> io::Result<()> {
         let text = self.artifact.header().text;
         self.text = self.backing.make_executable(self.artifact.file(), text)?;
+        self.watch_text();
+        Ok(())
+    }
+
+    /// As [`make_executable`](Self::make_executable), with a copy of the text in
+    /// memory that belongs to no file.
+    pub(crate) fn make_executable_copy(&mut self) -> io::Result<()> {
+        let text = self.artifact.header().text;
+        let bytes = usize::try_from(text.offset).ok().zip(usize::try_from(text.length).ok());
+        let bytes = bytes.and_then(|(start, length)| self.artifact.file().get(start..)?.get(..length));
+        let copy = Region::executable_copy(bytes.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+        self.text = copy.start().as_ptr().cast_const();
+        self.copy = Some(copy);
+        self.watch_text();
+        Ok(())
+    }
+
+    fn watch_text(&self) {
+        let text = self.artifact.header().text;
         if let Some(damage) = self.damage.as_ref().filter(|_| parts::TRUNCATION.is_on()) {
             let start = self.text as usize;
             let end = (start + text.length as usize).next_multiple_of(sys::page_size());
             // SAFETY: the pages of the text; see `drop`.
             unsafe { damage.set_code(start..end) };
         }
-        Ok(())
     }
 
     /// Whether the file turned out to be shorter than it was, or unreadable:
@@ -236,6 +257,12 @@ impl Code {
     /// unwind information tell.
     pub(crate) fn is_linked(&self) -> bool {
         matches!(self.backing, Backing::Linked(_))
+    }
+
+    /// Whether a profiler finds names for the code in the file that it is mapped
+    /// from: an artifact, or a program that it was linked into.
+    pub(crate) fn has_symbols(&self) -> bool {
+        self.is_linked() || matches!(self.source, Source::Path(_))
     }
 
     /// The addresses of the text; empty while it is not executable.

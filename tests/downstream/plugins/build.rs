@@ -11,5 +11,9 @@ fn main() -> wasmc::build::Result<()> {
         .carrier(carrier)
         .opt_level(wasmc::OptLevel::Speed)
         .rename_export("get-value", "value")
+        .compile()?;
+    wasmc::build::Module::new("guest/names.wat")
+        .carrier(carrier)
+        .rename_export("found_", "found_as_well")
         .compile()
 }

@@ -3,8 +3,8 @@
 use super::{alone, call, compile_with, engines, module};
 use std::thread;
 use wasmc_loader::{
-    AsContextMut, Caller, Config, Engine, ExternRef, Instance, Linker, MemoryType, Module, SharedMemory, Store,
-    ThrownException, Trap, WasmBacktrace,
+    AsContextMut, Caller, Config, Engine, ExternRef, Instance, Linker, MemoryType, Module, ProfilingStrategy,
+    SharedMemory, Store, ThrownException, Trap, WasmBacktrace,
 };
 use wasmc_tests::carriers::{self, Carrier, using};
 
@@ -285,4 +285,55 @@ fn debug_information_and_the_debugger_interface_do_no_harm() {
         assert!(trace.frames().iter().all(|frame| frame.module_offset().is_some()), "{trace}");
         store.as_context_mut().gc();
     });
+}
+
+/// What `perf` is told of code between two addresses: where it begins, how long it
+/// is, and what it is called.
+#[cfg(target_os = "linux")]
+fn listed(map: &std::path::Path, text: &std::ops::Range<usize>) -> Vec<(usize, usize, String)> {
+    let lines = std::fs::read_to_string(map).unwrap_or_default();
+    let parts = lines.lines().map(|line| {
+        let mut parts = line.splitn(3, ' ');
+        let mut number = || usize::from_str_radix(parts.next().unwrap(), 16).unwrap();
+        let (start, length) = (number(), number());
+        (start, length, parts.next().unwrap().to_owned())
+    });
+    parts.filter(|(start, ..)| text.contains(start)).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn profilers_are_told_of_functions_that_no_file_has_the_names_of() {
+    let path = std::path::PathBuf::from(format!("/tmp/perf-{}.map", std::process::id()));
+    let artifact = compile_with(TRAPS, &wasmc::Options::new());
+    let mut kept = Vec::new();
+    for carrier in Carrier::ALL {
+        for engine in engines() {
+            let mut config = engine.config().clone();
+            config.profiler(ProfilingStrategy::PerfMap);
+            let engine = Engine::new(&config).unwrap();
+            let module = using(carrier, || carriers::load(&engine, &artifact)).unwrap();
+            let (mut store, instance) = alone(&engine, &module);
+            assert_eq!(call::<i32, i32, _>(&mut store, instance, "divide", 2).unwrap(), 5);
+            let error = call::<i32, i32, _>(&mut store, instance, "divide", 0).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Trap::IntegerDivisionByZero));
+            assert_eq!(error.downcast_ref::<WasmBacktrace>().unwrap().frames().len(), 3);
+            let (text, listed) = (module.text(), listed(&path, &module.text()));
+            if matches!(carrier, Carrier::File | Carrier::Linked) {
+                assert_eq!(listed, [], "{carrier:?}");
+            } else {
+                let functions = module.functions().map(|function| {
+                    let name = function.name.unwrap_or("?");
+                    (text.start + function.offset, function.len, format!("{name} [traps]"))
+                });
+                for function in functions {
+                    assert!(listed.contains(&function), "{carrier:?}: no {function:?} in {listed:?}");
+                }
+                assert_eq!(listed.iter().map(|(_, length, _)| length).sum::<usize>(), text.len());
+            }
+            // So that no other module has its addresses.
+            kept.push(module);
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
 }

@@ -21,12 +21,28 @@ enum Statement {
     Branch(u32),
     BranchIf(u32),
     BranchTable(Vec<u32>),
-    /// A function after this one, directly or through a table.
-    Call(usize, bool),
+    /// Branches if a reference that is drawn is null.
+    BranchNull(u32),
+    /// Branches, from within a block, if one that is drawn is no number.
+    BranchCast(u32),
+    /// A function after this one.
+    Call(usize, Way),
+    /// The same in place of this one.
+    TailCall(usize, Way),
     Return,
     Throw,
     /// A block that is left if anything in it throws.
     Try(Vec<Statement>),
+    /// One that goes to a label outside then.
+    TryTo(u32, Vec<Statement>),
+}
+
+/// How a function is called.
+#[derive(Clone, Copy)]
+enum Way {
+    Direct,
+    Table,
+    Reference,
 }
 
 /// How control goes on after a statement.
@@ -35,6 +51,8 @@ enum Flow {
     Next,
     Branch(u32),
     Return,
+    /// With a call of this function, in nobody's `try_table`.
+    Tail(usize),
     Throw,
     Exhausted,
 }
@@ -58,31 +76,53 @@ impl Maker<'_> {
         let deep = self.left == 0 || depth > 6;
         // The function's own label is one more.
         let label = |rng: &mut Rng| rng.below(depth as usize + 1) as u32;
-        match self.rng.below(if deep { 7 } else { 13 }) {
+        match self.rng.below(if deep { 10 } else { 17 }) {
             0 | 1 => Statement::Work,
             2 => Statement::BranchIf(label(self.rng)),
             3 if self.rng.below(3) == 0 => Statement::Branch(label(self.rng)),
             4 => Statement::BranchTable((0..=self.rng.below(4)).map(|_| label(self.rng)).collect()),
             5 if self.function + 1 < FUNCTIONS => {
-                let callee = self.function + 1 + self.rng.below(FUNCTIONS - 1 - self.function);
-                Statement::Call(callee, self.rng.below(2) == 0)
+                let (callee, way) = self.callee();
+                Statement::Call(callee, way)
             }
             6 if self.rng.below(4) == 0 => Statement::Return,
-            3..=6 => {
+            7 if self.function + 1 < FUNCTIONS && self.rng.below(3) == 0 => {
+                let (callee, way) = self.callee();
+                Statement::TailCall(callee, way)
+            }
+            8 => Statement::BranchNull(label(self.rng)),
+            9 => Statement::BranchCast(label(self.rng)),
+            3..=7 => {
                 if self.rng.below(5) == 0 {
                     Statement::Throw
                 } else {
                     Statement::Work
                 }
             }
-            7 => Statement::Block(self.body(depth + 1)),
-            8 | 9 => Statement::Loop(1 + self.rng.below(4) as u32, self.body(depth + 1)),
-            10 => Statement::Try(self.body(depth + 1)),
+            10 => Statement::Block(self.body(depth + 1)),
+            11 | 12 => Statement::Loop(1 + self.rng.below(4) as u32, self.body(depth + 1)),
+            // In a block of its own.
+            13 => Statement::Try(self.body(depth + 2)),
+            14 => Statement::TryTo(label(self.rng), self.body(depth + 1)),
             _ => {
                 let then = self.body(depth + 1);
                 Statement::If(then, (self.rng.below(2) == 0).then(|| self.body(depth + 1)))
             }
         }
+    }
+}
+
+impl Maker<'_> {
+    fn callee(&mut self) -> (usize, Way) {
+        let callee = self.function + 1 + self.rng.below(FUNCTIONS - 1 - self.function);
+        (callee, [Way::Direct, Way::Table, Way::Reference][self.rng.below(3)])
+    }
+}
+
+impl Way {
+    /// What an operator costs that calls so, and what it takes.
+    fn cost(self) -> u64 {
+        if matches!(self, Way::Direct) { 1 } else { 2 }
     }
 }
 
@@ -128,8 +168,16 @@ fn write(out: &mut String, body: &[Statement], locals: &mut u32) -> std::fmt::Re
                 labels.iter().try_for_each(|label| write!(out, " {label}"))?;
                 out.push(')');
             }
-            Statement::Call(function, false) => write!(out, "(call $f{function})")?,
-            Statement::Call(function, true) => write!(out, "(call_indirect (type $t) (i32.const {function}))")?,
+            Statement::BranchNull(label) => write!(out, "{} (table.get $refs) (drop (br_on_null {label}))", draw(2))?,
+            Statement::BranchCast(label) => write!(
+                out,
+                "(block (result anyref) {} (table.get $objects) (br_on_cast 0 anyref (ref i31))
+                    (drop) (br {})) (drop)",
+                draw(2),
+                label + 1
+            )?,
+            Statement::Call(function, way) => call(out, "call", *function, *way)?,
+            Statement::TailCall(function, way) => call(out, "return_call", *function, *way)?,
             Statement::Return => out.push_str("(return)"),
             Statement::Throw => out.push_str("(throw $e)"),
             Statement::Try(body) => {
@@ -137,9 +185,22 @@ fn write(out: &mut String, body: &[Statement], locals: &mut u32) -> std::fmt::Re
                 write(out, body, locals)?;
                 out.push_str("))");
             }
+            Statement::TryTo(label, body) => {
+                write!(out, "(try_table (catch_all {label}) ")?;
+                write(out, body, locals)?;
+                out.push(')');
+            }
         }
     }
     Ok(())
+}
+
+fn call(out: &mut String, what: &str, function: usize, way: Way) -> std::fmt::Result {
+    match way {
+        Way::Direct => write!(out, "({what} $f{function})"),
+        Way::Table => write!(out, "({what}_indirect (type $t) (i32.const {function}))"),
+        Way::Reference => write!(out, "({what}_ref $t (ref.func $f{function}))"),
+    }
 }
 
 /// The interpreter.
@@ -210,11 +271,32 @@ impl Model<'_> {
                 self.count += 1;
                 return Flow::Branch(labels[index]);
             }
-            Statement::Call(function, indirect) => {
-                self.count += 1 + u64::from(*indirect);
+            Statement::BranchNull(label) => {
+                let null = self.draw(2) == 0;
+                self.count += 2;
+                return if null { Flow::Branch(*label) } else { Flow::Next };
+            }
+            Statement::BranchCast(label) => {
+                let number = self.draw(2) == 1;
+                self.count += 2 + u64::from(!number);
+                return if number { Flow::Next } else { Flow::Branch(*label) };
+            }
+            Statement::Call(function, way) => {
+                self.count += way.cost();
                 return match self.call(*function) {
                     flow @ (Flow::Throw | Flow::Exhausted) => flow,
                     _ => Flow::Next,
+                };
+            }
+            Statement::TailCall(function, way) => {
+                self.count += way.cost();
+                return Flow::Tail(*function);
+            }
+            Statement::TryTo(label, body) => {
+                self.count += 1;
+                return match self.labelled(body) {
+                    Flow::Throw => Flow::Branch(*label),
+                    flow => flow,
                 };
             }
             Statement::Return => return Flow::Return,
@@ -262,6 +344,7 @@ impl Model<'_> {
         self.count += 1;
         match self.labelled(&self.functions[function]) {
             Flow::Return => Flow::Next,
+            Flow::Tail(function) => self.call(function),
             flow => flow,
         }
     }
@@ -270,7 +353,9 @@ impl Model<'_> {
 fn text(functions: &[Vec<Statement>]) -> String {
     let mut text = String::from(
         "(module (type $t (func)) (tag $e) (global $g (export \"g\") (mut i32) (i32.const 0))
-        (global $r (mut i32) (i32.const 1)) (table 4 4 funcref) (elem (i32.const 0) $f0 $f1 $f2 $f3)\n",
+        (global $r (mut i32) (i32.const 1)) (table 4 4 funcref) (elem (i32.const 0) $f0 $f1 $f2 $f3)
+        (table $refs 2 2 funcref) (elem (table $refs) (i32.const 1) func $f0)
+        (table $objects 2 2 anyref) (elem (table $objects) (i32.const 1) anyref (ref.i31 (i32.const 1)))\n",
     );
     for (i, body) in functions.iter().enumerate() {
         let (mut code, mut locals) = (String::new(), 0);

@@ -124,4 +124,22 @@ fn memories_that_grow_too_large_are_refused() {
     try_bake(module(1).as_bytes(), &init).unwrap();
     let error = try_bake(module(2).as_bytes(), &init).unwrap_err().to_string();
     assert!(error.contains("262144 bytes") && error.contains("196608") && error.contains("--init-memory"), "{error}");
+    // Together, and not only the one that grows.
+    let module = "(module (memory 0) (memory 0) (func (export \"f\")
+        (drop (memory.grow 0 (i32.const 2))) (drop (memory.grow 1 (i32.const 2))) (loop (br 0))))";
+    let error = try_bake(module.as_bytes(), &init).unwrap_err();
+    assert!(matches!(error, Error::Memory { bytes: 0x40000, limit: 0x30000 }), "{error}");
+}
+
+#[test]
+fn tables_that_grow_too_large_are_refused() {
+    let module = |elements: u32| {
+        format!(
+            "(module (table 5000000 externref) (table 0 funcref)
+                (func $f (export \"f\") (drop (table.grow 1 (ref.func $f) (i32.const {elements})))))"
+        )
+    };
+    try_bake(module(1000).as_bytes(), &quiet(Some("f"))).unwrap();
+    let error = try_bake(module(5_000_001).as_bytes(), &quiet(Some("f"))).unwrap_err();
+    assert!(matches!(error, Error::Tables { elements: 10_000_001, limit: 10_000_000 }), "{error}");
 }

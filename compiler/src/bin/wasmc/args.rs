@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-#[cfg(feature = "run")]
+#[cfg(any(feature = "init", feature = "run"))]
 use std::time::Duration;
 use wasmc::{Error, Features, OptLevel, Options, Target};
 use wasmc_artifacts::container::Container;
@@ -67,15 +67,16 @@ pub(crate) struct CompileArgs {
     /// this module
     #[arg(long, value_name = "FILE")]
     pub(crate) working_set: Option<PathBuf>,
-    #[cfg(feature = "init")]
-    #[command(flatten)]
-    pub(crate) init: crate::init::InitArgs,
     #[command(flatten)]
     pub(crate) stops: StopArgs,
     #[command(flatten)]
     pub(crate) code: CodeArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    // Its heading in the help is that of all options after it.
+    #[cfg(feature = "init")]
+    #[command(flatten)]
+    pub(crate) init: crate::init::InitArgs,
 }
 
 /// What code stops for.
@@ -174,6 +175,9 @@ pub(crate) struct RunArgs {
     /// artifact must have been compiled with `--fuel`
     #[arg(long, value_name = "UNITS")]
     pub(crate) fuel: Option<u64>,
+    /// Let a profiler know the names of functions in code that is in no file
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) profile: Option<Profile>,
     /// Write down which pages of its memories the program changes: with `wasmc --working-set FILE` instances of the
     /// same module then get them in one go
     #[arg(long, value_name = "FILE")]
@@ -185,6 +189,14 @@ pub(crate) struct RunArgs {
     pub(crate) code: CodeArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+/// How a profiler learns names.
+#[cfg(feature = "run")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// From `/tmp/perf-PID.map`, where `perf` looks for them; it needs none of this for an artifact
+    Perfmap,
 }
 
 #[derive(Debug, Args)]
@@ -311,8 +323,8 @@ fn features(list: &str) -> Result<Features, Error> {
 }
 
 /// A time with a unit; without one, in seconds.
-#[cfg(feature = "run")]
-fn duration(text: &str) -> Result<Duration, String> {
+#[cfg(any(feature = "init", feature = "run"))]
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[number.len()..] {
         "us" => 1e-6,
@@ -410,7 +422,7 @@ mod tests {
         assert_eq!(input(&["wasmc", "-o", "out", "inspect"]), PathBuf::from("inspect"));
     }
 
-    #[cfg(feature = "run")]
+    #[cfg(any(feature = "init", feature = "run"))]
     #[test]
     fn times_are_read_with_and_without_units() {
         let times = [("2", 2_000_000), ("1.5s", 1_500_000), ("500ms", 500_000), ("30us", 30), ("2m", 120_000_000)];
@@ -419,6 +431,16 @@ mod tests {
         }
         for wrong in ["", "s", "0", "-1", "1 s", "5d", "1e99", "nan"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_what_belongs_there_has_a_heading_of_its_own() {
+        let command = Cli::command();
+        let heading = |argument: &clap::Arg| argument.get_help_heading().map(str::to_owned);
+        for argument in command.get_arguments() {
+            let of_init = argument.get_id().as_str().starts_with("init");
+            assert_eq!(heading(argument).is_some(), of_init, "{argument}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `wasmc FILE --init`: what runs when a module is compiled.
 
-use crate::args::usage;
+use crate::args::{duration as time, usage};
 use crate::log::{self, duration};
 use anyhow::Context;
 use clap::Args;
@@ -33,10 +33,10 @@ pub(crate) struct InitArgs {
     /// An argument of the program, the first one being its own name
     #[arg(long = "init-arg", value_name = "ARG", requires = "init", allow_hyphen_values = true)]
     pub(crate) init_arguments: Vec<String>,
-    /// How many seconds the initialiser may take
-    #[arg(long, value_name = "SECONDS", requires = "init", default_value = "60", value_parser = seconds)]
+    /// How long the initialiser may take, in seconds or with a unit (`500ms`, `2m`)
+    #[arg(long, value_name = "DURATION", requires = "init", default_value = "60s", value_parser = time)]
     pub(crate) init_timeout: Duration,
-    /// How many bytes the memories may have then
+    /// How many bytes all memories may have together
     #[arg(long, value_name = "BYTES", requires = "init", default_value_t = 2 << 30)]
     pub(crate) init_memory: u64,
     /// Let the initialiser see the system's clocks, not ones that begin in 1970 and stand nearly still: the result
@@ -52,11 +52,6 @@ pub(crate) struct InitArgs {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, other) = text.split_once('=').ok_or("it is not NAME=OTHER")?;
     Ok((name.to_owned(), other.to_owned()))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 impl InitArgs {
@@ -134,11 +129,5 @@ mod tests {
         assert_eq!(dir("a:b::/c"), Some(("a:b".into(), "/c".into(), false)));
         assert_eq!(dir("a::b::rw"), Some(("a".into(), "b".into(), true)));
         assert_eq!(dir("a::b::ro"), None);
-    }
-
-    #[test]
-    fn seconds_may_have_a_fraction_but_no_sign() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert!(seconds("-1").is_err() && seconds("soon").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Exports: the types `Exports` and `Instance`.
 
-use super::interface::{Export, Item, plain};
+use super::interface::{Export, Item, quoted};
 use super::style::Style;
 use super::{Renames, doc, types};
 use crate::build::names::{self, Names};
@@ -47,6 +47,16 @@ pub(super) fn generate(exports: &[Export], renames: &mut Renames, style: Style) 
             #(#fields,)*
         }
 
+        fn found(
+            #unused: impl wasmc_loader::AsContextMut,
+            instance: wasmc_loader::Instance,
+        ) -> wasmc_loader::Result<Exports> {
+            Ok(Exports {
+                instance,
+                #(#values,)*
+            })
+        }
+
         impl Exports {
             #[doc = " The exports of an instance of this module, however it was made."]
             #[doc = ""]
@@ -58,17 +68,7 @@ pub(super) fn generate(exports: &[Export], renames: &mut Renames, style: Style) 
             ) -> wasmc_loader::Result<Exports> {
                 let module = instance.module(&store.as_context_mut()).clone();
                 Module::new(module)?;
-                Exports::found(store, instance)
-            }
-
-            fn found(
-                #unused: impl wasmc_loader::AsContextMut,
-                instance: wasmc_loader::Instance,
-            ) -> wasmc_loader::Result<Exports> {
-                Ok(Exports {
-                    instance,
-                    #(#values,)*
-                })
+                found(store, instance)
             }
 
             #[doc = " The instance without types."]
@@ -82,7 +82,7 @@ pub(super) fn generate(exports: &[Export], renames: &mut Renames, style: Style) 
                 &self,
                 store: impl Into<wasmc_loader::StoreContextMut<'s, T>>,
             ) -> Instance<'s, T> {
-                Instance { store: store.into(), exports: self.clone() }
+                Instance { store: store.into(), exports: Clone::clone(self) }
             }
 
             #(#handles)*
@@ -156,8 +156,8 @@ impl Named<'_> {
 
     /// The documentation's first lines.
     fn title(&self) -> TokenStream {
-        let (name, text) = (plain(&self.export.name), self.export.item.text());
-        doc(&format!("The export `{name}`: `{text}`."))
+        let (name, text) = (quoted(&self.export.name), self.export.item.text());
+        doc(&format!("The export {name}: `{text}`."))
     }
 
     /// The documentation of a function.

@@ -1,7 +1,7 @@
 //! Imports: a trait for the functions of every imported module, a struct for
 //! what else is imported from it, and the type `Imports`.
 
-use super::interface::{Import, Item, plain};
+use super::interface::{Import, Item, quoted};
 use super::style::Style;
 use super::types::{self, Signature};
 use super::{Renames, doc};
@@ -10,10 +10,11 @@ use heck::ToSnakeCase as _;
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
-/// What the bindings are made of, and what they use of Rust's prelude.
+/// What the bindings are made of, with the parameter `T`, and what they use of
+/// Rust's prelude.
 const RESERVED: &[&str] = &[
-    "Module", "Imports", "Instance", "Exports", "Option", "Result", "Some", "None", "Ok", "Err", "Sized", "Into",
-    "From", "Default", "Clone", "Debug", "AsRef",
+    "T", "Module", "Imports", "Instance", "Exports", "Option", "Result", "Some", "None", "Ok", "Err", "Sized", "Send",
+    "Into", "From", "Default", "Clone", "Debug", "AsRef",
 ];
 
 /// A module from which things are imported.
@@ -86,22 +87,40 @@ pub(super) fn generate(
 
 /// Sorts the imports by the modules that they come from.
 fn sources<'a>(imports: &'a [Import], renames: &mut Renames, style: Style) -> Result<Vec<Source<'a>>, String> {
-    let mut modules = Names::new("imported modules", ".rename_module(\"{}\", \"...\")");
     let mut sources: Vec<Source<'a>> = Vec::new();
     for import in imports {
         if !sources.iter().any(|source| source.name == import.module) {
             let name = renames.module(&import.module).or_else(|| names::camel(&import.module));
             let name = name.unwrap_or_else(|| format!("Import{}", import.number));
             let ident = names::ident(&name, RESERVED).ok_or_else(|| not_an_identifier(&name))?;
-            modules.take(&ident, &import.module)?;
-            modules.take(&format_ident!("{ident}Items"), &format!("{} (what is no function)", import.module))?;
             sources.push(Source { name: &import.module, ident, functions: Vec::new(), others: Vec::new(), style });
         }
     }
     for source in &mut sources {
         source.fill(imports, renames)?;
     }
+    check_modules(&sources)?;
     Ok(sources)
+}
+
+/// Checks that nothing that is named after an imported module has the name of
+/// another.
+fn check_modules(sources: &[Source<'_>]) -> Result<(), String> {
+    let names = || Names::new("imported modules", ".rename_module(\"{}\", \"...\")");
+    let (mut types, mut methods) = (names(), names());
+    for source in sources {
+        types.take(&source.ident, source.name)?;
+        if !source.others.is_empty() {
+            types.take(&source.items_ident(), source.name)?;
+        }
+        methods.take(&source.link_ident(), source.name)?;
+    }
+    Ok(())
+}
+
+/// What documentation calls a module that things are imported from.
+fn source(name: &str) -> String {
+    if name.is_empty() { "a module with no name".to_owned() } else { quoted(name) }
 }
 
 fn not_an_identifier(name: &str) -> String {
@@ -164,9 +183,9 @@ impl<'a> Source<'a> {
         for import in imports.iter().filter(|import| import.module == self.name) {
             // The same may be imported several times.
             if let Some(before) = seen.iter().find(|before| before.name == import.name) {
-                if before.item.text() != import.item.text() {
+                if !before.item.is_same_type(&import.item) {
                     return Err(format!(
-                        "`{}` is imported from `{}` with two types, {} and {}, which no host can provide under one name; switch bindings off with `.bindings(false)`",
+                        "`{}` is imported from `{}` with two types, {} and {}, and bindings have one for each name; switch them off with `.bindings(false)`",
                         import.name,
                         import.module,
                         before.item.text(),
@@ -196,7 +215,9 @@ impl<'a> Source<'a> {
 
     /// A name for the items as an argument.
     fn field(&self) -> Ident {
-        format_ident!("{}_items", self.snake())
+        let snake = self.snake();
+        let digit = snake.starts_with(|c: char| !unicode_ident::is_xid_start(c));
+        format_ident!("{}{snake}_items", if digit { "_" } else { "" })
     }
 
     fn link_ident(&self) -> Ident {
@@ -212,9 +233,9 @@ impl<'a> Source<'a> {
         if self.functions.is_empty() {
             return TokenStream::new();
         }
-        let (ident, name) = (&self.ident, plain(self.name));
+        let (ident, name) = (&self.ident, source(self.name));
         let title = doc(&format!(
-            "The functions that the module imports from `{name}`, to be implemented for the data of\nthe store ([`Store::data`](wasmc_loader::Store::data)). An error ends the guest's call."
+            "The functions that the module imports from {name}, to be implemented for the data of\nthe store ([`Store::data`](wasmc_loader::Store::data)). An error ends the guest's call."
         ));
         let methods = self.functions.iter().map(|named| {
             let (ident, title) = (&named.ident, named.title());
@@ -253,8 +274,8 @@ impl<'a> Source<'a> {
         if self.others.is_empty() {
             return TokenStream::new();
         }
-        let (ident, name) = (self.items_ident(), plain(self.name));
-        let title = doc(&format!("What the module imports from `{name}` besides functions; lives in a store."));
+        let (ident, name) = (self.items_ident(), source(self.name));
+        let title = doc(&format!("What the module imports from {name} besides functions; lives in a store."));
         let idents: Vec<_> = self.others.iter().map(|named| &named.ident).collect();
         let types: Vec<_> = self.others.iter().map(|named| types::handle(&named.import.item)).collect();
         let docs = self.others.iter().map(Named::title);
@@ -309,8 +330,8 @@ impl<'a> Source<'a> {
     fn link(&self) -> TokenStream {
         let (link, ident, module) = (self.link_ident(), &self.ident, self.name);
         let title = doc(&format!(
-            "Defines the functions that the module imports from `{}` in a linker, beside what\nothers define there.\n\n# Errors\nIf one of the names is defined already.",
-            plain(self.name)
+            "Defines the functions that the module imports from {} in a linker, beside what\nothers define there.\n\n# Errors\nIf one of the names is defined already.",
+            source(self.name)
         ));
         let definitions = self.functions.iter().map(|named| {
             let (method, name, number) = (&named.ident, &named.import.name, named.import.number);
@@ -362,6 +383,6 @@ impl Named<'_> {
     }
 
     fn title(&self) -> TokenStream {
-        doc(&format!("The import `{}`: `{}`.", plain(&self.import.name), self.import.item.text()))
+        doc(&format!("The import {}: `{}`.", quoted(&self.import.name), self.import.item.text()))
     }
 }

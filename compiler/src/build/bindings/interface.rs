@@ -42,7 +42,6 @@ pub(super) struct Export {
 }
 
 /// Something with its type.
-#[derive(PartialEq)]
 pub(super) enum Item {
     /// A function, and the names of its parameters.
     Func(FuncType, Vec<Option<String>>),
@@ -154,6 +153,17 @@ fn param_names(wasm: &[u8]) -> HashMap<u32, HashMap<u32, String>> {
 }
 
 impl Item {
+    /// Whether both have one type, whatever their parameters are called.
+    pub fn is_same_type(&self, other: &Item) -> bool {
+        match (self, other) {
+            (Item::Func(a, _), Item::Func(b, _)) | (Item::Tag(a), Item::Tag(b)) => a == b,
+            (Item::Memory(a), Item::Memory(b)) => a == b,
+            (Item::Table(a, own), Item::Table(b, other)) => own == other && a == b,
+            (Item::Global(a, changes), Item::Global(b, also)) => a == b && changes == also,
+            _ => false,
+        }
+    }
+
     /// Whether it is a memory that threads share, which belongs to no store.
     pub fn is_shared(&self) -> bool {
         matches!(self, Item::Memory(ty) if ty.shared)
@@ -195,6 +205,11 @@ fn list(what: &str, types: &[ValType]) -> String {
 
 fn limits(minimum: u64, maximum: Option<u64>) -> String {
     maximum.map_or_else(|| minimum.to_string(), |maximum| format!("{minimum} {maximum}"))
+}
+
+/// A name as documentation has it.
+pub(super) fn quoted(name: &str) -> String {
+    if name.is_empty() { "with no name".to_owned() } else { format!("`{}`", plain(name)) }
 }
 
 /// A name as it can stand in documentation.

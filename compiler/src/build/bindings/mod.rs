@@ -130,22 +130,34 @@ impl Bindings<'_> {
             #title
             #[allow(
                 dead_code,
+                non_camel_case_types,
+                non_snake_case,
+                unreachable_pub,
+                unused_results,
                 clippy::default_trait_access,
+                clippy::len_without_is_empty,
                 clippy::many_single_char_names,
+                clippy::module_name_repetitions,
+                clippy::new_ret_no_self,
+                clippy::pub_underscore_fields,
+                clippy::should_implement_trait,
                 clippy::similar_names,
                 clippy::struct_field_names,
                 clippy::too_many_arguments,
                 clippy::too_many_lines,
                 clippy::type_complexity,
+                clippy::unnecessary_wraps,
                 clippy::unused_self,
                 clippy::used_underscore_binding,
                 clippy::used_underscore_items,
+                clippy::wrong_self_convention,
                 reason = "the guest decides what there is and how it is called"
             )]
             pub mod #name {
                 #loader
+                use wasmc_loader::bindings::support::std;
 
-                const _: () = assert!(
+                const _: () = std::assert!(
                     wasmc_loader::bindings::support::is_version(#version),
                     "`wasmc` and `wasmc-loader` must be of the same version"
                 );
@@ -230,7 +242,10 @@ impl Bindings<'_> {
             Carried::Embedded { name } => {
                 let path = format!("/{name}");
                 let text = "Loads the artifact, which is embedded in this program, from the program's own file.";
-                (text.to_owned(), quote!(wasmc_loader::__load_embedded!(engine, concat!(env!("OUT_DIR"), #path))))
+                (
+                    text.to_owned(),
+                    quote!(wasmc_loader::__load_embedded!(engine, std::concat!(std::env!("OUT_DIR"), #path))),
+                )
             }
             Carried::Linked { symbol } => {
                 let symbol = format_ident!("{symbol}");
@@ -285,7 +300,7 @@ fn typed_methods(style: Style) -> TokenStream {
             wasmc_loader::bindings::support::check_same(&self.module, imports.pre.module())?;
             let mut store = store.into();
             let instance = imports.pre.#instantiate(&mut store) #wait?;
-            let exports = Exports::found(&mut store, instance)?;
+            let exports = found(&mut store, instance)?;
             Ok(Instance { store, exports })
         }
     }

@@ -2,20 +2,32 @@
 /// The WebAssembly module `everything.wat`, compiled by wasmc when this program was built.
 #[allow(
     dead_code,
+    non_camel_case_types,
+    non_snake_case,
+    unreachable_pub,
+    unused_results,
     clippy::default_trait_access,
+    clippy::len_without_is_empty,
     clippy::many_single_char_names,
+    clippy::module_name_repetitions,
+    clippy::new_ret_no_self,
+    clippy::pub_underscore_fields,
+    clippy::should_implement_trait,
     clippy::similar_names,
     clippy::struct_field_names,
     clippy::too_many_arguments,
     clippy::too_many_lines,
     clippy::type_complexity,
+    clippy::unnecessary_wraps,
     clippy::unused_self,
     clippy::used_underscore_binding,
     clippy::used_underscore_items,
+    clippy::wrong_self_convention,
     reason = "the guest decides what there is and how it is called"
 )]
 pub mod everything {
-    const _: () = assert!(
+    use wasmc_loader::bindings::support::std;
+    const _: () = std::assert!(
         wasmc_loader::bindings::support::is_version("0.1.0"),
         "`wasmc` and `wasmc-loader` must be of the same version"
     );
@@ -142,7 +154,7 @@ pub mod everything {
             )?;
             let mut store = store.into();
             let instance = imports.pre.instantiate(&mut store)?;
-            let exports = Exports::found(&mut store, instance)?;
+            let exports = found(&mut store, instance)?;
             Ok(Instance { store, exports })
         }
     }
@@ -324,6 +336,75 @@ pub mod everything {
         >,
         throw: wasmc_loader::bindings::support::LazyFunc<(i32,), ()>,
     }
+    fn found(
+        mut store: impl wasmc_loader::AsContextMut,
+        instance: wasmc_loader::Instance,
+    ) -> wasmc_loader::Result<Exports> {
+        Ok(Exports {
+            instance,
+            r#type: wasmc_loader::bindings::support::export(
+                &instance,
+                0usize,
+                &mut store,
+            )?,
+            größe: wasmc_loader::bindings::support::export(
+                &instance,
+                1usize,
+                &mut store,
+            )?,
+            level: wasmc_loader::bindings::support::export(
+                &instance,
+                2usize,
+                &mut store,
+            )?,
+            object: wasmc_loader::bindings::support::export(
+                &instance,
+                3usize,
+                &mut store,
+            )?,
+            functions: wasmc_loader::bindings::support::export(
+                &instance,
+                4usize,
+                &mut store,
+            )?,
+            values: wasmc_loader::bindings::support::export(
+                &instance,
+                5usize,
+                &mut store,
+            )?,
+            pairs: wasmc_loader::bindings::support::export(
+                &instance,
+                6usize,
+                &mut store,
+            )?,
+            own: wasmc_loader::bindings::support::export(&instance, 7usize, &mut store)?,
+            oops: wasmc_loader::bindings::support::export(
+                &instance,
+                8usize,
+                &mut store,
+            )?,
+            js_memory: wasmc_loader::bindings::support::export(
+                &instance,
+                9usize,
+                &mut store,
+            )?,
+            js_table: wasmc_loader::bindings::support::export(
+                &instance,
+                10usize,
+                &mut store,
+            )?,
+            value: Default::default(),
+            get_value: Default::default(),
+            exports_: Default::default(),
+            self_: Default::default(),
+            _2nd: Default::default(),
+            export_16: Default::default(),
+            vector: Default::default(),
+            make: Default::default(),
+            first: Default::default(),
+            throw: Default::default(),
+        })
+    }
     impl Exports {
         /// The exports of an instance of this module, however it was made.
         ///
@@ -335,80 +416,7 @@ pub mod everything {
         ) -> wasmc_loader::Result<Exports> {
             let module = instance.module(&store.as_context_mut()).clone();
             Module::new(module)?;
-            Exports::found(store, instance)
-        }
-        fn found(
-            mut store: impl wasmc_loader::AsContextMut,
-            instance: wasmc_loader::Instance,
-        ) -> wasmc_loader::Result<Exports> {
-            Ok(Exports {
-                instance,
-                r#type: wasmc_loader::bindings::support::export(
-                    &instance,
-                    0usize,
-                    &mut store,
-                )?,
-                größe: wasmc_loader::bindings::support::export(
-                    &instance,
-                    1usize,
-                    &mut store,
-                )?,
-                level: wasmc_loader::bindings::support::export(
-                    &instance,
-                    2usize,
-                    &mut store,
-                )?,
-                object: wasmc_loader::bindings::support::export(
-                    &instance,
-                    3usize,
-                    &mut store,
-                )?,
-                functions: wasmc_loader::bindings::support::export(
-                    &instance,
-                    4usize,
-                    &mut store,
-                )?,
-                values: wasmc_loader::bindings::support::export(
-                    &instance,
-                    5usize,
-                    &mut store,
-                )?,
-                pairs: wasmc_loader::bindings::support::export(
-                    &instance,
-                    6usize,
-                    &mut store,
-                )?,
-                own: wasmc_loader::bindings::support::export(
-                    &instance,
-                    7usize,
-                    &mut store,
-                )?,
-                oops: wasmc_loader::bindings::support::export(
-                    &instance,
-                    8usize,
-                    &mut store,
-                )?,
-                js_memory: wasmc_loader::bindings::support::export(
-                    &instance,
-                    9usize,
-                    &mut store,
-                )?,
-                js_table: wasmc_loader::bindings::support::export(
-                    &instance,
-                    10usize,
-                    &mut store,
-                )?,
-                value: Default::default(),
-                get_value: Default::default(),
-                exports_: Default::default(),
-                self_: Default::default(),
-                _2nd: Default::default(),
-                export_16: Default::default(),
-                vector: Default::default(),
-                make: Default::default(),
-                first: Default::default(),
-                throw: Default::default(),
-            })
+            found(store, instance)
         }
         /// The instance without types.
         #[must_use]
@@ -422,7 +430,7 @@ pub mod everything {
         ) -> Instance<'s, T> {
             Instance {
                 store: store.into(),
-                exports: self.clone(),
+                exports: Clone::clone(self),
             }
         }
         /// The export `type`: `(global i32)`.

@@ -2,20 +2,32 @@
 /// The WebAssembly module `small.wat`, compiled by wasmc when this program was built.
 #[allow(
     dead_code,
+    non_camel_case_types,
+    non_snake_case,
+    unreachable_pub,
+    unused_results,
     clippy::default_trait_access,
+    clippy::len_without_is_empty,
     clippy::many_single_char_names,
+    clippy::module_name_repetitions,
+    clippy::new_ret_no_self,
+    clippy::pub_underscore_fields,
+    clippy::should_implement_trait,
     clippy::similar_names,
     clippy::struct_field_names,
     clippy::too_many_arguments,
     clippy::too_many_lines,
     clippy::type_complexity,
+    clippy::unnecessary_wraps,
     clippy::unused_self,
     clippy::used_underscore_binding,
     clippy::used_underscore_items,
+    clippy::wrong_self_convention,
     reason = "the guest decides what there is and how it is called"
 )]
 pub mod small {
-    const _: () = assert!(
+    use wasmc_loader::bindings::support::std;
+    const _: () = std::assert!(
         wasmc_loader::bindings::support::is_version("0.1.0"),
         "`wasmc` and `wasmc-loader` must be of the same version"
     );

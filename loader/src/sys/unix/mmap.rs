@@ -158,6 +158,23 @@ impl Region {
         unsafe { Self::map(at, length, access.bits(), libc::MAP_PRIVATE, file.as_raw_fd(), offset) }
     }
 
+    /// A copy of `bytes`, to be executed, in memory that belongs to no file. The
+    /// system lets processors see code in memory that becomes executable.
+    pub(crate) fn executable_copy(bytes: &[u8]) -> io::Result<Region> {
+        // The system maps nothing of no length.
+        let region = Region::reserve(bytes.len().max(1).next_multiple_of(page_size()))?;
+        let (start, length) = (region.start.as_ptr(), region.length);
+        // SAFETY: nobody else knows the region, which is as long as the bytes at
+        // least.
+        unsafe {
+            make_accessible(start, length)?;
+            start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+        // SAFETY: as above; it is not written to any more.
+        let failed = unsafe { libc::mprotect(start.cast(), length, Access::Execute.bits()) };
+        if failed == 0 { Ok(region) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// # Safety
     /// `flags` contains `MAP_FIXED` only if the range at `at` is the caller's.
     unsafe fn map(

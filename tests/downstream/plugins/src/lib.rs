@@ -5,3 +5,4 @@
 
 wasmc_loader::include_module!(plugin);
 wasmc_loader::include_module!(everything);
+wasmc_loader::include_module!(names);

@@ -3,7 +3,7 @@
 
 use wasmc_loader::{
     Config, Engine, ExternRef, Global, GlobalType, Instance, InstantiationStrategy, Linker, MemoryType, Module,
-    Mutability, PoolExhaustion, Result, SharedMemory, Store, ValType,
+    Mutability, PoolExhaustion, ProfilingStrategy, Result, SharedMemory, Store, ValType,
 };
 
 fn pool() -> Config {
@@ -24,6 +24,7 @@ fn main() -> Result<()> {
     show("on-demand", Engine::new(&Config::new()));
     show("backtraces", Engine::new(pool().wasm_backtrace(true)));
     show("debugger", Engine::new(pool().debugger(true)));
+    show("profiling", Engine::new(pool().profiler(ProfilingStrategy::PerfMap)));
     show("pool-policies", Engine::new(pool().pool_exhaustion(PoolExhaustion::OnDemand)));
     show("truncation", Engine::new(pool().sealed_artifacts(true)));
     show("interruption", Engine::new(pool().epoch_interruption(true)));

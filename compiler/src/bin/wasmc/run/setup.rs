@@ -1,14 +1,16 @@
 //! The program, and the engine that it runs on.
 
 use super::report;
-use crate::args::{Emit, RunArgs};
+use crate::args::{Emit, Profile, RunArgs};
 use crate::log::{count, strategy_in_force};
 use crate::{compile, input, load};
 use anyhow::Context;
 use std::fmt::Write;
 use std::path::Path;
 use wasmc::Target;
-use wasmc_loader::{Config, Engine, InstanceLimits, InstantiationStrategy, MemoryInitialization, Module};
+use wasmc_loader::{
+    Config, Engine, InstanceLimits, InstantiationStrategy, MemoryInitialization, Module, ProfilingStrategy,
+};
 use wasmc_wasi::{DEFAULT_THREAD_LIMIT, WasiCtx, WasiThreads};
 
 /// A program that can be loaded.
@@ -50,6 +52,9 @@ pub(super) fn engine(args: &RunArgs, program: &Program<'_>) -> anyhow::Result<En
     let mut config = Config::new();
     config.wasm_backtrace_max_frames(report::MAX_FRAMES).debugger(args.code.debug || traced());
     config.epoch_interruption(args.timeout.is_some()).consume_fuel(args.fuel.is_some());
+    if args.profile == Some(Profile::Perfmap) {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     let strategy = args.strategy.strategy;
     if strategy.is_pooling() {
         config.allocation_strategy(limits(program)?);
