@@ -2,20 +2,32 @@
 /// The WebAssembly module `orders.wat`, compiled by wasmc when this program was built.
 #[allow(
     dead_code,
+    non_camel_case_types,
+    non_snake_case,
+    unreachable_pub,
+    unused_results,
     clippy::default_trait_access,
+    clippy::len_without_is_empty,
     clippy::many_single_char_names,
+    clippy::module_name_repetitions,
+    clippy::new_ret_no_self,
+    clippy::pub_underscore_fields,
+    clippy::should_implement_trait,
     clippy::similar_names,
     clippy::struct_field_names,
     clippy::too_many_arguments,
     clippy::too_many_lines,
     clippy::type_complexity,
+    clippy::unnecessary_wraps,
     clippy::unused_self,
     clippy::used_underscore_binding,
     clippy::used_underscore_items,
+    clippy::wrong_self_convention,
     reason = "the guest decides what there is and how it is called"
 )]
 pub mod orders {
-    const _: () = assert!(
+    use wasmc_loader::bindings::support::std;
+    const _: () = std::assert!(
         wasmc_loader::bindings::support::is_version("0.1.0"),
         "`wasmc` and `wasmc-loader` must be of the same version"
     );
@@ -34,7 +46,7 @@ pub mod orders {
         pub fn load(engine: &wasmc_loader::Engine) -> wasmc_loader::Result<Module> {
             Module::new(
                 wasmc_loader::__load_embedded!(
-                    engine, concat!(env!("OUT_DIR"), "/orders.cwasm")
+                    engine, std::concat!(std::env!("OUT_DIR"), "/orders.cwasm")
                 )?,
             )
         }
@@ -143,7 +155,7 @@ pub mod orders {
             )?;
             let mut store = store.into();
             let instance = imports.pre.instantiate_async(&mut store).await?;
-            let exports = Exports::found(&mut store, instance)?;
+            let exports = found(&mut store, instance)?;
             Ok(Instance { store, exports })
         }
     }
@@ -226,6 +238,25 @@ pub mod orders {
         orders: wasmc_loader::bindings::TypedGlobal<i32>,
         order: wasmc_loader::bindings::support::LazyFunc<(i32, i32), i64>,
     }
+    fn found(
+        mut store: impl wasmc_loader::AsContextMut,
+        instance: wasmc_loader::Instance,
+    ) -> wasmc_loader::Result<Exports> {
+        Ok(Exports {
+            instance,
+            memory: wasmc_loader::bindings::support::export(
+                &instance,
+                0usize,
+                &mut store,
+            )?,
+            orders: wasmc_loader::bindings::support::export(
+                &instance,
+                1usize,
+                &mut store,
+            )?,
+            order: Default::default(),
+        })
+    }
     impl Exports {
         /// The exports of an instance of this module, however it was made.
         ///
@@ -237,26 +268,7 @@ pub mod orders {
         ) -> wasmc_loader::Result<Exports> {
             let module = instance.module(&store.as_context_mut()).clone();
             Module::new(module)?;
-            Exports::found(store, instance)
-        }
-        fn found(
-            mut store: impl wasmc_loader::AsContextMut,
-            instance: wasmc_loader::Instance,
-        ) -> wasmc_loader::Result<Exports> {
-            Ok(Exports {
-                instance,
-                memory: wasmc_loader::bindings::support::export(
-                    &instance,
-                    0usize,
-                    &mut store,
-                )?,
-                orders: wasmc_loader::bindings::support::export(
-                    &instance,
-                    1usize,
-                    &mut store,
-                )?,
-                order: Default::default(),
-            })
+            found(store, instance)
         }
         /// The instance without types.
         #[must_use]
@@ -270,7 +282,7 @@ pub mod orders {
         ) -> Instance<'s, T> {
             Instance {
                 store: store.into(),
-                exports: self.clone(),
+                exports: Clone::clone(self),
             }
         }
         /// The export `memory`: `(memory 1)`.
