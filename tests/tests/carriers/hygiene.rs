@@ -1,7 +1,13 @@
 //! The macros that find artifacts in a program mean the same wherever they are
 //! used, whatever else has the names there that they use.
 
-#![allow(dead_code, unused_macros, non_camel_case_types, reason = "they are there to be mistaken for others")]
+#![allow(
+    dead_code,
+    unused_macros,
+    non_camel_case_types,
+    clippy::upper_case_acronyms,
+    reason = "they are there to be mistaken for others"
+)]
 
 use wasmc_loader::{include_artifact, linked_artifact};
 
