@@ -186,6 +186,9 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
     // SAFETY: the record is valid, and its store is the one that the call is in.
     let (record, state) = unsafe { (&*record, &*(*record).store.get().cast_const().cast::<StoreState>()) };
     let scope = if parts::GC.is_on() { state.roots().depth() } else { 0 };
+    // All that is done after a closure that succeeds is in here, and what it
+    // returns is not looked at again: a closure that is inlined leaves nothing
+    // of this that would have to be kept or told apart.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `host` is what the innermost call into this store lent, and
         // that call waits for this one. The closure was made for this `T`:
@@ -194,15 +197,23 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
         let caller = NonNull::new(record.caller.get().cast::<InstanceData>());
         // SAFETY: instances live as long as their store.
         let caller = caller.map(|at| unsafe { Stored::new(state.id(), at) });
-        body(Caller::new(StoreContextMut(store), caller))
+        let results = match body(Caller::new(StoreContextMut(store), caller)) {
+            Ok(results) => results,
+            Err(error) => fail(state, Cause::Error(error)),
+        };
+        if parts::GC.is_on() {
+            state.roots().leave(scope);
+        }
+        results
     }));
-    if parts::GC.is_on() {
-        state.roots().leave(scope);
-    }
     match outcome {
-        Ok(Ok(results)) => results,
-        Ok(Err(error)) => fail(state, Cause::Error(error)),
-        Err(panic) => fail(state, Cause::Panic(panic)),
+        Ok(results) => results,
+        Err(panic) => {
+            if parts::GC.is_on() {
+                state.roots().leave(scope);
+            }
+            fail(state, Cause::Panic(panic))
+        }
     }
 }
 
