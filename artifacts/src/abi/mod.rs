@@ -42,8 +42,13 @@
 //! returns to the host with unspecified results, and the host finds the cause
 //! in `pending`, which is not 0. A host function that fails sets `pending` and
 //! returns; the adapter that called it sees that and jumps in the same way.
-//! Adapters store their frame pointer into `exit_fp` first, so that the wasm
-//! frames below a host function can be walked.
+//! Adapters store the frame pointer of the code that called them and their
+//! return address into `exit_fp` and `exit_pc` first, so that the wasm frames
+//! below a host function can be walked.
+//!
+//! Where all arguments are in the same registers in both conventions, the loader
+//! needs no adapter: it then has compiled code call a function of its own, which
+//! does all of this.
 //!
 //! If the stub itself got lost with the artifact's file, the loader does its
 //! work. For that, every entry stub saves all registers that are its caller's
@@ -65,10 +70,9 @@
 //! # Frames that the collector reads
 //!
 //! Wherever compiled code calls a function or [`Builtin::gc_alloc`], the
-//! artifact lists the places of its frame that hold references then. Adapters
-//! store their frame pointer into `exit_fp` and 0 into `exit_pc`; `gc_alloc`
+//! artifact lists the places of its frame that hold references then. `gc_alloc`
 //! and `throw` are entered through code that stores the caller's frame pointer
-//! and the return address.
+//! and the return address, as adapters do.
 //!
 //! # Counting values
 //!

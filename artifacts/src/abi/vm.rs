@@ -142,8 +142,11 @@ macro_rules! for_each_vm_struct {
                 entry_sp: word,
                 /// Address of its handler.
                 entry_pc: word,
-                /// Frame pointer of the adapter through which wasm last left.
+                /// Where wasm last left to the host, or to a builtin that looks
+                /// at its frames: the frame pointer of the code that called.
                 exit_fp: word,
+                /// The return address of that call.
+                exit_pc: word,
                 /// Not 0: unwind to the entry stub, which then returns.
                 pending: word,
                 /// The table of builtins, as in the header: adapters have no vmctx.
@@ -156,9 +159,6 @@ macro_rules! for_each_vm_struct {
                 heap_next: word,
                 /// Where allocation in line ends, from the heap's base.
                 heap_limit: word,
-                /// Where wasm last left through a builtin that looks at its
-                /// frames: the return address. 0: through an adapter.
-                exit_pc: word,
                 /// The exception on its way to a handler.
                 exception: word,
                 /// Units of work that code may still do, as a signed number;

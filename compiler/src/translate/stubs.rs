@@ -239,8 +239,12 @@ impl StubBuilder<'_> {
         let record = self.args[0];
         let store = self.load(record, vm_host_func::store);
         self.look_at_fuel(store);
+        // The caller's frame pointer and the return address.
         let fp = self.b.ins().get_frame_pointer(types::I64);
-        self.store(fp, store, vm_store_context::exit_fp);
+        let caller = self.load(fp, 0);
+        self.store(caller, store, vm_store_context::exit_fp);
+        let pc = self.load(fp, 8);
+        self.store(pc, store, vm_store_context::exit_pc);
         let native = self.load(record, vm_host_func::native);
         let sig = self.b.import_signature(sig);
         let call = self.b.ins().call_indirect(sig, native, args);

@@ -192,6 +192,7 @@ impl Suspended {
             entry_sp: context.entry_sp.get(),
             entry_pc: context.entry_pc.get(),
             exit_fp: context.exit_fp.get(),
+            exit_pc: context.exit_pc.get(),
             host: context.host.get(),
             stack_values: context.stack_values.get(),
             older: state.suspended.get(),
@@ -205,6 +206,7 @@ impl Suspended {
         context.entry_sp.set(self.entry_sp);
         context.entry_pc.set(self.entry_pc);
         context.exit_fp.set(self.exit_fp);
+        context.exit_pc.set(self.exit_pc);
         context.host.set(self.host);
         context.stack_values.set(self.stack_values);
         state.suspended.set(self.older);

@@ -306,13 +306,6 @@ unsafe fn without_entry<P: WasmParams, R: WasmResults>(
     func: &VMFuncRef,
     params: P::Abi,
 ) -> Result<R::Out> {
-    // SAFETY: a host function's definition lives as long as its store.
-    if let Some(def) = unsafe { func.host.get().cast::<HostFuncDef>().as_ref() }
-        && let Some(native) = def.native()
-    {
-        // SAFETY: the function was made for this type and record.
-        return Ok(activation::direct(&opaque.state, host, || unsafe { R::call::<P>(native, func.ctx.get(), params) }));
-    }
     let mut values = vec![ValRaw::default(); P::TYPES.len().max(R::TYPES.len())];
     P::to_raw(params, &mut values);
     // SAFETY: the array is long enough for parameters and results.

@@ -1,17 +1,26 @@
 //! Host functions: Rust closures as wasm code calls them.
 //!
 //! A typed closure is monomorphised into an `extern "C"` function with the
-//! native arguments of its wasm signature, so that an adapter calls it
-//! directly. Everything that a closure can do wrong (return an error, panic)
-//! is caught here and put into the store; the adapter then unwinds, and
-//! whoever called into wasm finds it.
+//! native arguments of its wasm signature. Everything that a closure can do
+//! wrong (return an error, panic) is caught here and put into the store; then
+//! wasm is left, and whoever called into it finds the reason.
+//!
+//! ```text
+//! wasm ──▶ entry ┄┄▶ native ──▶ closure      arguments in registers: `entry` is part of
+//!                                            `native`, which returns to wasm
+//! wasm ──▶ native adapter ──▶ native ──▶ closure
+//! wasm ──▶ array adapter ──▶ array ──▶ closure      untyped functions
+//! host ──▶ array ──▶ closure
+//! ```
 
 use super::handle::Stored;
 use super::instance::InstanceData;
 use super::state::{Cause, PENDING_EXCEPTION, StoreState};
 use super::structs::{VMFuncRef, VMHostFunc, ValRaw};
 use super::typed::{WasmResults, WasmTy};
+use super::unwind::raise;
 use crate::caller::Caller;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::exception::ThrownException;
 use crate::func::Func;
@@ -23,11 +32,12 @@ use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
 use crate::types::{FuncType, ValType};
 use crate::values::Val;
 use std::any::Any;
-use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use wasmc_artifacts::abi::TypeId;
+#[cfg(target_arch = "x86_64")]
+use wasmc_artifacts::abi::{vm_host_func, vm_store_context};
 use wasmc_artifacts::format::{NONE, TypeRow};
 
 type ArrayFn = unsafe extern "C" fn(*mut VMHostFunc, *mut ValRaw);
@@ -36,15 +46,25 @@ type ArrayFn = unsafe extern "C" fn(*mut VMHostFunc, *mut ValRaw);
 pub(crate) struct HostFuncDef {
     ty: FuncType,
     type_id: u64,
-    /// Takes native arguments; there is none for untyped functions.
-    native: Option<NonNull<u8>>,
+    /// There are none for untyped functions.
+    native: Option<Native>,
     array: ArrayFn,
-    /// What both get as `env`.
+    /// What all of them get as `env`.
     env: NonNull<u8>,
     /// The descriptor of a type that has one.
     descriptor: Box<[u64]>,
     /// Owns what `env` points to.
     _closure: Box<dyn Any + Send + Sync>,
+}
+
+/// What takes native arguments.
+#[derive(Clone, Copy)]
+struct Native {
+    /// For compiled code, without an adapter; null if that would have to move
+    /// arguments or results.
+    entry: *mut u8,
+    /// For adapters. It does not return if it fails.
+    code: *mut u8,
 }
 
 // SAFETY: the pointers are to functions and into the closure, which is Send.
@@ -61,7 +81,7 @@ impl std::fmt::Debug for HostFuncDef {
 impl HostFuncDef {
     fn new<C: Any + Send + Sync>(
         (ty, type_id): (FuncType, u64),
-        native: Option<NonNull<u8>>,
+        native: Option<Native>,
         array: ArrayFn,
         closure: C,
     ) -> HostFuncDef {
@@ -96,9 +116,11 @@ impl HostFuncDef {
         self.type_id
     }
 
-    /// The function that takes native arguments, if there is one.
-    pub(crate) fn native(&self) -> Option<*mut u8> {
-        self.native.map(NonNull::as_ptr)
+    /// What compiled code of this engine can call without an adapter.
+    fn entry(&self, engine: &Engine) -> Option<*mut u8> {
+        // Adapters look at the fuel.
+        let counts = parts::INTERRUPTION.is_on() && engine.config().consume_fuel;
+        self.native.map(|native| native.entry).filter(|entry| !entry.is_null() && !counts)
     }
 
     /// The function that takes an array of values.
@@ -144,7 +166,9 @@ impl HostFunc {
         this.record.store.set(state.address());
         // SAFETY: part of what the store keeps.
         let func = Func(unsafe { state.handle(&this.func_ref) });
-        if !state.code_list().any(|instance| this.adapt(instance.module())) {
+        if let Some(entry) = this.def.entry(&store.engine) {
+            this.func_ref.code.set(entry);
+        } else if !state.code_list().any(|instance| this.adapt(instance.module())) {
             store.unadapted.push(host);
         }
         func
@@ -166,23 +190,36 @@ impl HostFunc {
     }
 }
 
+/// What a module's code calls for an imported function of the row's type, and
+/// the function that this then calls if it is an adapter.
+pub(super) fn code_for(module: &Module, row: &TypeRow, def: &HostFuncDef) -> Option<(*mut u8, *mut u8)> {
+    if let Some(entry) = def.entry(module.engine()) {
+        return Some((entry, ptr::null_mut()));
+    }
+    adapter(row, def).map(|(code, native)| (module.code_at(code), native))
+}
+
 /// The adapter of a module, as an offset in its text, for a host function of
 /// the row's type, and the function that it then calls.
-pub(super) fn adapter(row: &TypeRow, def: &HostFuncDef) -> Option<(u32, *mut u8)> {
-    match def.native() {
-        Some(native) if row.native_host != NONE => Some((row.native_host, native)),
+fn adapter(row: &TypeRow, def: &HostFuncDef) -> Option<(u32, *mut u8)> {
+    match def.native {
+        Some(native) if row.native_host != NONE => Some((row.native_host, native.code)),
         _ => (row.array_host != NONE).then(|| (row.array_host, def.array())),
     }
 }
 
 /// Runs the body of a host function and turns what goes wrong into a pending
-/// cause.
+/// cause; then it ends as `failed` says.
 ///
 /// # Safety
 /// `record` is the record of a host function of a `Store<T>` that is
-/// exclusively borrowed by the call in progress; all bits 0 are an `O`.
+/// exclusively borrowed by the call in progress.
 #[inline(always)]
-unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>) -> O {
+unsafe fn run<T: 'static, O: Copy>(
+    record: *mut VMHostFunc,
+    failed: impl Fn(&StoreState) -> O,
+    body: impl FnOnce(Caller<'_, T>) -> Result<O, Error>,
+) -> O {
     // SAFETY: the record is valid, and its store is the one that the call is in.
     let (record, state) = unsafe { (&*record, &*(*record).store.get().cast_const().cast::<StoreState>()) };
     let scope = if parts::GC.is_on() { state.roots().depth() } else { 0 };
@@ -197,14 +234,17 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
         let caller = NonNull::new(record.caller.get().cast::<InstanceData>());
         // SAFETY: instances live as long as their store.
         let caller = caller.map(|at| unsafe { Stored::new(state.id(), at) });
-        let results = match body(Caller::new(StoreContextMut(store), caller)) {
-            Ok(results) => results,
-            Err(error) => fail(state, Cause::Error(error)),
-        };
+        let results = body(Caller::new(StoreContextMut(store), caller));
         if parts::GC.is_on() {
             state.roots().leave(scope);
         }
-        results
+        match results {
+            Ok(results) => results,
+            Err(error) => {
+                fail(state, Cause::Error(error));
+                failed(state)
+            }
+        }
     }));
     match outcome {
         Ok(results) => results,
@@ -212,9 +252,26 @@ unsafe fn run<T: 'static, O: Copy>(record: *mut VMHostFunc, body: impl FnOnce(Ca
             if parts::GC.is_on() {
                 state.roots().leave(scope);
             }
-            fail(state, Cause::Panic(panic))
+            fail(state, Cause::Panic(panic));
+            failed(state)
         }
     }
+}
+
+/// How a host function ends that has failed and was called with an array: its
+/// caller looks.
+fn told(_: &StoreState) {}
+
+/// How one ends that was called with native arguments: wasm is left.
+///
+/// What is skipped of the loader are the frames of `run` and `native`, in which
+/// nothing is left to be dropped.
+#[cold]
+#[inline(never)]
+fn left<O>(state: &StoreState) -> O {
+    // SAFETY: `pending` was just set, in a call from compiled code.
+    unsafe { raise(state.address()) };
+    unreachable!("wasm code was left")
 }
 
 /// The body of a host function, with the store's hook around it: between the
@@ -231,11 +288,10 @@ macro_rules! body {
     }};
 }
 
-/// Leaves the cause in the store; the returned value is not used.
+/// Leaves the cause in the store.
 #[cold]
 #[inline(never)]
-fn fail<O: Copy>(state: &StoreState, cause: Cause) -> O {
-    let exit_fp = state.context.exit_fp.get() as usize;
+fn fail(state: &StoreState, cause: Cause) {
     // An exception that wasm code may still catch; otherwise the backtrace is
     // noted where that is known.
     let is_exception = match &cause {
@@ -244,13 +300,11 @@ fn fail<O: Copy>(state: &StoreState, cause: Cause) -> O {
         }
         _ => false,
     };
-    if !is_exception || exit_fp == 0 {
-        state.capture(None, exit_fp);
+    if !is_exception || state.context.exit_fp.get() == 0 {
+        state.capture_exit();
     }
     state.cause.set(Some(cause));
     state.context.pending.set(if is_exception { PENDING_EXCEPTION } else { 1 });
-    // SAFETY: all bits 0 are an `O`, says the caller of `run`.
-    unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
 /// The bound of untyped closures.
@@ -297,7 +351,7 @@ unsafe extern "C" fn untyped_shim<T: 'static, F: Untyped<T>>(record: *mut VMHost
     };
     // SAFETY: called by an adapter, or by `call_host`, with a record that was
     // made for this function.
-    unsafe { run::<T, ()>(record, body) };
+    unsafe { run::<T, ()>(record, told, body) };
 }
 
 /// What a host closure may return: the results, or a `Result` of them.
@@ -339,13 +393,43 @@ fn define<F: Any + Send + Sync>(
     closure: F,
     params: &[ValType],
     results: &[ValType],
-    native: *mut u8,
+    native: Native,
     array: ArrayFn,
     intern: &mut dyn FnMut(&FuncType) -> u64,
 ) -> Definition {
     let ty = FuncType::new(params.iter().copied(), results.iter().copied());
     let id = intern(&ty);
-    Definition(HostFuncDef::new((ty, id), NonNull::new(native), array, closure))
+    Definition(HostFuncDef::new((ty, id), Some(native), array, closure))
+}
+
+/// Whether compiled code has arguments and results where C has them, so that an
+/// adapter would have nothing to do with them: after the record five whole
+/// numbers or references and eight other numbers are in registers, and one
+/// result.
+#[cfg(target_arch = "x86_64")]
+fn in_same_registers(params: &[ValType], results: &[ValType]) -> bool {
+    let is_float = |ty: &&ValType| matches!(ty, ValType::F32 | ValType::F64 | ValType::V128);
+    let floats = params.iter().filter(is_float).count();
+    floats <= 8 && params.len() - floats <= 5 && results.len() <= 1
+}
+
+/// Does for compiled code what an adapter does first: notes where it was left.
+/// `native` then returns there itself.
+#[cfg(target_arch = "x86_64")]
+macro_rules! enter {
+    ($native:expr) => {
+        std::arch::naked_asm!(
+            "mov rax, [rdi + {store}]",
+            "mov r10, [rsp]",
+            "mov [rax + {fp}], rbp",
+            "mov [rax + {pc}], r10",
+            "jmp {native}",
+            store = const vm_host_func::store,
+            fp = const vm_store_context::exit_fp,
+            pc = const vm_store_context::exit_pc,
+            native = sym $native,
+        )
+    };
 }
 
 macro_rules! into_func {
@@ -369,6 +453,18 @@ macro_rules! into_func {
             R: WasmRet,
         {
             fn into_def(self, intern: &mut dyn FnMut(&FuncType) -> u64) -> Definition {
+                /// Calls `direct` for compiled code.
+                #[cfg(target_arch = "x86_64")]
+                #[unsafe(naked)]
+                unsafe extern "C" fn entry<T, F, R, $($a: WasmTy),*>()
+                where
+                    T: 'static,
+                    F: Fn(Caller<'_, T>, $($a),*) -> R,
+                    R: WasmRet,
+                {
+                    enter!(direct::<T, F, R, $($a),*>)
+                }
+
                 /// At most one result, in a register.
                 unsafe extern "C" fn direct<T, F, R, $($a: WasmTy),*>(
                     record: *mut VMHostFunc,
@@ -398,7 +494,7 @@ macro_rules! into_func {
                     // SAFETY: as above; `env` is the closure; the arguments
                     // come from code of the caller's store.
                     unsafe {
-                        run::<T, _>(record, |mut caller| {
+                        run::<T, _>(record, left, |mut caller| {
                             let closure = &*(*record).env.get().cast::<F>();
                             $(let $a = $a::from_abi($a, caller.opaque());)*
                             let results = body!(caller, closure(caller.reborrow(), $($a),*).into_results())?;
@@ -415,7 +511,7 @@ macro_rules! into_func {
                 {
                     // SAFETY: as above, with arguments in the array.
                     unsafe {
-                        run::<T, ()>(record, |mut caller| {
+                        run::<T, ()>(record, told, |mut caller| {
                             let closure = &*(*record).env.get().cast::<F>();
                             $(let $a = $a::from_abi($a::raw_to_abi(*values.add($n)), caller.opaque());)*
                             let results = body!(caller, closure(caller.reborrow(), $($a),*).into_results())?;
@@ -424,12 +520,23 @@ macro_rules! into_func {
                     }
                 }
 
-                let native = if R::Results::TYPES.len() > 1 {
+                let (params, results) = (&[$($a::TYPE),*], R::Results::TYPES);
+                let code = if results.len() > 1 {
                     indirect::<T, F, R, $($a),*> as *mut u8
                 } else {
                     direct::<T, F, R, $($a),*> as *mut u8
                 };
-                define(self, &[$($a::TYPE),*], R::Results::TYPES, native, array::<T, F, R, $($a),*>, intern)
+                #[cfg(target_arch = "x86_64")]
+                let entry = if in_same_registers(params, results) {
+                    entry::<T, F, R, $($a),*> as *mut u8
+                } else {
+                    ptr::null_mut()
+                };
+                // The conventions have no register in common.
+                #[cfg(not(target_arch = "x86_64"))]
+                let entry = ptr::null_mut();
+                let native = Native { entry, code };
+                define(self, params, results, native, array::<T, F, R, $($a),*>, intern)
             }
         }
     };

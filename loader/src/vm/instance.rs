@@ -11,7 +11,7 @@
 //! see [`lifecycle`](super::lifecycle).
 
 use super::handle::Stored;
-use super::host::{HostFuncDef, adapter};
+use super::host::{HostFuncDef, code_for};
 use super::memory::MemoryData;
 use super::shared::{Lease, Shared};
 use super::slot::Slot;
@@ -287,10 +287,10 @@ impl InstanceData {
     pub(crate) fn import_host(&self, state: &StoreState, index: u32, ty: u32, def: &HostFuncDef) {
         let import = self.func_import(index);
         let row = self.module().artifact().tables().types.get(ty as usize);
-        let adapter = row.as_ref().and_then(|row| adapter(row, def));
-        debug_assert!(adapter.is_some(), "there is no adapter for the type of imported function {index}");
-        let (code, native) = adapter.unwrap_or((NONE, ptr::null_mut()));
-        import.code.set(self.module().code_at(code));
+        let code = row.as_ref().and_then(|row| code_for(self.module(), row, def));
+        debug_assert!(code.is_some(), "there is no adapter for the type of imported function {index}");
+        let (code, native) = code.unwrap_or((ptr::null_mut(), ptr::null_mut()));
+        import.code.set(code);
         import.ctx.set(ptr::from_ref(import.record()).cast_mut().cast());
         import.type_id.set(def.type_id());
         import.descriptor.set(def.descriptor());

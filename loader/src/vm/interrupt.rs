@@ -14,7 +14,7 @@
 
 use super::activation;
 use super::state::{Cause, StoreState};
-use super::unwind::raise;
+use super::unwind::{frame, raise};
 use crate::epochs::{Deadline, Epochs, QUIET, Reason};
 use crate::error::{Error, Result};
 use crate::interruption::UpdateDeadline;
@@ -182,7 +182,7 @@ impl StoreState {
             Ok(Err(error)) => Cause::Error(error),
             Err(panic) => Cause::Panic(panic),
         };
-        self.capture(None, self.context.exit_fp.get() as usize);
+        self.capture_exit();
         self.cause.set(Some(cause));
         self.context.pending.set(1);
         true
@@ -219,7 +219,9 @@ fn ask_store(fp: usize, look: impl FnOnce(&StoreState) -> Result<()>) -> *const 
     // SAFETY: the pointer is set only while the store is borrowed by the call
     // that entered it, on this thread.
     let state = unsafe { state.as_ref() };
-    state.context.exit_fp.set(fp as u64);
+    let (caller, pc) = frame(fp);
+    state.context.exit_fp.set(caller as u64);
+    state.context.exit_pc.set(pc as u64);
     if state.ends(|| look(state)) { state } else { ptr::null() }
 }
 

@@ -54,6 +54,7 @@ pub(super) struct Suspended {
     pub(super) entry_sp: u64,
     pub(super) entry_pc: u64,
     pub(super) exit_fp: u64,
+    pub(super) exit_pc: u64,
     pub(super) host: *mut u8,
     pub(super) stack_values: u64,
     pub(super) older: *const Suspended,

@@ -42,7 +42,7 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
         _ => return None,
     };
     state.trap.set(Some(trap));
-    state.capture(Some(pc), fault.registers.fp);
+    state.capture(pc, fault.registers.fp);
     state.context.pending.set(1);
     let context = &state.context;
     let (sp, fp) = (context.entry_sp.get() as usize, context.entry_fp.get() as usize);
@@ -72,7 +72,7 @@ impl StoreState {
             self.trap.set(Some(Trap::ArtifactLost));
             self.frame_count.set(0);
             if entered {
-                self.capture(Some(fault.registers.pc), fault.registers.fp);
+                self.capture(fault.registers.pc, fault.registers.fp);
             }
         }
         Some(registers)
@@ -121,28 +121,27 @@ pub(super) unsafe extern "C" fn leave() {
 
 impl StoreState {
     /// Notes the wasm frames of all activations of this store, innermost
-    /// first: the function that `pc` is in, if it is given, then the callers
-    /// of the frame with frame pointer `fp`.
-    pub(super) fn capture(&self, pc: Option<usize>, fp: usize) {
-        self.capture_from(pc, pc.is_some(), fp);
+    /// first: the function that is at the instruction `pc`, then the callers of
+    /// its frame, which has the frame pointer `fp`.
+    pub(super) fn capture(&self, pc: usize, fp: usize) {
+        self.capture_from(pc, true, fp);
     }
 
     /// The same from a call that returns to `pc`, in the frame with frame
     /// pointer `fp`.
     pub(super) fn capture_call(&self, pc: usize, fp: usize) {
-        self.capture_from(Some(pc), false, fp);
+        self.capture_from(pc, false, fp);
     }
 
-    fn capture_from(&self, pc: Option<usize>, exact: bool, fp: usize) {
+    fn capture_from(&self, pc: usize, exact: bool, fp: usize) {
         self.frame_count.set(0);
         self.exact.set(exact);
         if !parts::BACKTRACES.is_on() {
             return;
         }
-        if let Some(pc) = pc {
-            self.note(pc);
-        }
-        self.walk_all(fp, &mut |pc| self.note(pc));
+        self.note(pc);
+        walk(fp, self.context.entry_fp.get() as usize, &mut |pc| self.note(pc));
+        self.walk_suspended(&mut |pc| self.note(pc));
     }
 
     /// The return addresses of the wasm frames that are active while a host
@@ -151,25 +150,39 @@ impl StoreState {
     pub(crate) fn active_frames(&self, most: usize) -> Vec<usize> {
         let mut frames = Vec::new();
         if most > 0 && activation::is_active(self) {
-            self.walk_all(self.context.exit_fp.get() as usize, &mut |pc| {
+            let note = &mut |pc| {
                 let room = frames.len() < most;
                 if room {
                     frames.push(pc);
                 }
                 room
-            });
+            };
+            let context = &self.context;
+            walk_exit((context.exit_pc.get(), context.exit_fp.get()), context.entry_fp.get(), note);
+            self.walk_suspended(note);
         }
         frames
     }
 
-    /// Passes the return addresses of all activations of this store to `note`,
-    /// until that says that it has enough of an activation's.
-    fn walk_all(&self, fp: usize, note: &mut dyn FnMut(usize) -> bool) {
-        walk(fp, self.context.entry_fp.get() as usize, note);
+    /// The same where the innermost frame has called the host, which runs now.
+    pub(super) fn capture_exit(&self) {
+        let context = &self.context;
+        let (pc, fp) = (context.exit_pc.get(), context.exit_fp.get());
+        self.frame_count.set(0);
+        self.exact.set(false);
+        if parts::BACKTRACES.is_on() {
+            walk_exit((pc, fp), context.entry_fp.get(), &mut |pc| self.note(pc));
+            self.walk_suspended(&mut |pc| self.note(pc));
+        }
+    }
+
+    /// Passes the return addresses of all activations of this store but the
+    /// innermost to `note`, until that says that it has enough of an activation's.
+    fn walk_suspended(&self, note: &mut dyn FnMut(usize) -> bool) {
         let mut older = self.suspended.get();
         // SAFETY: suspended activations are in frames further up this stack.
-        while let Some(Suspended { exit_fp, entry_fp, older: next, .. }) = unsafe { older.as_ref() } {
-            walk(*exit_fp as usize, *entry_fp as usize, note);
+        while let Some(Suspended { exit_pc, exit_fp, entry_fp, older: next, .. }) = unsafe { older.as_ref() } {
+            walk_exit((*exit_pc, *exit_fp), *entry_fp, note);
             older = *next;
         }
     }
@@ -188,6 +201,17 @@ impl StoreState {
     }
 }
 
+/// Passes on what is below a call that returns to `pc`, in the frame with frame
+/// pointer `fp`: nothing if that is the entry stub's, as it is if all wasm code
+/// between has made tail calls, or if no wasm code is active.
+fn walk_exit((pc, fp): (u64, u64), entry_fp: u64, note: &mut dyn FnMut(usize) -> bool) {
+    if fp != 0 && fp != entry_fp && note(pc as usize) {
+        walk(fp as usize, entry_fp as usize, note);
+    }
+}
+
+/// Passes on the return addresses of the functions above the one whose frame
+/// pointer is `fp`.
 fn walk(mut fp: usize, entry_fp: usize, note: &mut dyn FnMut(usize) -> bool) {
     while fp != 0 && fp != entry_fp {
         let frame = fp as *const usize;

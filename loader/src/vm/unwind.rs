@@ -85,7 +85,7 @@ impl StoreState {
 }
 
 /// The frame pointer and return address that are saved in a frame.
-fn frame(fp: usize) -> (usize, usize) {
+pub(super) fn frame(fp: usize) -> (usize, usize) {
     let at = fp as *const usize;
     // SAFETY: compiled code and its stubs keep frame pointers, and `fp` is that
     // of a frame above the innermost entry stub.
@@ -121,8 +121,7 @@ unsafe extern "C" fn find_returned(state: *const StoreState, landing: *mut Landi
     // SAFETY: `raise` passes its store, and room for the landing.
     let (state, landing) = unsafe { (&*state, &mut *landing) };
     let context = &state.context;
-    let adapter = context.exit_fp.get() as usize;
-    let (fp, pc) = frame(adapter);
+    let (pc, fp) = (context.exit_pc.get() as usize, context.exit_fp.get() as usize);
     if !parts::EXCEPTIONS.is_on() {
         *landing = state.lost();
         return;
@@ -135,7 +134,7 @@ unsafe extern "C" fn find_returned(state: *const StoreState, landing: *mut Landi
             Landing { payload: context.exception.replace(0) as usize, ..found }
         }
         Err(true) => {
-            state.capture(None, adapter);
+            state.capture_exit();
             state.entry()
         }
         Err(false) => state.lost(),

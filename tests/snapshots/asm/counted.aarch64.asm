@@ -5,7 +5,7 @@ block0:
   movn x7, #39
   movk x7, x7, #65534, LSL #16
   ldr x10, [x2, x7]
-  ldr x8, [x10, #56]
+  ldr x8, [x10, #64]
   subs xzr, x8, #996
   b.hi #trap=stk_ovf
   b label1
@@ -27,11 +27,11 @@ block0:
   movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
-  ldr x1, [x0, #56]
+  ldr x1, [x0, #64]
   subs xzr, x1, #996
   b.hi #trap=stk_ovf
   add x1, x1, #4
-  str x1, [x0, #56]
+  str x1, [x0, #64]
   subs wzr, w3, #2
   mov x22, x3
   b.lo label2 ; b label1
@@ -62,9 +62,9 @@ block4:
   movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x19, x0]
-  ldr x1, [x0, #56]
+  ldr x1, [x0, #64]
   sub x1, x1, #4
-  str x1, [x0, #56]
+  str x1, [x0, #64]
   ldp x19, x22, [sp], #16
   ldr x25, [sp], #16
   ldp fp, lr, [sp], #16
@@ -77,7 +77,7 @@ block0:
   movn x6, #39
   movk x6, x6, #65534, LSL #16
   ldr x9, [x2, x6]
-  ldr x7, [x9, #56]
+  ldr x7, [x9, #64]
   subs xzr, x7, #997
   b.hi #trap=stk_ovf
   cbnz w3, label4 ; b label1

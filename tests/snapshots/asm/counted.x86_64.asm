@@ -3,7 +3,7 @@
   movq %rsp, %rbp
 block0:
   movq -0x10028(%rdi), %rdi
-  movq 0x38(%rdi), %rdi
+  movq 0x40(%rdi), %rdi
   cmpq $0x3e4, %rdi
   jnbe #trap=stk_ovf
   jmp     label1
@@ -25,11 +25,11 @@ block1:
   movq %r12, 8(%rsp)
 block0:
   movq -0x10028(%rdi), %rax
-  movq 0x38(%rax), %rcx
+  movq 0x40(%rax), %rcx
   cmpq $0x3e4, %rcx
   jnbe #trap=stk_ovf
   leaq 4(%rcx), %rcx
-  movq %rcx, 0x38(%rax)
+  movq %rcx, 0x40(%rax)
   cmpl $0x2, %esi
   movq %rsi, %r12
   jb      label2; j label1
@@ -59,7 +59,7 @@ block3:
 block4:
   movq %rsi, %rax
   movq -0x10028(%rbx), %rcx
-  addq $0xfffffffffffffffc, 0x38(%rcx)
+  addq $0xfffffffffffffffc, 0x40(%rcx)
   movq (%rsp), %rbx
   movq 8(%rsp), %r12
   addq $0x10, %rsp
@@ -72,7 +72,7 @@ block4:
   movq %rsp, %rbp
 block0:
   movq -0x10028(%rdi), %r8
-  movq 0x38(%r8), %r8
+  movq 0x40(%r8), %r8
   cmpq $0x3e5, %r8
   jnbe #trap=stk_ovf
   testl %esi, %esi

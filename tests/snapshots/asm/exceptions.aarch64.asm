@@ -137,14 +137,14 @@ block0:
   movn x0, #39
   movk x0, x0, #65534, LSL #16
   ldr x0, [x2, x0]
-  ldr x1, [x0, #64]
-  ldr x3, [x0, #72]
+  ldr x1, [x0, #72]
+  ldr x3, [x0, #80]
   add x4, x1, #32
   subs xzr, x4, x3
   b.hi label2 ; b label1
 block1:
   add x3, x1, #32
-  str x3, [x0, #64]
+  str x3, [x0, #72]
   mov x19, x2
   b label3
 block2:

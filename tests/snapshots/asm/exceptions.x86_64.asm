@@ -116,14 +116,14 @@ block8:
 block0:
   movq %rsi, %r12
   movq -0x10028(%rdi), %rax
-  movq 0x40(%rax), %rsi
-  movq 0x48(%rax), %rcx
+  movq 0x48(%rax), %rsi
+  movq 0x50(%rax), %rcx
   leaq 0x20(%rsi), %rdx
   cmpq %rcx, %rdx
   jnbe    label2; j label1
 block1:
   leaq 0x20(%rsi), %rcx
-  movq %rcx, 0x40(%rax)
+  movq %rcx, 0x48(%rax)
   movq %rdi, %rbx
   jmp     label3
 block2:

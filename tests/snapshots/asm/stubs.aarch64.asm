@@ -139,25 +139,28 @@ block3:
   str x19, [sp, #-16]!
 block0:
   ldr x0, [x2, #16]
-  mov x10, fp
-  str x10, [x0, #24]
+  mov x12, fp
+  ldr x13, [x12]
+  str x13, [x0, #24]
+  ldr x13, [x12, #8]
+  str x13, [x0, #32]
   mov x19, x0
-  ldr x11, [x2]
+  ldr x14, [x2]
   mov x0, x2
   mov x1, x3
-  blr x11
+  blr x14
   mov x2, x0
   mov x0, x19
-  ldr x11, [x0, #32]
-  cbnz x11, label2 ; b label1
+  ldr x14, [x0, #40]
+  cbnz x14, label2 ; b label1
 block1:
   ldr x19, [sp], #16
   ldp fp, lr, [sp], #16
   ret
 block2:
-  ldr x13, [x0, #40]
-  ldr x13, [x13, #144]
-  blr x13
+  ldr x1, [x0, #48]
+  ldr x1, [x1, #144]
+  blr x1
   udf #0xc11f
 
 ;; wasmc.array_host (i32, f64) -> (i64)
@@ -170,15 +173,18 @@ block0:
   str w3, [sp]
   str d0, [sp, #16]
   ldr x0, [x2, #16]
-  mov x13, fp
-  str x13, [x0, #24]
+  mov x15, fp
+  ldr x3, [x15]
+  str x3, [x0, #24]
+  ldr x3, [x15, #8]
+  str x3, [x0, #32]
   mov x19, x0
-  ldr x14, [x2]
+  ldr x3, [x2]
   mov x0, x2
-  blr x14
+  blr x3
   mov x0, x19
-  ldr x15, [x0, #32]
-  cbnz x15, label2 ; b label1
+  ldr x1, [x0, #40]
+  cbnz x1, label2 ; b label1
 block1:
   ldr x2, [sp]
   add sp, sp, #32
@@ -186,7 +192,7 @@ block1:
   ldp fp, lr, [sp], #16
   ret
 block2:
-  ldr x1, [x0, #40]
+  ldr x1, [x0, #48]
   ldr x1, [x1, #144]
   blr x1
   udf #0xc11f

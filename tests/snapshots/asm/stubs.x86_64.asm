@@ -113,26 +113,29 @@ block3:
   pushq %rbp
   movq %rsp, %rbp
   subq $0x10, %rsp
-  movq %r12, (%rsp)
+  movq %r13, (%rsp)
 block0:
-  movq 0x10(%rdi), %r10
-  movq    %rbp, %r11
-  movq %r11, 0x18(%r10)
-  movq %r10, %r12
-  movq (%rdi), %r11
-  call    *%r11
-  movq %r12, %rdi
-  movq 0x20(%rdi), %r11
-  testq %r11, %r11
+  movq 0x10(%rdi), %rax
+  movq    %rbp, %rcx
+  movq (%rcx), %rdx
+  movq %rdx, 0x18(%rax)
+  movq 8(%rcx), %rcx
+  movq %rcx, 0x20(%rax)
+  movq %rax, %r13
+  movq (%rdi), %rax
+  call    *%rax
+  movq %r13, %rdi
+  movq 0x28(%rdi), %rcx
+  testq %rcx, %rcx
   jnz     label2; j label1
 block1:
-  movq (%rsp), %r12
+  movq (%rsp), %r13
   addq $0x10, %rsp
   movq %rbp, %rsp
   popq %rbp
   retq
 block2:
-  movq 0x28(%rdi), %rax
+  movq 0x30(%rdi), %rax
   movq 0x90(%rax), %rax
   call    *%rax
   ud2
@@ -141,31 +144,34 @@ block2:
   pushq %rbp
   movq %rsp, %rbp
   subq $0x30, %rsp
-  movq %r12, 0x20(%rsp)
+  movq %r14, 0x20(%rsp)
 block0:
-  leaq <offset:1>+(%rsp), %r11
+  leaq <offset:1>+(%rsp), %rdx
   movl %esi, <offset:1>+(%rsp)
   movsd %xmm0, <offset:1>+0x10(%rsp)
   movq 0x10(%rdi), %rax
   movq    %rbp, %rcx
-  movq %rcx, 0x18(%rax)
-  movq %rax, %r12
+  movq (%rcx), %rsi
+  movq %rsi, 0x18(%rax)
+  movq 8(%rcx), %rcx
+  movq %rcx, 0x20(%rax)
+  movq %rax, %r14
   movq (%rdi), %rax
-  movq %r11, %rsi
+  movq %rdx, %rsi
   call    *%rax
-  movq %r12, %rdi
-  movq 0x20(%rdi), %rax
+  movq %r14, %rdi
+  movq 0x28(%rdi), %rax
   testq %rax, %rax
   jnz     label2; j label1
 block1:
   movq <offset:1>+(%rsp), %rax
-  movq 0x20(%rsp), %r12
+  movq 0x20(%rsp), %r14
   addq $0x30, %rsp
   movq %rbp, %rsp
   popq %rbp
   retq
 block2:
-  movq 0x28(%rdi), %rax
+  movq 0x30(%rdi), %rax
   movq 0x90(%rax), %rax
   call    *%rax
   ud2

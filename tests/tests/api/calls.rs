@@ -119,18 +119,107 @@ fn functions_can_be_passed_and_called() {
 fn a_host_function_becomes_callable_when_a_module_brings_its_adapter() {
     let engine = wasmc_loader::Engine::default();
     let mut store = wasmc_loader::Store::new(&engine, ());
-    // Nothing in the store has an adapter for this type yet.
-    let host = Func::wrap(&mut store, |a: i64, b: f32| a as f64 + f64::from(b));
+    // Nothing in the store has an adapter for this type yet, which needs one: some
+    // arguments are not in registers.
+    type Number = i64;
+    let sum = |a: Number, b: Number, c: Number, d: Number, e: Number, f: Number, g: Number, h: f32| {
+        (a + b + c + d + e + f + g) as f64 + f64::from(h)
+    };
+    let host = Func::wrap(&mut store, sum);
     let text = r#"(module
-        (type $t (func (param i64 f32) (result f64)))
+        (type $t (func (param i64 i64 i64 i64 i64 i64 i64 f32) (result f64)))
         (table $t 1 funcref)
         (func (export "call") (param funcref) (result f64)
             (table.set $t (i32.const 0) (local.get 0))
-            (call_indirect $t (type $t) (i64.const 2) (f32.const 0.5) (i32.const 0))))"#;
+            (call_indirect $t (type $t) (i64.const 1) (i64.const 10) (i64.const 100) (i64.const 1000)
+                (i64.const 10000) (i64.const 100000) (i64.const 1000000) (f32.const 0.5) (i32.const 0))))"#;
     let module = super::module(&engine, text);
     let instance = wasmc_loader::Instance::new(&mut store, &module, &[]).unwrap();
     let call = instance.get_typed_func::<Option<Func>, f64>(&mut store, "call").unwrap();
-    assert_eq!(call.call(&mut store, Some(host)).unwrap(), 2.5);
+    assert_eq!(call.call(&mut store, Some(host)).unwrap(), 1_111_111.5);
+}
+
+#[test]
+fn host_functions_get_their_arguments_and_fail_with_or_without_an_adapter() {
+    // With more of either kind than these, or more than one result, some are not
+    // in registers.
+    let kinds = [(0, 0, 1), (5, 0, 1), (6, 0, 1), (0, 8, 1), (0, 9, 1), (5, 8, 0), (5, 8, 1), (2, 2, 2)];
+    for (whole, fractions, results) in kinds {
+        let params = format!("{}{}", "i64 ".repeat(whole), "f64 ".repeat(fractions));
+        let kept = ["", "(result i64)", "(result i64 i64)"][results];
+        let give: String = (0..whole).map(|i| format!("(i64.const {})", 1_i64 << i)).collect();
+        let give = give + &(0..fractions).map(|i| format!("(f64.const {}.5)", 1000 << i)).collect::<String>();
+        let text = format!(
+            r#"(module
+                (type $t (func (param {params}) {kept}))
+                (import "host" "f" (func $f (type $t)))
+                (table 1 funcref) (elem (i32.const 0) $f)
+                (func (export "plain") {kept} (call $f {give}))
+                (func (export "indirect") {kept} (call_indirect (type $t) {give} (i32.const 0)))
+                (func (export "tail") {kept} (return_call $f {give})))"#
+        );
+        let mut expected = (0..whole).map(|i| 1_i64 << i).sum::<i64>();
+        expected += (0..fractions).map(|i| 2000_i64 << i).sum::<i64>() + fractions as i64;
+        let (mut store, instance) = with_data(None, &text, |linker| define_sum(linker, (whole, fractions, results)));
+        for name in ["plain", "indirect", "tail"] {
+            let func = instance.get_func(&mut store, name).unwrap();
+            let mut made = vec![Val::I64(0); results];
+            *store.data_mut() = None;
+            func.call(&mut store, &[], &mut made).unwrap();
+            assert_eq!(*store.data(), Some(expected), "{name} {params}");
+            assert!(made.iter().all(|made| made.unwrap_i64() == expected), "{name} {params}: {made:?}");
+            // The next call finds data, and fails.
+            let error = func.call(&mut store, &[], &mut made).unwrap_err();
+            assert_eq!(error.root_cause(), format!("{expected} again"), "{name} {params}");
+            assert_eq!(*store.data(), Some(expected));
+        }
+    }
+}
+
+/// Defines a function that stores twice the sum of its arguments' halves, and
+/// returns it as often as is asked for; it fails where there is something already.
+fn define_sum(linker: &mut Linker<Option<i64>>, kind: (usize, usize, usize)) {
+    fn keep(mut caller: Caller<'_, Option<i64>>, whole: &[i64], fractions: &[f64]) -> Result<i64> {
+        let sum = whole.iter().sum::<i64>() + (2.0 * fractions.iter().sum::<f64>()) as i64;
+        match caller.data_mut() {
+            Some(old) => Err(wasmc_loader::Error::msg(format!("{old} again"))),
+            none => Ok(*none.insert(sum)),
+        }
+    }
+    type C<'a> = Caller<'a, Option<i64>>;
+    type I = i64;
+    type F = f64;
+    match kind {
+        (0, 0, 1) => linker.func_wrap("host", "f", |c: C<'_>| keep(c, &[], &[])),
+        (5, 0, 1) => {
+            linker.func_wrap("host", "f", |c: C<'_>, a: I, b: I, d: I, e: I, f: I| keep(c, &[a, b, d, e, f], &[]))
+        }
+        (6, 0, 1) => linker
+            .func_wrap("host", "f", |c: C<'_>, a: I, b: I, d: I, e: I, f: I, g: I| keep(c, &[a, b, d, e, f, g], &[])),
+        (0, 8, 1) => linker.func_wrap("host", "f", |c: C<'_>, a: F, b: F, d: F, e: F, f: F, g: F, h: F, i: F| {
+            keep(c, &[], &[a, b, d, e, f, g, h, i])
+        }),
+        (0, 9, 1) => linker.func_wrap("host", "f", |c: C<'_>, a: F, b: F, d: F, e: F, f: F, g: F, h: F, i: F, j: F| {
+            keep(c, &[], &[a, b, d, e, f, g, h, i, j])
+        }),
+        (5, 8, 0) => linker.func_wrap(
+            "host",
+            "f",
+            |c: C<'_>, a: I, b: I, d: I, e: I, f: I, g: F, h: F, i: F, j: F, k: F, l: F, m: F, n: F| {
+                keep(c, &[a, b, d, e, f], &[g, h, i, j, k, l, m, n]).map(drop)
+            },
+        ),
+        (5, 8, _) => linker.func_wrap(
+            "host",
+            "f",
+            |c: C<'_>, a: I, b: I, d: I, e: I, f: I, g: F, h: F, i: F, j: F, k: F, l: F, m: F, n: F| {
+                keep(c, &[a, b, d, e, f], &[g, h, i, j, k, l, m, n])
+            },
+        ),
+        _ => linker
+            .func_wrap("host", "f", |c: C<'_>, a: I, b: I, d: F, e: F| keep(c, &[a, b], &[d, e]).map(|sum| (sum, sum))),
+    }
+    .unwrap();
 }
 
 #[test]

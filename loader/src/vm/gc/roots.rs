@@ -88,19 +88,17 @@ impl StoreState {
         let context = &self.context;
         let entry_fp = context.entry_fp.get() as usize;
         if entry_fp != 0 {
-            let adapter = context.exit_fp.get() as usize;
-            // SAFETY: an activation that is not in compiled code has left that
-            // through an adapter, which keeps frame pointers.
-            let frame = frame.unwrap_or_else(|| unsafe { Frame::calling(adapter) });
-            places.walk(frame, entry_fp, tracer);
+            // An activation that is not in compiled code has noted where it
+            // left that.
+            let left = Frame { pc: context.exit_pc.get() as usize, fp: context.exit_fp.get() as usize };
+            places.walk(frame.unwrap_or(left), entry_fp, tracer);
         }
         let mut older = self.suspended.get();
         // SAFETY: suspended activations are in frames further up this stack, or
         // on that of a thread that waits.
-        while let Some(Suspended { exit_fp, entry_fp, older: next, .. }) = unsafe { older.as_ref() } {
-            // SAFETY: as above: they were interrupted by a call of the host's.
-            let frame = unsafe { Frame::calling(*exit_fp as usize) };
-            places.walk(frame, *entry_fp as usize, tracer);
+        while let Some(Suspended { exit_pc, exit_fp, entry_fp, older: next, .. }) = unsafe { older.as_ref() } {
+            // As above: they were interrupted by a call of the host's.
+            places.walk(Frame { pc: *exit_pc as usize, fp: *exit_fp as usize }, *entry_fp as usize, tracer);
             older = *next;
         }
     }
