@@ -7,5 +7,6 @@
 
 mod carriers;
 mod changes;
+mod cross;
 mod failures;
 mod package;

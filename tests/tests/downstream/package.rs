@@ -26,12 +26,17 @@ pub struct Program {
 impl Program {
     /// A fresh copy with this name.
     pub fn new(name: &str) -> Program {
+        Program::of("tests/downstream", name)
+    }
+
+    /// A fresh copy with this name of what is in a folder of the workspace.
+    pub fn of(source: &str, name: &str) -> Program {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let path = folder().join(format!("a program (größer, 名前) {name}"));
         // What is left of an earlier test.
         let _ = fs::remove_dir_all(&path);
-        copy(&root().join("tests/downstream"), &path);
+        copy(&root().join(source), &path);
         // So that cargo chooses the versions that are there.
         fs::copy(root().join("Cargo.lock"), path.join("Cargo.lock")).expect("the workspace's lock file");
         Program { path, _alone: alone }
