@@ -193,6 +193,11 @@ impl Deadline {
         }
     }
 
+    /// Whether there is something to look at.
+    pub(crate) fn is_due(&self) -> bool {
+        self.cell().flag.load(Ordering::SeqCst) != 0
+    }
+
     /// What the flag was set for, which is taken back.
     pub(crate) fn take(&self) -> Reason {
         let cell = self.cell();

@@ -31,11 +31,13 @@ use crate::externs::Extern;
 use crate::func::{Func, TypedFunc};
 use crate::instance::Instance;
 use crate::linker::Linker;
+use crate::memory::Memory;
 use crate::module::Module;
 use crate::pre::InstancePre;
 use crate::store::{AsContextMut, Store, StoreContextMut, StoreInner};
-use crate::types::{ExternType, FuncType};
-use crate::values::Val;
+use crate::table::Table;
+use crate::types::{ExternType, FuncType, MemoryType, TableType};
+use crate::values::{Ref, Val};
 use crate::vm::fiber::OnFiber;
 use crate::vm::host::{HostFunc, HostFuncDef, WasmRet};
 use crate::vm::host_async::{Names, WasmTyList};
@@ -248,14 +250,14 @@ impl<T: Send + 'static> Linker<T> {
     }
 }
 
-/// Runs what makes or resets an instance, on a stack of its own if it calls a
-/// start function.
+/// Runs what may have to wait, for a start function or the store's limiter, on a
+/// stack of its own if it does.
 async fn begin<T: Send + 'static, R: Send>(
     store: &mut StoreInner<T>,
-    calls: bool,
+    waits: bool,
     body: impl FnOnce(&mut StoreInner<T>) -> Result<R> + Send,
 ) -> Result<R> {
-    if calls { OnFiber::new(store, body).await? } else { body(store) }
+    if waits { OnFiber::new(store, body).await? } else { body(store) }
 }
 
 fn has_start(module: &Module) -> bool {
@@ -271,8 +273,9 @@ impl<T: Send + 'static> InstancePre<T> {
     /// As for [`instantiate`](Self::instantiate); if there is no stack for the
     /// call of the start function.
     pub async fn instantiate_async(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let calls = has_start(self.module());
-        begin(store.as_context_mut().0, calls, |store| self.instantiate(StoreContextMut(store))).await
+        let store = store.as_context_mut().0;
+        let waits = has_start(self.module()) || store.waits_for_limiter();
+        begin(store, waits, |store| self.instantiate(StoreContextMut(store))).await
     }
 }
 
@@ -288,8 +291,9 @@ impl Instance {
         module: &Module,
         imports: &[Extern],
     ) -> Result<Instance> {
-        let calls = has_start(module);
-        begin(store.as_context_mut().0, calls, |store| Instance::new(StoreContextMut(store), module, imports)).await
+        let store = store.as_context_mut().0;
+        let waits = has_start(module) || store.waits_for_limiter();
+        begin(store, waits, |store| Instance::new(StoreContextMut(store), module, imports)).await
     }
 
     /// Makes the instance as it was, as [`reset`](Self::reset) does, with a start
@@ -317,5 +321,62 @@ impl<T: Send + 'static> Store<T> {
     pub async fn reset_async(&mut self) -> Result<()> {
         let calls = self.inner.opaque.state.instances().any(|instance| has_start(instance.module()));
         begin(&mut self.inner, calls, StoreInner::reset).await
+    }
+}
+
+impl Memory {
+    /// A memory of the host's, as from [`new`](Self::new), in a store whose
+    /// limiter may be one that has to be awaited.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); if there is no stack to wait on.
+    pub async fn new_async(mut store: impl AsContextMut<Data: Send>, ty: MemoryType) -> Result<Memory> {
+        let store = store.as_context_mut().0;
+        let waits = store.waits_for_limiter();
+        begin(store, waits, |store| Memory::new(StoreContextMut(store), ty)).await
+    }
+
+    /// Grows the memory, as [`grow`](Self::grow) does, in a store whose limiter may
+    /// be one that has to be awaited.
+    ///
+    /// # Errors
+    /// As for [`grow`](Self::grow); if there is no stack to wait on.
+    ///
+    /// # Panics
+    /// If the memory belongs to another store.
+    pub async fn grow_async(&self, mut store: impl AsContextMut<Data: Send>, delta: u64) -> Result<u64> {
+        let store = store.as_context_mut().0;
+        let waits = store.waits_for_limiter();
+        begin(store, waits, |store| self.grow(StoreContextMut(store), delta)).await
+    }
+}
+
+impl Table {
+    /// A table of the host's, as from [`new`](Self::new), in a store whose limiter
+    /// may be one that has to be awaited.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); if there is no stack to wait on.
+    ///
+    /// # Panics
+    /// If `init` belongs to another store.
+    pub async fn new_async(mut store: impl AsContextMut<Data: Send>, ty: TableType, init: Ref) -> Result<Table> {
+        let store = store.as_context_mut().0;
+        let waits = store.waits_for_limiter();
+        begin(store, waits, |store| Table::new(StoreContextMut(store), ty, init)).await
+    }
+
+    /// Grows the table, as [`grow`](Self::grow) does, in a store whose limiter may
+    /// be one that has to be awaited.
+    ///
+    /// # Errors
+    /// As for [`grow`](Self::grow); if there is no stack to wait on.
+    ///
+    /// # Panics
+    /// If the table belongs to another store.
+    pub async fn grow_async(&self, mut store: impl AsContextMut<Data: Send>, delta: u64, init: Ref) -> Result<u64> {
+        let store = store.as_context_mut().0;
+        let waits = store.waits_for_limiter();
+        begin(store, waits, |store| self.grow(StoreContextMut(store), delta, init)).await
     }
 }

@@ -5,7 +5,44 @@ use crate::store::{Store, StoreContextMut, StoreInner};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What a hook is: see [`Store::call_hook`].
-pub(crate) type Hook<T> = Box<dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync>;
+pub(crate) enum Hook<T: 'static> {
+    /// One that is done when it returns.
+    Now(Box<dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync>),
+    /// One that is waited for.
+    #[cfg(feature = "async")]
+    Later(Box<dyn CallHookHandler<T> + Send + Sync>),
+}
+
+/// A call hook that can be awaited; given to a store by
+/// [`Store::call_hook_async`]. The trait is made with the macro of the crate
+/// `async-trait`, and so is what implements it.
+///
+/// ```
+/// use wasmc_loader::{CallHook, CallHookHandler, Engine, Result, Store, StoreContextMut};
+///
+/// # async fn note_down(_: String) {}
+/// struct Journal;
+///
+/// #[async_trait::async_trait]
+/// impl CallHookHandler<String> for Journal {
+///     async fn handle_call_event(&self, store: StoreContextMut<'_, String>, when: CallHook) -> Result<()> {
+///         note_down(format!("{}: {when:?}", store.data())).await;
+///         Ok(())
+///     }
+/// }
+///
+/// let mut store = Store::new(&Engine::default(), "guest".to_owned());
+/// store.call_hook_async(Journal);
+/// ```
+#[cfg(feature = "async")]
+#[async_trait::async_trait]
+pub trait CallHookHandler<T: 'static>: Send {
+    /// Called when code is entered or left; see [`Store::call_hook`].
+    ///
+    /// # Errors
+    /// As for a hook there: the call fails.
+    async fn handle_call_event(&self, store: StoreContextMut<'_, T>, when: CallHook) -> Result<()>;
+}
 
 /// When a hook is called; see [`Store::call_hook`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +83,22 @@ impl<T: 'static> Store<T> {
         &mut self,
         hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
     ) {
-        self.inner.hook = Some(Box::new(hook));
+        self.inner.hook = Some(Hook::Now(Box::new(hook)));
+    }
+
+    /// As [`call_hook`](Self::call_hook), for a hook that can be awaited.
+    ///
+    /// From now on functions have to be called with `call_async` and modules
+    /// instantiated with `instantiate_async`: all other calls fail with
+    /// [`SuspendError::CallHook`](crate::SuspendError::CallHook), and so do those
+    /// that host functions make without awaiting them. If the future of a call is
+    /// leaked while the hook is waited for, the store has none any more.
+    #[cfg(feature = "async")]
+    pub fn call_hook_async(&mut self, hook: impl CallHookHandler<T> + Send + Sync + 'static)
+    where
+        T: Send,
+    {
+        self.inner.hook = Some(Hook::Later(Box::new(hook)));
     }
 }
 
@@ -68,11 +120,15 @@ impl<T: 'static> StoreInner<T> {
     pub(crate) fn run_hook(&mut self, when: CallHook) -> Result<()> {
         // While it runs there is none.
         let Some(mut hook) = self.hook.take() else { return Ok(()) };
-        #[cfg(feature = "async")]
-        let suspendable = self.opaque.state.forbid_suspending();
-        let ran = catch_unwind(AssertUnwindSafe(|| hook(StoreContextMut(self), when)));
-        #[cfg(feature = "async")]
-        self.opaque.state.allow_suspending(suspendable);
+        let ran = catch_unwind(AssertUnwindSafe(|| match &mut hook {
+            Hook::Now(hook) => {
+                #[cfg(feature = "async")]
+                let _alone = self.opaque.state.wait_alone();
+                hook(StoreContextMut(self), when)
+            }
+            #[cfg(feature = "async")]
+            Hook::Later(hook) => self.wait_for_hook(&**hook, when),
+        }));
         self.hook = Some(hook);
         ran.unwrap_or_else(|panic| resume_unwind(panic))
     }

@@ -219,7 +219,7 @@ fn make<T: 'static>(
     items: &Shared<Items>,
     placement: Placement,
 ) -> Result<Instance> {
-    store.limit(|limiter, data| limiter.instance(data, module))?;
+    store.limit(|limiter| limiter.instance(module))?;
     let opaque = &mut store.opaque;
     let instance = match InstanceData::allocate(&opaque.state, module, placement) {
         Ok(instance) => instance,

@@ -88,6 +88,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "async")]
+mod async_limits;
 mod backtrace;
 pub mod bindings;
 mod caller;
@@ -133,6 +135,8 @@ mod values;
 #[allow(unsafe_code, reason = "compiled code, and the memory that is shared with it")]
 mod vm;
 
+#[cfg(feature = "async")]
+pub use async_limits::ResourceLimiterAsync;
 pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use caller::Caller;
 pub use config::{Config, WasmBacktraceDetails};
@@ -144,6 +148,8 @@ pub use externs::{Export, Extern};
 pub use func::{Func, TypedFunc};
 #[cfg(feature = "call-hook")]
 pub use hook::CallHook;
+#[cfg(all(feature = "async", feature = "call-hook"))]
+pub use hook::CallHookHandler;
 pub use instance::{Instance, ResetError};
 pub use interruption::UpdateDeadline;
 pub use limits::{

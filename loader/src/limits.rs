@@ -9,6 +9,7 @@ use crate::module::Module;
 use crate::store::Store;
 use crate::types::{MemoryType, TableType};
 use crate::vm::memory::MemoryData;
+use crate::vm::state::StoreState;
 use crate::vm::table::TableData;
 
 /// What [`ResourceLimiter::instances`] says by default.
@@ -254,10 +255,15 @@ impl<T: 'static> Store<T> {
     /// Without a limiter, which is how a store begins, nothing but the engine's
     /// configuration limits it.
     pub fn limiter(&mut self, limiter: impl (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync + 'static) {
+        self.set_limiter(Box::new(Now(limiter)));
+    }
+
+    /// Asks somebody else from now on.
+    pub(crate) fn set_limiter(&mut self, find: Box<dyn Find<T>>) {
         let state = &self.inner.opaque.state;
         let taken = state.taken();
         state.limit_growth::<T>();
-        self.inner.limiter = Some(Box::new(Limiter { find: limiter, taken, before: taken }));
+        self.inner.limiter = Some(Limiter { find, taken, before: taken });
     }
 }
 
@@ -271,91 +277,173 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// With `more` of what `limiter` allows so many of.
-    fn with(self, more: Taken, limiter: &dyn ResourceLimiter) -> Result<Taken> {
+    fn with(self, more: Taken, limiter: &Asked<'_>) -> Result<Taken> {
         let add = |what: &str, has: usize, more: usize, most: usize| match has.saturating_add(more) {
             all if more > 0 && all > most => {
                 Err(Error::msg(format!("the store would have {all} {what}, and its limiter allows {most}")))
             }
             all => Ok(all),
         };
+        let most = limiter.most();
         Ok(Taken {
-            instances: add("instances", self.instances, more.instances, limiter.instances())?,
-            memories: add("memories", self.memories, more.memories, limiter.memories())?,
-            tables: add("tables", self.tables, more.tables, limiter.tables())?,
+            instances: add("instances", self.instances, more.instances, most.instances)?,
+            memories: add("memories", self.memories, more.memories, most.memories)?,
+            tables: add("tables", self.tables, more.tables, most.tables)?,
         })
     }
 }
 
+/// The limiter of a store, as it is asked.
+pub(crate) enum Asked<'a> {
+    /// One that answers at once.
+    Now(&'a mut dyn ResourceLimiter),
+    /// One that is waited for by the call that is in progress in a store.
+    #[cfg(feature = "async")]
+    Later(&'a mut dyn crate::async_limits::ResourceLimiterAsync, &'a StoreState),
+}
+
+impl Asked<'_> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        match self {
+            Asked::Now(limiter) => limiter.memory_growing(current, desired, maximum),
+            #[cfg(feature = "async")]
+            Asked::Later(limiter, state) => state.ask_limiter(limiter.memory_growing(current, desired, maximum)),
+        }
+    }
+
+    fn memory_grow_failed(&mut self, error: Error) -> Result<()> {
+        match self {
+            Asked::Now(limiter) => limiter.memory_grow_failed(error),
+            #[cfg(feature = "async")]
+            Asked::Later(limiter, _) => limiter.memory_grow_failed(error),
+        }
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        match self {
+            Asked::Now(limiter) => limiter.table_growing(current, desired, maximum),
+            #[cfg(feature = "async")]
+            Asked::Later(limiter, state) => state.ask_limiter(limiter.table_growing(current, desired, maximum)),
+        }
+    }
+
+    fn table_grow_failed(&mut self, error: Error) -> Result<()> {
+        match self {
+            Asked::Now(limiter) => limiter.table_grow_failed(error),
+            #[cfg(feature = "async")]
+            Asked::Later(limiter, _) => limiter.table_grow_failed(error),
+        }
+    }
+
+    /// How much there may be in the store.
+    fn most(&self) -> Taken {
+        match self {
+            Asked::Now(limiter) => {
+                Taken { instances: limiter.instances(), memories: limiter.memories(), tables: limiter.tables() }
+            }
+            #[cfg(feature = "async")]
+            Asked::Later(limiter, _) => {
+                Taken { instances: limiter.instances(), memories: limiter.memories(), tables: limiter.tables() }
+            }
+        }
+    }
+}
+
+/// Finds the limiter in the host's data.
+pub(crate) trait Find<T>: Send + Sync {
+    /// The limiter; `state` is that of its store.
+    fn find<'a>(&'a mut self, data: &'a mut T, state: &'a StoreState) -> Asked<'a>;
+
+    /// Whether it has to be waited for.
+    #[cfg(feature = "async")]
+    fn is_async(&self) -> bool {
+        false
+    }
+}
+
+/// A limiter that answers at once.
+struct Now<F>(F);
+
+impl<T: 'static, F> Find<T> for Now<F>
+where
+    F: (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync,
+{
+    fn find<'a>(&'a mut self, data: &'a mut T, _state: &'a StoreState) -> Asked<'a> {
+        Asked::Now((self.0)(data))
+    }
+}
+
 /// A store's limiter, and what it has been asked about.
-struct Limiter<F> {
-    find: F,
+pub(crate) struct Limiter<T: 'static> {
+    pub(crate) find: Box<dyn Find<T>>,
     taken: Taken,
     /// The same before it allowed something last.
     before: Taken,
 }
 
-impl<F> Limiter<F> {
+impl<T: 'static> Limiter<T> {
     fn take(&mut self, taken: Taken) {
         self.before = std::mem::replace(&mut self.taken, taken);
     }
-}
 
-/// What a store asks its limiter.
-pub(crate) trait Limit<T>: Send + Sync {
-    /// Whether there may be another instance of a module.
-    fn instance(&mut self, data: &mut T, module: &Module) -> Result<()>;
-    /// Whether the host may make a memory, which can have so many bytes.
-    fn memory(&mut self, data: &mut T, ty: &MemoryType, limit: usize) -> Result<()>;
-    /// Whether the host may make a table.
-    fn table(&mut self, data: &mut T, ty: &TableType) -> Result<()>;
-    /// Grows a memory; its old size, unless it does not become that large.
-    fn grow_memory(&mut self, data: &mut T, memory: &MemoryData, delta: u64) -> Result<Option<u64>>;
-    /// Grows a table; likewise.
-    fn grow_table(&mut self, data: &mut T, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>>;
     /// Takes what was allowed last off the account again: it was not made.
-    fn take_back(&mut self);
-}
-
-impl<T: 'static, F> Limit<T> for Limiter<F>
-where
-    F: (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync,
-{
-    fn instance(&mut self, data: &mut T, module: &Module) -> Result<()> {
-        let taken = admit_instance((self.find)(data), self.taken, module)?;
-        self.take(taken);
-        Ok(())
-    }
-
-    fn memory(&mut self, data: &mut T, ty: &MemoryType, limit: usize) -> Result<()> {
-        let limiter = (self.find)(data);
-        let taken = self.taken.with(Taken { memories: 1, ..Taken::default() }, limiter)?;
-        admit_memory(limiter, ty, limit)?;
-        self.take(taken);
-        Ok(())
-    }
-
-    fn table(&mut self, data: &mut T, ty: &TableType) -> Result<()> {
-        let limiter = (self.find)(data);
-        let taken = self.taken.with(Taken { tables: 1, ..Taken::default() }, limiter)?;
-        admit_table(limiter, ty)?;
-        self.take(taken);
-        Ok(())
-    }
-
-    fn grow_memory(&mut self, data: &mut T, memory: &MemoryData, delta: u64) -> Result<Option<u64>> {
-        grow_memory((self.find)(data), memory, delta)
-    }
-
-    fn grow_table(&mut self, data: &mut T, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
-        grow_table((self.find)(data), table, delta, value)
-    }
-
-    fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         self.taken = self.before;
     }
 }
 
-fn admit_instance(limiter: &mut dyn ResourceLimiter, taken: Taken, module: &Module) -> Result<Taken> {
+/// A question to the limiter of a store.
+pub(crate) struct Question<'a, T: 'static> {
+    pub(crate) limiter: &'a mut Limiter<T>,
+    pub(crate) data: &'a mut T,
+    pub(crate) state: &'a StoreState,
+}
+
+impl<T: 'static> Question<'_, T> {
+    fn asked(&mut self) -> Asked<'_> {
+        self.limiter.find.find(self.data, self.state)
+    }
+
+    /// Whether there may be another instance of a module.
+    pub(crate) fn instance(mut self, module: &Module) -> Result<()> {
+        let taken = self.limiter.taken;
+        let taken = admit_instance(&mut self.asked(), taken, module)?;
+        self.limiter.take(taken);
+        Ok(())
+    }
+
+    /// Whether the host may make a memory, which can have so many bytes.
+    pub(crate) fn memory(mut self, ty: &MemoryType, limit: usize) -> Result<()> {
+        let taken = self.limiter.taken;
+        let mut asked = self.asked();
+        let taken = taken.with(Taken { memories: 1, ..Taken::default() }, &asked)?;
+        admit_memory(&mut asked, ty, limit)?;
+        self.limiter.take(taken);
+        Ok(())
+    }
+
+    /// Whether the host may make a table.
+    pub(crate) fn table(mut self, ty: &TableType) -> Result<()> {
+        let taken = self.limiter.taken;
+        let mut asked = self.asked();
+        let taken = taken.with(Taken { tables: 1, ..Taken::default() }, &asked)?;
+        admit_table(&mut asked, ty)?;
+        self.limiter.take(taken);
+        Ok(())
+    }
+
+    /// Grows a memory; its old size, unless it does not become that large.
+    pub(crate) fn grow_memory(mut self, memory: &MemoryData, delta: u64) -> Result<Option<u64>> {
+        grow_memory(&mut self.asked(), memory, delta)
+    }
+
+    /// Grows a table; likewise.
+    pub(crate) fn grow_table(mut self, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
+        grow_table(&mut self.asked(), table, delta, value)
+    }
+}
+
+fn admit_instance(limiter: &mut Asked<'_>, taken: Taken, module: &Module) -> Result<Taken> {
     let blueprint = module.blueprint();
     let more =
         Taken { instances: 1, memories: blueprint.memory_types().count(), tables: blueprint.table_types().count() };
@@ -369,7 +457,7 @@ fn admit_instance(limiter: &mut dyn ResourceLimiter, taken: Taken, module: &Modu
     Ok(taken)
 }
 
-fn admit_memory(limiter: &mut dyn ResourceLimiter, ty: &MemoryType, limit: usize) -> Result<()> {
+fn admit_memory(limiter: &mut Asked<'_>, ty: &MemoryType, limit: usize) -> Result<()> {
     let bytes = ty.bytes(ty.minimum()).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
     if limiter.memory_growing(0, bytes, most_bytes(ty, limit))? {
         return Ok(());
@@ -377,7 +465,7 @@ fn admit_memory(limiter: &mut dyn ResourceLimiter, ty: &MemoryType, limit: usize
     Err(Error::msg(format!("the store's limiter does not allow a memory of {bytes} bytes")))
 }
 
-fn admit_table(limiter: &mut dyn ResourceLimiter, ty: &TableType) -> Result<()> {
+fn admit_table(limiter: &mut Asked<'_>, ty: &TableType) -> Result<()> {
     let elements = usize::try_from(ty.minimum()).unwrap_or(usize::MAX);
     if limiter.table_growing(0, elements, most_elements(ty, None))? {
         return Ok(());
@@ -399,7 +487,7 @@ fn most_elements(ty: &TableType, capacity: Option<usize>) -> Option<usize> {
     declared.into_iter().chain(capacity).min()
 }
 
-fn grow_memory(limiter: &mut dyn ResourceLimiter, memory: &MemoryData, delta: u64) -> Result<Option<u64>> {
+fn grow_memory(limiter: &mut Asked<'_>, memory: &MemoryData, delta: u64) -> Result<Option<u64>> {
     if memory.shared().is_some() || delta == 0 {
         return Ok(memory.grow(delta));
     }
@@ -420,7 +508,7 @@ fn grow_memory(limiter: &mut dyn ResourceLimiter, memory: &MemoryData, delta: u6
     Ok(grown)
 }
 
-fn grow_table(limiter: &mut dyn ResourceLimiter, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
+fn grow_table(limiter: &mut Asked<'_>, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
     if delta == 0 {
         return Ok(table.grow(delta, value));
     }

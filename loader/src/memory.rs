@@ -81,7 +81,7 @@ impl Memory {
             return Err(Error::msg(format!("a {ty} belongs to no store; make it with `SharedMemory::new`")));
         }
         let plan = plan(&inner.opaque.engine, &ty)?;
-        inner.limit(|limiter, data| limiter.memory(data, &ty, plan.limit))?;
+        inner.limit(|limiter| limiter.memory(&ty, plan.limit))?;
         match inner.opaque.state.new_memory(ty, plan) {
             Ok(memory) => Ok(Memory(memory)),
             Err(e) => {

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::instance;
 use crate::interruption::OnDeadline;
-use crate::limits::Limit;
+use crate::limits::{Limiter, Question};
 use crate::vm::handle::{StoreId, Stored};
 use crate::vm::host::HostFunc;
 use crate::vm::lifecycle;
@@ -47,7 +47,7 @@ pub struct Store<T: 'static> {
 pub struct StoreInner<T: 'static> {
     pub(crate) opaque: StoreOpaque,
     /// Who decides what instances may take, if anybody does.
-    pub(crate) limiter: Option<Box<dyn Limit<T>>>,
+    pub(crate) limiter: Option<Limiter<T>>,
     /// Whom code asks that is beyond its deadline.
     pub(crate) on_deadline: Option<OnDeadline<T>>,
     pub(crate) data: T,
@@ -56,16 +56,27 @@ pub struct StoreInner<T: 'static> {
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// Asks the limiter, if there is one.
+    /// The limiter, to be asked, if there is one.
+    fn question(&mut self) -> Option<Question<'_, T>> {
+        let limiter = self.limiter.as_mut()?;
+        Some(Question { limiter, data: &mut self.data, state: &self.opaque.state })
+    }
+
+    /// Asks the limiter on behalf of the host, if there is one.
     ///
     /// # Errors
     /// If it is against it.
     #[inline]
-    pub(crate) fn limit(&mut self, ask: impl FnOnce(&mut dyn Limit<T>, &mut T) -> Result<()>) -> Result<()> {
-        match &mut self.limiter {
-            Some(limiter) => ask(&mut **limiter, &mut self.data),
-            None => Ok(()),
-        }
+    pub(crate) fn limit(&mut self, ask: impl FnOnce(Question<'_, T>) -> Result<()>) -> Result<()> {
+        #[cfg(feature = "async")]
+        let _outside = self.opaque.state.wait_outside_calls();
+        self.question().map_or(Ok(()), ask)
+    }
+
+    /// Whether the limiter has to be waited for.
+    #[cfg(feature = "async")]
+    pub(crate) fn waits_for_limiter(&self) -> bool {
+        self.limiter.as_ref().is_some_and(|limiter| limiter.find.is_async())
     }
 
     /// Lets the limiter know that what it has allowed just now was not made.
@@ -82,8 +93,8 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     /// If the limiter wants that.
     pub(crate) fn grow_memory(&mut self, memory: &MemoryData, delta: u64) -> Result<Option<u64>> {
-        match &mut self.limiter {
-            Some(limiter) => limiter.grow_memory(&mut self.data, memory, delta),
+        match self.question() {
+            Some(question) => question.grow_memory(memory, delta),
             None => Ok(memory.grow(delta)),
         }
     }
@@ -93,8 +104,8 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     /// If the limiter wants that.
     pub(crate) fn grow_table(&mut self, table: &TableData, delta: u64, value: u64) -> Result<Option<u64>> {
-        match &mut self.limiter {
-            Some(limiter) => limiter.grow_table(&mut self.data, table, delta, value),
+        match self.question() {
+            Some(question) => question.grow_table(table, delta, value),
             None => Ok(table.grow(delta, value)),
         }
     }

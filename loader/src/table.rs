@@ -37,7 +37,7 @@ impl Table {
             return Err(Error::msg(format!("no table can have the type {ty}")));
         }
         let raw = element(&inner.opaque, init, ty.element())?;
-        inner.limit(|limiter, data| limiter.table(data, &ty))?;
+        inner.limit(|limiter| limiter.table(&ty))?;
         let table = inner.opaque.state.new_table(ty, raw);
         if table.is_none() {
             inner.not_made();

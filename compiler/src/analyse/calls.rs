@@ -94,7 +94,7 @@ impl BodyCalls {
     }
 }
 
-/// Whether an operator calls, throws, or does work in bulk.
+/// Whether an operator calls, throws, waits, or does work in bulk.
 fn leaves(op: &Operator<'_>) -> bool {
     matches!(
         op,
@@ -107,6 +107,8 @@ fn leaves(op: &Operator<'_>) -> bool {
             | Operator::Throw { .. }
             | Operator::ThrowRef
             | Operator::Rethrow { .. }
+            | Operator::MemoryAtomicWait32 { .. }
+            | Operator::MemoryAtomicWait64 { .. }
             | Operator::MemoryFill { .. }
             | Operator::MemoryCopy { .. }
             | Operator::MemoryInit { .. }

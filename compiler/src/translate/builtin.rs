@@ -41,10 +41,20 @@ impl Translator<'_> {
         }
         all.extend_from_slice(args);
         let call = self.b.ins().call_indirect(sig, code, &all);
-        if builtin != Builtin::gc_alloc {
+        if !self.may_collect(builtin) {
             self.tracked.quiet.insert(call);
         }
         self.b.inst_results(call).first().copied()
+    }
+
+    /// Whether garbage may be collected in a builtin: in one that allocates, and
+    /// where a callback of the host's may run.
+    fn may_collect(&self, builtin: Builtin) -> bool {
+        match builtin {
+            Builtin::gc_alloc => true,
+            Builtin::atomic_wait32 | Builtin::atomic_wait64 => self.env.options.epoch,
+            _ => false,
+        }
     }
 
     /// Calls a builtin that returns a result.

@@ -146,7 +146,7 @@ impl Translator<'_> {
     }
 
     /// The number that a value is, if it is a constant.
-    fn constant_value(&self, value: Value) -> Option<u64> {
+    pub(super) fn constant_value(&self, value: Value) -> Option<u64> {
         let dfg = &self.b.func.dfg;
         match dfg.insts[dfg.value_def(dfg.resolve_aliases(value)).inst()?] {
             InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits() as u64),

@@ -88,13 +88,7 @@ impl Translator<'_> {
     pub(super) fn look(&mut self) {
         debug_assert!(self.owed.is_none_or(|owed| owed == 0), "fuel is owed where code looks");
         if self.env.options.epoch {
-            let cell = self.load_context(self.env.facts.layout.header() + vm_header::epoch, self.constant_flags());
-            let flags = self.context_flags();
-            let flag = self.b.ins().load(types::I64, flags, cell, 0);
-            // An address is less than all ones, and not less than 0; and this
-            // one is in a register.
-            let set = self.b.ins().icmp(IntCC::UnsignedLessThan, self.vmctx, flag);
-            self.ask_if(set, Builtin::interrupted);
+            self.look_at_epoch();
         }
         if self.env.options.fuel {
             let fuel = match self.fuel_loop {
@@ -106,6 +100,17 @@ impl Translator<'_> {
             };
             self.look_at_fuel(fuel);
         }
+    }
+
+    /// Looks whether the deadline is over, or a handle has interrupted the code.
+    pub(super) fn look_at_epoch(&mut self) {
+        let cell = self.load_context(self.env.facts.layout.header() + vm_header::epoch, self.constant_flags());
+        let flags = self.context_flags();
+        let flag = self.b.ins().load(types::I64, flags, cell, 0);
+        // An address is less than all ones, and not less than 0; and this
+        // one is in a register.
+        let set = self.b.ins().icmp(IntCC::UnsignedLessThan, self.vmctx, flag);
+        self.ask_if(set, Builtin::interrupted);
     }
 
     /// Looks at the beginning of a loop, which control first gets to by `entry`.

@@ -17,6 +17,7 @@ mod initializer;
 mod interrupt;
 mod known;
 mod ops;
+mod pieces;
 mod safepoints;
 mod sampled;
 

@@ -75,7 +75,7 @@ impl MemoryType {
             return Ok(Memory::new(store, self.clone())?.into());
         }
         let inner = store.as_context_mut().0;
-        inner.limit(|limiter, data| limiter.memory(data, self, usize::MAX))?;
+        inner.limit(|limiter| limiter.memory(self, usize::MAX))?;
         match SharedMemory::new(&inner.opaque.engine, self.clone()) {
             Ok(memory) => Ok(memory.into()),
             Err(error) => {

@@ -8,9 +8,8 @@ use super::limits::{memory_grow, table_grow, trap};
 use super::memory::MemoryData;
 use super::structs::VMHeader;
 use super::unwind::{raise, throw};
-use super::waiters::WaitResult;
+use super::waits::{atomic_wait32, atomic_wait64};
 use crate::parts;
-use std::time::Duration;
 use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_header, vm_store_context};
 use wasmc_artifacts::for_each_builtin;
 use wasmc_artifacts::format::SegmentMode;
@@ -140,39 +139,6 @@ unsafe extern "C" fn atomic_notify(ctx: *const VMHeader, memory: u32, position: 
     // SAFETY: called by compiled code.
     let memory = unsafe { instance(ctx) }.memory(memory);
     memory.and_then(MemoryData::shared).map_or(0, |shared| shared.notify(position, count))
-}
-
-/// A timeout as compiled code gives it.
-fn timeout(nanoseconds: u64) -> Option<Duration> {
-    u64::try_from(nanoseconds.cast_signed()).ok().map(Duration::from_nanos)
-}
-
-unsafe extern "C" fn atomic_wait32(
-    ctx: *const VMHeader,
-    memory: u32,
-    position: u64,
-    expected: u32,
-    nanoseconds: u64,
-) -> u32 {
-    // SAFETY: called by compiled code.
-    let memory = unsafe { instance(ctx) }.memory(memory);
-    let shared = memory.and_then(MemoryData::shared);
-    debug_assert!(shared.is_some(), "compiled code waits on shared memories only");
-    shared.map_or(WaitResult::Mismatch, |shared| shared.wait32(position, expected, timeout(nanoseconds))) as u32
-}
-
-unsafe extern "C" fn atomic_wait64(
-    ctx: *const VMHeader,
-    memory: u32,
-    position: u64,
-    expected: u64,
-    nanoseconds: u64,
-) -> u32 {
-    // SAFETY: called by compiled code.
-    let memory = unsafe { instance(ctx) }.memory(memory);
-    let shared = memory.and_then(MemoryData::shared);
-    debug_assert!(shared.is_some(), "compiled code waits on shared memories only");
-    shared.map_or(WaitResult::Mismatch, |shared| shared.wait64(position, expected, timeout(nanoseconds))) as u32
 }
 
 unsafe extern "C" fn table_fill(ctx: *const VMHeader, table: u32, to: u64, value: u64, length: u64) -> u32 {

@@ -47,6 +47,13 @@ pub enum SuspendError {
     /// Code was to yield to other tasks, at its deadline or for its fuel, in a
     /// call that cannot be suspended.
     CannotYield,
+    /// The store's limiter is one that has to be waited for
+    /// ([`Store::limiter_async`](crate::Store::limiter_async)), and was to be
+    /// asked by a call that cannot be suspended.
+    Limiter,
+    /// The store's call hook is one that has to be waited for
+    /// (`Store::call_hook_async`), in a call that cannot be suspended.
+    CallHook,
     /// The future of the call was dropped before it was done. Nobody gets to
     /// see this: it ends the wasm code of the call.
     Cancelled,
@@ -59,6 +66,16 @@ impl fmt::Display for SuspendError {
             SuspendError::CannotYield => {
                 return f.write_str(
                     "code is to yield to other tasks in a call that cannot be suspended: use `call_async` or `instantiate_async`, in async host functions too",
+                );
+            }
+            SuspendError::Limiter => {
+                return f.write_str(
+                    "the store's limiter is async, and was to be asked where nothing can wait for it: use `call_async`, `instantiate_async`, `new_async` or `grow_async`, in async host functions too",
+                );
+            }
+            SuspendError::CallHook => {
+                return f.write_str(
+                    "the store's call hook is async, and was to run where nothing can wait for it: use `call_async` or `instantiate_async`, in async host functions too",
                 );
             }
             SuspendError::Cancelled => {
@@ -138,23 +155,6 @@ impl Suspendable {
     }
 }
 
-/// Which call can be suspended.
-#[cfg(feature = "call-hook")]
-pub(crate) struct Forbidden(*const Control);
-
-#[cfg(feature = "call-hook")]
-impl StoreState {
-    /// Begins something of the host's during which nothing can be suspended.
-    pub(crate) fn forbid_suspending(&self) -> Forbidden {
-        Forbidden(self.fiber.replace(ptr::null()))
-    }
-
-    /// Ends it.
-    pub(crate) fn allow_suspending(&self, forbidden: Forbidden) {
-        self.fiber.set(forbidden.0);
-    }
-}
-
 /// Waits for a future on behalf of an async host function of this store; its
 /// `function` is told if that is not possible.
 ///
@@ -188,6 +188,74 @@ pub(super) fn block_on<O>(
 #[inline(never)]
 fn drop_here<O>(future: Pin<Box<dyn Future<Output = O> + Send + '_>>) {
     drop(future);
+}
+
+/// Which call could be suspended, and can again when this is dropped.
+pub(crate) struct Outside {
+    state: NonNull<StoreState>,
+    fiber: *const Control,
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        // SAFETY: this is on the stack of somebody who has borrowed the store.
+        unsafe { self.state.as_ref() }.fiber.set(self.fiber);
+    }
+}
+
+impl StoreState {
+    /// Begins something of the host's that can wait only if no call is active
+    /// on the stack that this runs on: then it is an async method that has got
+    /// here, without frames of the host's in between.
+    pub(crate) fn wait_outside_calls(&self) -> Outside {
+        let fiber = self.fiber.get();
+        // SAFETY: it is set only while its stack is the one that this runs on.
+        if unsafe { fiber.as_ref() }.is_some_and(|fiber| fiber.called.get()) {
+            self.fiber.set(ptr::null());
+        }
+        Outside { state: NonNull::from(self), fiber }
+    }
+
+    /// Begins something of the host's during which nothing else can wait.
+    pub(crate) fn wait_alone(&self) -> Outside {
+        Outside { state: NonNull::from(self), fiber: self.fiber.replace(ptr::null()) }
+    }
+
+    /// Waits for the answer of the store's limiter.
+    ///
+    /// # Errors
+    /// [`SuspendError`], or the limiter's.
+    pub(crate) fn ask_limiter<O>(&self, answer: Pin<Box<dyn Future<Output = Result<O>> + Send + '_>>) -> Result<O> {
+        self.wait_for(answer, SuspendError::Limiter)
+    }
+
+    /// Waits for something of the host's that is not a host function; it fails
+    /// with `refusal` where that is not possible.
+    #[inline(never)]
+    pub(super) fn wait_for<O>(
+        &self,
+        mut future: Pin<Box<dyn Future<Output = Result<O>> + Send + '_>>,
+        refusal: SuspendError,
+    ) -> Result<O> {
+        // SAFETY: it is set only while its stack is the one that this runs on.
+        let Some(fiber) = (unsafe { self.fiber.get().as_ref() }) else { return Err(Error::new(refusal)) };
+        loop {
+            let polled = {
+                // What the future calls has its frames below.
+                let _alone = self.wait_alone();
+                // SAFETY: set by the poll in progress.
+                poll_once(future.as_mut(), unsafe { &mut *fiber.task.get() })
+            };
+            if let Poll::Ready(output) = polled {
+                drop_here(future);
+                return output;
+            }
+            if let Err(error) = fiber.suspend() {
+                drop_here(future);
+                return Err(error.into());
+            }
+        }
+    }
 }
 
 impl StoreState {

@@ -2,12 +2,18 @@
 //! compiled code, it is made of one, which waits for the future on the stack
 //! that it is called on.
 
+#[cfg(feature = "call-hook")]
+use super::fiber::SuspendError;
 use super::fiber::block_on;
 use super::host::{Definition, HostFuncDef, IntoFunc, WasmRet};
 use super::state::StoreState;
 use super::typed::{WasmParams, WasmTy};
 use crate::caller::Caller;
 use crate::error::Error;
+#[cfg(feature = "call-hook")]
+use crate::hook::{CallHook, CallHookHandler};
+#[cfg(feature = "call-hook")]
+use crate::store::{StoreContextMut, StoreInner};
 use crate::types::FuncType;
 use crate::values::Val;
 use std::pin::Pin;
@@ -85,6 +91,23 @@ lists!(A0 A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12);
 lists!(A0 A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13);
 lists!(A0 A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14);
 lists!(A0 A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15);
+
+#[cfg(feature = "call-hook")]
+impl<T: 'static> StoreInner<T> {
+    /// Runs the store's hook, and waits for it.
+    ///
+    /// # Errors
+    /// [`SuspendError`](super::fiber::SuspendError), or the hook's.
+    pub(crate) fn wait_for_hook(&mut self, hook: &dyn CallHookHandler<T>, when: CallHook) -> Result<(), Error> {
+        let state = NonNull::from(&*self.opaque.state);
+        // SAFETY: the store is borrowed, and its state is only ever shared.
+        let state = unsafe { state.as_ref() };
+        // The host's own calls may be made by a host function, which cannot wait.
+        let calls = matches!(when, CallHook::CallingWasm | CallHook::ReturningFromWasm);
+        let _outside = calls.then(|| state.wait_outside_calls());
+        state.wait_for(hook.handle_call_event(StoreContextMut(self), when), SuspendError::CallHook)
+    }
+}
 
 impl HostFuncDef {
     /// An async function that takes any values.

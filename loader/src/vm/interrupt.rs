@@ -172,6 +172,12 @@ impl StoreState {
         }
     }
 
+    /// Looks on behalf of a builtin that takes long, and has noted its frame;
+    /// whether the code is to be left when it returns.
+    pub(super) fn stops(&self) -> bool {
+        self.deadline().is_some_and(Deadline::is_due) && self.ends(|| self.look())
+    }
+
     /// Runs what may end the activation; whether it does.
     fn ends(&self, body: impl FnOnce() -> Result<()>) -> bool {
         let scope = self.roots().depth();

@@ -289,6 +289,8 @@ impl Stored<MemoryData> {
     /// # Errors
     /// If the store's limiter wants that.
     pub(crate) fn grow<T: 'static>(self, store: &mut StoreInner<T>, delta: u64) -> Result<Option<u64>> {
+        #[cfg(feature = "async")]
+        let _outside = store.opaque.state.wait_outside_calls();
         // SAFETY: the address is that of a memory of this store, which lives as
         // long as the store does, elsewhere.
         store.grow_memory(unsafe { self.address(&store.opaque).as_ref() }, delta)

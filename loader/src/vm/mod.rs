@@ -18,7 +18,7 @@
 //! * [`slot`], [`space`], [`pool`]: where instances live;
 //! * [`instance`], [`memory`], [`table`], [`global`], [`tag`]: what they are made of;
 //!   [`lifecycle`], [`build`], [`init`]: how they come to be, and end;
-//! * [`shared_memory`], [`waiters`]: memories that stores share;
+//! * [`shared_memory`], [`waiters`], [`waits`]: memories that stores share;
 //! * [`reset`], [`quiet`], [`guard`]: how memories get their first content back;
 //! * [`state`], [`activation`], [`traps`], [`unwind`]: a store as compiled code
 //!   sees it, entering and leaving that code; [`interrupt`]: stopping it; [`shell`]: what is left of it for the next;
@@ -86,3 +86,4 @@ pub(crate) mod traps;
 pub(crate) mod typed;
 mod unwind;
 pub(crate) mod waiters;
+mod waits;

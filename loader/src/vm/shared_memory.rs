@@ -146,18 +146,49 @@ impl SharedData {
     /// Waits until somebody notifies those at a position, which was checked,
     /// for so long or for ever, if the memory has 32 bits there as expected.
     pub(crate) fn wait32(&self, position: u64, expected: u32, timeout: Option<Duration>) -> WaitResult {
-        // SAFETY: checked; the memory lives as long as `self`. Other threads
-        // may write there without atomics, which is for guests to avoid: what
-        // is read then is any value.
-        let word = unsafe { AtomicU32::from_ptr(self.at(position)) };
-        self.waiters.wait(position, timeout, || u32::from_le(word.load(Ordering::SeqCst)) == expected)
+        self.waiters.wait(position, timeout, || self.has32(position, expected))
     }
 
     /// The same for 64 bits.
     pub(crate) fn wait64(&self, position: u64, expected: u64, timeout: Option<Duration>) -> WaitResult {
+        self.waiters.wait(position, timeout, || self.has64(position, expected))
+    }
+
+    /// As `wait32`, and no result if `stops` is true meanwhile, which is called
+    /// again and again.
+    pub(super) fn wait32_unless(
+        &self,
+        position: u64,
+        expected: u32,
+        timeout: Option<Duration>,
+        stops: impl FnMut() -> bool,
+    ) -> Option<WaitResult> {
+        self.waiters.wait_unless(position, timeout, || self.has32(position, expected), stops)
+    }
+
+    /// The same for 64 bits.
+    pub(super) fn wait64_unless(
+        &self,
+        position: u64,
+        expected: u64,
+        timeout: Option<Duration>,
+        stops: impl FnMut() -> bool,
+    ) -> Option<WaitResult> {
+        self.waiters.wait_unless(position, timeout, || self.has64(position, expected), stops)
+    }
+
+    fn has32(&self, position: u64, expected: u32) -> bool {
+        // SAFETY: checked; the memory lives as long as `self`. Other threads
+        // may write there without atomics, which is for guests to avoid: what
+        // is read then is any value.
+        let word = unsafe { AtomicU32::from_ptr(self.at(position)) };
+        u32::from_le(word.load(Ordering::SeqCst)) == expected
+    }
+
+    fn has64(&self, position: u64, expected: u64) -> bool {
         // SAFETY: as above.
         let word = unsafe { AtomicU64::from_ptr(self.at(position)) };
-        self.waiters.wait(position, timeout, || u64::from_le(word.load(Ordering::SeqCst)) == expected)
+        u64::from_le(word.load(Ordering::SeqCst)) == expected
     }
 
     /// Wakes up to `count` of those who wait at a position; how many that were.

@@ -351,6 +351,8 @@ impl Stored<TableData> {
     /// # Errors
     /// If the store's limiter wants that.
     pub(crate) fn grow<T: 'static>(self, store: &mut StoreInner<T>, delta: u64, value: u64) -> Result<Option<u64>> {
+        #[cfg(feature = "async")]
+        let _outside = store.opaque.state.wait_outside_calls();
         // SAFETY: the address is that of a table of this store, which lives as
         // long as the store does, elsewhere.
         store.grow_table(unsafe { self.address(&store.opaque).as_ref() }, delta, value)

@@ -9,7 +9,8 @@
 //! notifies takes it too: so either the waiter sees what was written before,
 //! or it is found in the queue. Whether a waiter was notified is decided under
 //! the lock as well, so that nobody is counted who has timed out, and nobody
-//! times out who was counted. The queues are as long as there are threads that
+//! times out who was counted. A waiter whose code can be told to stop looks for
+//! that at intervals, since who tells it takes no lock. The queues are as long as there are threads that
 //! wait, each of which has one record.
 
 use std::array;
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Queues of a memory.
 const SHARDS: usize = 16;
+
+/// How often a waiter looks whether its code is to stop.
+const INTERVAL: Duration = Duration::from_millis(10);
 
 /// How a wait ended; the number is what `memory.atomic.wait` returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +63,9 @@ impl Waiter {
     }
 
     /// Blocks until the waiter is notified or the time has come; whether it
-    /// was notified.
+    /// was notified. A call of its own each time: between two, the code may have
+    /// changed threads.
+    #[inline(never)]
     fn sleep(&self, deadline: Option<Instant>) -> bool {
         let mut notified = lock(&self.notified);
         while !*notified {
@@ -124,6 +130,42 @@ impl Waiters {
         if own.sleep(deadline) || !self.leave(position, &own) { WaitResult::Ok } else { WaitResult::TimedOut }
     }
 
+    /// As [`wait`](Self::wait), for code that can be told to stop: then `stops`
+    /// says so, and there is no result. The memory may have been left to others
+    /// meanwhile, and the wait goes on on another thread.
+    pub(super) fn wait_unless(
+        &self,
+        position: u64,
+        timeout: Option<Duration>,
+        is_expected: impl FnOnce() -> bool,
+        mut stops: impl FnMut() -> bool,
+    ) -> Option<WaitResult> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        // While this waits, the thread may wait for something else.
+        let own: Arc<Waiter> = Arc::default();
+        {
+            let mut queue = self.queue(position);
+            if !is_expected() {
+                return Some(WaitResult::Mismatch);
+            }
+            queue.push_back((position, own.clone()));
+        }
+        loop {
+            if stops() {
+                self.leave(position, &own);
+                return None;
+            }
+            let next = Instant::now() + INTERVAL;
+            if own.sleep(Some(deadline.map_or(next, |deadline| deadline.min(next)))) {
+                return Some(WaitResult::Ok);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let timed_out = self.leave(position, &own);
+                return Some(if timed_out { WaitResult::TimedOut } else { WaitResult::Ok });
+            }
+        }
+    }
+
     /// Takes a waiter out of the queue; whether it was still there.
     fn leave(&self, position: u64, waiter: &Arc<Waiter>) -> bool {
         let mut queue = self.queue(position);
@@ -186,6 +228,34 @@ mod tests {
             assert_eq!(waiters.wait(8, timeout, || true), WaitResult::TimedOut);
             assert_eq!(waiters.notify(8, u32::MAX), 0);
         }
+    }
+
+    #[test]
+    fn who_is_to_stop_is_no_waiter_any_more() {
+        let waiters = Waiters::default();
+        let mut looks = 0;
+        let stops = || {
+            looks += 1;
+            looks == 3
+        };
+        assert_eq!(waiters.wait_unless(8, None, || true, stops), None);
+        assert_eq!((looks, waiters.notify(8, u32::MAX)), (3, 0));
+        assert_eq!(waiters.wait_unless(8, None, || false, || true), Some(WaitResult::Mismatch));
+        let timeout = Some(INTERVAL * 2);
+        assert_eq!(waiters.wait_unless(8, timeout, || true, || false), Some(WaitResult::TimedOut));
+        assert_eq!(waiters.count(8), 0);
+    }
+
+    #[test]
+    fn who_could_be_stopped_is_woken_like_others() {
+        let waiters = Waiters::default();
+        thread::scope(|scope| {
+            let waiters = &waiters;
+            let waiter = scope.spawn(move || waiters.wait_unless(4, None, || true, || false));
+            until(|| waiters.count(4) == 1);
+            assert_eq!(waiters.notify(4, 1), 1);
+            assert_eq!(waiter.join().unwrap(), Some(WaitResult::Ok));
+        });
     }
 
     #[test]

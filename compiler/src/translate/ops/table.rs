@@ -4,10 +4,11 @@
 //! yet" and a computed one carries [`FUNCREF_INIT_BIT`].
 
 use crate::analyse::TableFact;
+use crate::translate::pieces::{self, Order};
 use crate::translate::{Translator, trap_code};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use wasmc_artifacts::abi::{Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, vm_table_def, vm_table_import};
+use wasmc_artifacts::abi::{Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import};
 
 impl Translator<'_> {
     pub(super) fn table_flags(&self) -> MemFlagsData {
@@ -133,17 +134,65 @@ impl Translator<'_> {
     pub(in crate::translate) fn visit_table_grow(&mut self, table: u32) {
         let (value, delta) = self.pop2();
         let (value, delta) = (self.wide_reference(value), self.table_index(table, delta));
-        let index = self.index(table);
-        let old = self.call_builtin_value(Builtin::table_grow, &[index, delta, value]);
+        let old = self.grow_table(table, delta, value);
         self.push_table_size(table, old);
+    }
+
+    /// Grows a table; its old length, or -1. In code that looks whether to stop,
+    /// many new elements are null at first if they can be, and then set in
+    /// pieces.
+    fn grow_table(&mut self, table: u32, delta: Value, value: Value) -> Value {
+        let index = self.index(table);
+        let nullable = matches!(self.env.module.tables[table as usize].element, ValType::Ref(ty) if ty.nullable);
+        if !self.env.options.epoch || !nullable {
+            return self.call_builtin_value(Builtin::table_grow, &[index, delta, value]);
+        }
+        let none = self.b.ins().iconst(types::I64, 0);
+        let most = self.b.ins().iconst(types::I64, pieces::ELEMENTS.cast_signed());
+        let is_long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, delta, most);
+        let first = self.b.ins().select(is_long, none, value);
+        let old = self.call_builtin_value(Builtin::table_grow, &[index, delta, first]);
+        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, old, -1);
+        let set = self.b.ins().icmp(IntCC::Equal, first, value);
+        let (fill, done) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(fill);
+        let finished = self.b.ins().bor(failed, set);
+        self.b.ins().brif(finished, done, &[], fill, &[]);
+        self.b.seal_block(fill);
+        self.b.switch_to_block(fill);
+        self.fill_table(table, old, value, delta);
+        self.b.ins().jump(done, &[]);
+        self.b.seal_block(done);
+        self.b.switch_to_block(done);
+        old
     }
 
     pub(in crate::translate) fn visit_table_fill(&mut self, table: u32) {
         let (to, value, length) = self.pop3();
         let (to, length) = (self.table_index(table, to), self.table_index(table, length));
         let value = self.wide_reference(value);
-        let table = self.index(table);
-        self.call_builtin_or_trap(Builtin::table_fill, &[table, to, value, length], Trap::TableOutOfBounds);
+        self.fill_table(table, to, value, length);
+    }
+
+    fn fill_table(&mut self, table: u32, to: Value, value: Value, length: Value) {
+        let index = self.index(table);
+        let check = |t: &mut Self| t.check_elements(table, to, length);
+        self.in_pieces(pieces::ELEMENTS, length, Order::Forwards, check, |t, offset, length| {
+            let to = t.with_offset(to, offset);
+            t.call_builtin_or_trap(Builtin::table_fill, &[index, to, value, length], Trap::TableOutOfBounds);
+        });
+    }
+
+    /// Traps unless a table has `length` elements from `from` on; both are
+    /// numbers of 64 bits.
+    fn check_elements(&mut self, table: u32, from: Value, length: Value) {
+        let all = self.table_length(table);
+        let last = self.b.ins().isub(all, length);
+        let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, from, last);
+        // Where the difference wraps, the length alone is too much.
+        let long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, length, all);
+        let outside = self.b.ins().bor(long, beyond);
+        self.trap_if(outside, Trap::TableOutOfBounds);
     }
 
     pub(in crate::translate) fn visit_table_copy(&mut self, to_table: u32, from_table: u32) {
@@ -151,19 +200,37 @@ impl Translator<'_> {
         // The length is of the narrower index type.
         let length = if self.type_of(length) == types::I32 { self.wide(length) } else { length };
         let (to, from) = (self.table_index(to_table, to), self.table_index(from_table, from));
-        let (to_table, from_table) = (self.index(to_table), self.index(from_table));
-        self.call_builtin_or_trap(
-            Builtin::table_copy,
-            &[to_table, from_table, to, from, length],
-            Trap::TableOutOfBounds,
-        );
+        let (to_index, from_index) = (self.index(to_table), self.index(from_table));
+        let check = |t: &mut Self| {
+            t.check_elements(to_table, to, length);
+            t.check_elements(from_table, from, length);
+        };
+        let (order, trap) = (Order::BackwardsIfAbove(to, from), Trap::TableOutOfBounds);
+        self.in_pieces(pieces::ELEMENTS, length, order, check, |t, offset, length| {
+            let (to, from) = (t.with_offset(to, offset), t.with_offset(from, offset));
+            t.call_builtin_or_trap(Builtin::table_copy, &[to_index, from_index, to, from, length], trap);
+        });
     }
 
     pub(in crate::translate) fn visit_table_init(&mut self, segment: u32, table: u32) {
         let (to, from, length) = self.pop3();
         let to = self.table_index(table, to);
-        let (table, segment) = (self.index(table), self.index(self.env.facts.elems.row(segment)));
-        self.call_builtin_or_trap(Builtin::table_init, &[table, segment, to, from, length], Trap::TableOutOfBounds);
+        let (index, row) = (self.index(table), self.index(self.env.facts.elems.row(segment)));
+        let trap = Trap::TableOutOfBounds;
+        if !self.has_pieces(self.env.module.elems[segment as usize].items.len(), pieces::ELEMENTS) {
+            return self.call_builtin_or_trap(Builtin::table_init, &[index, row, to, from, length], trap);
+        }
+        let (from, length) = (self.wide(from), self.wide(length));
+        let check = |t: &mut Self| {
+            t.check_elements(table, to, length);
+            let count = t.elem_length(segment);
+            t.check_segment(count, from, length, trap);
+        };
+        self.in_pieces(pieces::ELEMENTS, length, Order::Forwards, check, |t, offset, length| {
+            let (to, from) = (t.with_offset(to, offset), t.with_offset(from, offset));
+            let [from, length] = [from, length].map(|value| t.b.ins().ireduce(types::I32, value));
+            t.call_builtin_or_trap(Builtin::table_init, &[index, row, to, from, length], trap);
+        });
     }
 
     pub(in crate::translate) fn visit_elem_drop(&mut self, segment: u32) {
