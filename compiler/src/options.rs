@@ -156,7 +156,10 @@ pub struct Options {
     /// happens is up to the loader (`Store::set_epoch_deadline`,
     /// `Store::interrupt_handle`).
     ///
-    /// A single bulk operation (`memory.fill` and its like) is not interrupted.
+    /// Bulk operations (`memory.fill` and its like) are done in pieces of 1 MiB
+    /// of memory, or 65,536 elements of a table or an array, and code looks after
+    /// each; so code that is stopped may have done a part of one. What is out of
+    /// bounds traps before the first piece. An array is made in one piece.
     pub epoch: bool,
     /// Whether the code counts the work that it does and stops when the fuel
     /// which the host has given it is used up (`--fuel`).
@@ -274,5 +277,29 @@ impl Options {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::Report;
+
+    fn report(options: &Options) -> Report {
+        Report::read(&crate::compile(b"(module (func))", options).unwrap(), 0).unwrap()
+    }
+
+    #[test]
+    fn deterministic_code_is_so_in_all_three_ways_and_keeps_a_limit_that_was_set() {
+        let mut options = Options::new();
+        assert!(!report(&options).deterministic);
+        let found = report(options.deterministic());
+        assert!(found.deterministic && found.canonical_nans && found.deterministic_relaxed_simd);
+        assert_eq!(found.stack_values, Some(Options::DETERMINISTIC_STACK));
+        let mut options = Options::new();
+        options.deterministic_stack = NonZeroU32::new(77);
+        let found = report(options.deterministic());
+        assert!(found.deterministic);
+        assert_eq!(found.stack_values, NonZeroU32::new(77));
     }
 }

@@ -261,7 +261,9 @@ pub struct InterruptHandle {
 impl InterruptHandle {
     /// Ends the call that the store is in, with
     /// [`Trap::Interrupt`](crate::Trap::Interrupt): in the loop that it is in or
-    /// comes to, or in a function that could call itself again. If the store is in none, the
+    /// comes to, in a function that could call itself again, between two pieces
+    /// of a bulk operation (1 MiB, or 65,536 elements), or in a
+    /// `memory.atomic.wait`, which looks every 10 ms. If the store is in none, the
     /// next one ends, as soon as it gets to such a place. Several interrupts
     /// before that are one. A host function is not interrupted, but the code that
     /// has called it.

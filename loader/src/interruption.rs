@@ -171,6 +171,13 @@ impl<T: 'static> Store<T> {
 
     /// How much fuel is left; 0 after code has run out of it.
     ///
+    /// After a call that has returned, and in host functions and after they have
+    /// failed, that is exact. After a trap it is at least what is left: what the
+    /// code has done since it last looked at its fuel is not taken off, which is
+    /// up to 255 rounds of a short loop that calls nothing, and straight code
+    /// otherwise. How much that is, is fixed by the module and its input, too: it
+    /// is the same in every run, on every machine, and for every optimisation level.
+    ///
     /// # Errors
     /// If the engine's code has no fuel
     /// ([`Config::consume_fuel`](crate::Config::consume_fuel)).

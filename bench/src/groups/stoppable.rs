@@ -12,6 +12,10 @@ use crate::corpus::{self, Program};
 use crate::runtime::{Allocation, Job, Runtime, Tuning};
 use crate::sample::{Pair, Sampler, rounds};
 
+/// The geometric mean is of programs that run for so long at least, in
+/// milliseconds: of shorter ones other things than their code are measured.
+const LEAST: f64 = 1.0;
+
 pub(super) fn measure<O: Runtime, P: Runtime>(
     bench: &mut Bench<O, P>,
     group: &'static str,
@@ -20,14 +24,26 @@ pub(super) fn measure<O: Runtime, P: Runtime>(
     let root = bench.corpus.clone().context("needs the corpus")?;
     let allocation = Allocation { tuning, ..Allocation::default() };
     let (ours, peer): (O, P) = (runtime(allocation)?, runtime(allocation)?);
+    let mut short = Vec::new();
     for program in corpus::programs(&root)? {
-        bench.figure(group, &program.name, "x", |bench| sample(bench, &program, &ours, &peer));
+        bench.figure(group, &program.name, "x", |bench| {
+            let (pair, time) = sample(bench, &program, &ours, &peer)?;
+            if time < LEAST {
+                short.push(program.name.clone());
+            }
+            Ok(pair)
+        });
     }
-    bench.report.geometric_mean(group, |_| true);
+    bench.report.geometric_mean(group, |figure| !short.contains(&figure.name));
+    if !short.is_empty() {
+        let names = short.join(", ");
+        bench.report.remark(&format!("the mean leaves out what runs for less than {LEAST} ms: {names}"));
+    }
     Ok(())
 }
 
-fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: &O, peer: &P) -> Result<Pair> {
+/// What being stoppable costs a program, and how many milliseconds it runs for.
+fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: &O, peer: &P) -> Result<(Pair, f64)> {
     let folder = inputs(program)?;
     let job = Job { args: &program.args, dir: folder.path() };
     let mut samplers: Vec<Sampler<'_>> = vec![
@@ -41,7 +57,8 @@ fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: 
         sampler()?;
     }
     let medians = rounds(bench.plan(5, 100, Duration::from_secs(4)), &mut samplers)?;
-    Ok(Pair { ours: medians[1] / medians[0], peer: medians[3] / medians[2], tuned: None })
+    let pair = Pair { ours: medians[1] / medians[0], peer: medians[3] / medians[2], tuned: None };
+    Ok((pair, medians[0].min(medians[2])))
 }
 
 /// Runs the program with one of the runtimes of a side.

@@ -9,6 +9,8 @@ mod guide;
 mod init;
 mod inspect;
 #[cfg(feature = "run")]
+mod limits;
+#[cfg(feature = "run")]
 mod run;
 #[cfg(feature = "wast")]
 mod script;

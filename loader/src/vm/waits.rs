@@ -46,13 +46,7 @@ fn result(result: Option<WaitResult>) -> u32 {
 
 /// # Safety
 /// Called by compiled code with its own header, through a frame that is noted.
-unsafe extern "C" fn wait32(
-    ctx: *const VMHeader,
-    memory: u32,
-    position: u64,
-    expected: u32,
-    nanoseconds: u64,
-) -> u32 {
+unsafe extern "C" fn wait32(ctx: *const VMHeader, memory: u32, position: u64, expected: u32, nanoseconds: u64) -> u32 {
     // SAFETY: the caller's.
     let (state, shared) = unsafe { waiting(ctx, memory) };
     let timeout = timeout(nanoseconds);
@@ -65,13 +59,7 @@ unsafe extern "C" fn wait32(
 
 /// # Safety
 /// Called by compiled code with its own header, through a frame that is noted.
-unsafe extern "C" fn wait64(
-    ctx: *const VMHeader,
-    memory: u32,
-    position: u64,
-    expected: u64,
-    nanoseconds: u64,
-) -> u32 {
+unsafe extern "C" fn wait64(ctx: *const VMHeader, memory: u32, position: u64, expected: u64, nanoseconds: u64) -> u32 {
     // SAFETY: the caller's.
     let (state, shared) = unsafe { waiting(ctx, memory) };
     let timeout = timeout(nanoseconds);

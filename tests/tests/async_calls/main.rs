@@ -4,6 +4,8 @@
 mod api;
 mod ends;
 mod hooks;
+mod hooks_awaited;
+mod limiters;
 mod nested;
 mod objects;
 mod settings;

@@ -233,3 +233,39 @@ fn two_endless_loops_take_turns() {
     // Between an interval and one with 256 rounds more.
     assert!((7..=101).contains(&polls[0]) && (6..=34).contains(&polls[1]), "{polls:?}");
 }
+
+#[test]
+fn code_that_waits_for_others_yields_and_goes_on_waiting() {
+    let text = r#"(module (memory (export "memory") 1 1 shared) (type $box (struct (field i32)))
+        (func (export "wait") (param i32) (result i32) (local $o (ref null $box))
+            (local.set $o (struct.new $box (local.get 0)))
+            (i32.add (memory.atomic.wait32 (i32.const 8) (i32.const 0) (i64.const -1))
+                (struct.get $box 0 (local.get $o)))))"#;
+    let config = Config::new().epoch_interruption(true).gc_stress(true).clone();
+    let engine = Engine::new(&config).unwrap();
+    let wasm = wat::parse_str(text).unwrap();
+    let artifact = wasmc::compile(&wasm, &Options { epoch: true, ..Options::new() }).unwrap();
+    // SAFETY: the bytes come straight from the compiler.
+    let module = unsafe { Module::from_bytes(&engine, &artifact) }.unwrap();
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(u64::MAX);
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).unwrap();
+    let memory = instance.get_shared_memory(&mut store, "memory").unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "wait").unwrap();
+    store.epoch_deadline_async_yield_and_update(0);
+    for drops in [true, false] {
+        store.set_epoch_deadline(0);
+        let mut call = Box::pin(run.call_async(&mut store, 30));
+        for _ in 0..4 {
+            let once = || poll(call.as_mut()).is_pending();
+            assert!(std::thread::scope(|scope| scope.spawn(once).join().unwrap()));
+        }
+        if drops {
+            drop(call);
+            assert_eq!(memory.atomic_notify(8, 9).unwrap(), 0, "nobody waits any more");
+        } else {
+            assert_eq!(memory.atomic_notify(8, 9).unwrap(), 1);
+            assert_eq!(hop(call).1.unwrap(), 30);
+        }
+    }
+}

@@ -214,6 +214,103 @@ fn fuel_beyond_what_a_signed_number_can_be_is_all_there() {
     assert_trap(run(&mut store, instance, 0), Trap::OutOfFuel, "not enough fuel");
 }
 
+/// Modules that trap, what for, and how much of the fuel is gone then: of code
+/// that traps, what it has done since it last looked, or called somebody who may
+/// not come back, is not taken off.
+const TRAPPING: [(&str, Trap, u64); 7] = [
+    // Nothing was paid yet.
+    ("(func (export \"run\") (param i32) (drop (i32.const 1)) unreachable)", Trap::UnreachableCodeReached, 0),
+    // A round of this loop costs 8, and it looks in those that begin with a
+    // multiple of 256.
+    (
+        "(memory 1) (func (export \"run\") (param i32) (local $i i32)
+            (loop (drop (i32.load (i32.mul (local.get $i) (i32.const 64))))
+                (br_if 0 (local.tee $i (i32.add (local.get $i) (i32.const 1))))))",
+        Trap::MemoryOutOfBounds,
+        1 + 8 * 768,
+    ),
+    // The same with a trap that takes no access.
+    (
+        "(func (export \"run\") (param i32) (local $i i32)
+            (loop (if (i32.eq (local.get $i) (i32.const 1000)) (then unreachable))
+                (br_if 0 (local.tee $i (i32.add (local.get $i) (i32.const 1))))))",
+        Trap::UnreachableCodeReached,
+        1 + 9 * 768,
+    ),
+    (
+        "(func (export \"run\") (param i32) (local $i i32) (local.set $i (i32.const 500))
+            (loop (drop (i32.div_u (i32.const 1) (local.get $i)))
+                (local.set $i (i32.sub (local.get $i) (i32.const 1))) (br 0)))",
+        Trap::IntegerDivisionByZero,
+        3 + 8 * 500,
+    ),
+    // A loop that calls pays in each round.
+    (
+        "(func $f (param i32) (drop (i32.const 1))) (func (export \"run\") (param i32) (local $i i32)
+            (loop (call $f (i32.const 1)) (if (i32.eq (local.get $i) (i32.const 100)) (then unreachable))
+                (local.set $i (i32.add (local.get $i) (i32.const 1))) (br 0)))",
+        Trap::UnreachableCodeReached,
+        0,
+    ),
+    // A bulk operation is paid for before it is tried.
+    (
+        "(memory 1) (func (export \"run\") (param i32)
+            (memory.fill (i32.const 1) (i32.const 0) (i32.const 65536)))",
+        Trap::MemoryOutOfBounds,
+        0,
+    ),
+    (
+        "(table 1 funcref) (func (export \"run\") (param i32) (call_indirect (i32.const 0)))",
+        Trap::IndirectCallToNull,
+        0,
+    ),
+];
+
+#[test]
+fn after_a_trap_the_count_is_the_same_however_the_code_was_compiled() {
+    let engine = engine(FUEL);
+    for (body, trap, expected) in TRAPPING {
+        for cpu in ["baseline", "x86-64-v2", "x86-64-v3", "native"] {
+            if cfg!(not(target_arch = "x86_64")) && cpu.starts_with("x86") {
+                continue;
+            }
+            for opt_level in [OptLevel::None, OptLevel::Basic, OptLevel::Speed, OptLevel::Size] {
+                let target = Target::default().cpu(cpu).unwrap();
+                for (epoch, debug) in [(false, false), (true, false), (false, true)] {
+                    let target = target.clone();
+                    let options = Options { fuel: true, epoch, opt_level, target, debug, ..Options::new() };
+                    let (mut store, instance) = instance(&engine, FUEL, &compile_with(&module(body), options));
+                    for round in 0..2 {
+                        store.set_fuel(1 << 40).unwrap();
+                        assert_trap(run(&mut store, instance, 0), trap, body);
+                        let spent = (1 << 40) - store.get_fuel().unwrap();
+                        assert_eq!(spent, expected, "{body}, {cpu}, {opt_level:?}, {round}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn after_an_error_of_the_host_the_count_is_exact() {
+    let text = r#"(module (import "host" "fail" (func $fail)) (func (export "run") (local i32)
+        (loop (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+            (if (i32.eq (local.get 0) (i32.const 100)) (then (call $fail))) (br 0))))"#;
+    for opt_level in [OptLevel::None, OptLevel::Speed] {
+        let engine = engine(FUEL);
+        let mut linker = Linker::new(&engine);
+        linker.func_wrap("host", "fail", || -> Result<(), Error> { Err(Error::msg("of the host")) }).unwrap();
+        let artifact = compile_with(text, Options { fuel: true, opt_level, ..Options::new() });
+        let mut store = store(&engine, FUEL);
+        let instance = linker.instantiate(&mut store, &load(&engine, &artifact)).unwrap();
+        store.set_fuel(10_000).unwrap();
+        crate::guest::call(&mut store, instance, "run").unwrap_err();
+        // 9 in each round, and in the last one the call instead of the branch.
+        assert_eq!(store.get_fuel().unwrap(), 10_000 - (1 + 100 * 9));
+    }
+}
+
 /// A host that notes how much fuel there is each time it is called.
 fn noting(text: &str, fuel: u64) -> (Result<(), Error>, Vec<u64>, u64) {
     let engine = engine(FUEL);

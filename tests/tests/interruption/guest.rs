@@ -25,6 +25,13 @@ pub fn engine(limits: Limits) -> Engine {
     engine_with(InstantiationStrategy::RecreateInstanceCopyOnWrite, limits)
 }
 
+/// An engine that collects garbage as often as it can.
+pub fn engine_with_stress(limits: Limits) -> Engine {
+    let mut config = Config::new();
+    config.epoch_interruption(limits.epoch).consume_fuel(limits.fuel).gc_stress(true);
+    Engine::new(&config).unwrap()
+}
+
 /// The artifact of a module that can be stopped for these reasons.
 pub fn compile(text: &str, limits: Limits) -> Vec<u8> {
     compile_with(text, Options { epoch: limits.epoch, fuel: limits.fuel, ..Options::new() })

@@ -20,10 +20,16 @@ impl Translator<'_> {
         let to = self.checked_range(to_memory, to, length);
         let from = self.checked_range(from_memory, from, length);
         let order = Order::BackwardsIfAbove(to, from);
-        self.in_pieces(pieces::BYTES, length, order, |_| (), |t, offset, length| {
-            let (to, from) = (t.with_offset(to, offset), t.with_offset(from, offset));
-            t.call_builtin(Builtin::memory_move, &[to, from, length]);
-        });
+        self.in_pieces(
+            pieces::BYTES,
+            length,
+            order,
+            |_| (),
+            |t, offset, length| {
+                let (to, from) = (t.with_offset(to, offset), t.with_offset(from, offset));
+                t.call_builtin(Builtin::memory_move, &[to, from, length]);
+            },
+        );
     }
 
     pub(in crate::translate) fn visit_memory_fill(&mut self, memory: u32) {
@@ -36,10 +42,16 @@ impl Translator<'_> {
     /// Sets `length` bytes at an address, which was checked, to the low byte of
     /// `value`.
     fn set_bytes(&mut self, to: Value, value: Value, length: Value) {
-        self.in_pieces(pieces::BYTES, length, Order::Forwards, |_| (), |t, offset, length| {
-            let to = t.with_offset(to, offset);
-            t.call_builtin(Builtin::memory_set, &[to, value, length]);
-        });
+        self.in_pieces(
+            pieces::BYTES,
+            length,
+            Order::Forwards,
+            |_| (),
+            |t, offset, length| {
+                let to = t.with_offset(to, offset);
+                t.call_builtin(Builtin::memory_set, &[to, value, length]);
+            },
+        );
     }
 
     pub(in crate::translate) fn visit_memory_init(&mut self, segment: u32, memory: u32) {

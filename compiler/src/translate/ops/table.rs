@@ -8,7 +8,9 @@ use crate::translate::pieces::{self, Order};
 use crate::translate::{Translator, trap_code};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use wasmc_artifacts::abi::{Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import};
+use wasmc_artifacts::abi::{
+    Builtin, FUNCREF_INIT_BIT, TABLE_ELEMENT_SIZE, Trap, ValType, vm_table_def, vm_table_import,
+};
 
 impl Translator<'_> {
     pub(super) fn table_flags(&self) -> MemFlagsData {
@@ -133,7 +135,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_table_grow(&mut self, table: u32) {
         let (value, delta) = self.pop2();
-        let (value, delta) = (self.wide_reference(value), self.table_index(table, delta));
+        let delta = self.table_index(table, delta);
         let old = self.grow_table(table, delta, value);
         self.push_table_size(table, old);
     }
@@ -143,17 +145,18 @@ impl Translator<'_> {
     /// pieces.
     fn grow_table(&mut self, table: u32, delta: Value, value: Value) -> Value {
         let index = self.index(table);
+        let wide = self.wide_reference(value);
         let nullable = matches!(self.env.module.tables[table as usize].element, ValType::Ref(ty) if ty.nullable);
         if !self.env.options.epoch || !nullable {
-            return self.call_builtin_value(Builtin::table_grow, &[index, delta, value]);
+            return self.call_builtin_value(Builtin::table_grow, &[index, delta, wide]);
         }
         let none = self.b.ins().iconst(types::I64, 0);
         let most = self.b.ins().iconst(types::I64, pieces::ELEMENTS.cast_signed());
         let is_long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, delta, most);
-        let first = self.b.ins().select(is_long, none, value);
+        let first = self.b.ins().select(is_long, none, wide);
         let old = self.call_builtin_value(Builtin::table_grow, &[index, delta, first]);
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, old, -1);
-        let set = self.b.ins().icmp(IntCC::Equal, first, value);
+        let set = self.b.ins().icmp(IntCC::Equal, first, wide);
         let (fill, done) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(fill);
         let finished = self.b.ins().bor(failed, set);
@@ -170,7 +173,6 @@ impl Translator<'_> {
     pub(in crate::translate) fn visit_table_fill(&mut self, table: u32) {
         let (to, value, length) = self.pop3();
         let (to, length) = (self.table_index(table, to), self.table_index(table, length));
-        let value = self.wide_reference(value);
         self.fill_table(table, to, value, length);
     }
 
@@ -179,6 +181,8 @@ impl Translator<'_> {
         let check = |t: &mut Self| t.check_elements(table, to, length);
         self.in_pieces(pieces::ELEMENTS, length, Order::Forwards, check, |t, offset, length| {
             let to = t.with_offset(to, offset);
+            // A collection may have moved what it refers to.
+            let value = t.wide_reference(value);
             t.call_builtin_or_trap(Builtin::table_fill, &[index, to, value, length], Trap::TableOutOfBounds);
         });
     }

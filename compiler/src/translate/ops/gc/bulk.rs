@@ -50,11 +50,17 @@ impl Translator<'_> {
         let length = self.pop();
         let (array, index, value) = self.pop3();
         let (index, length) = self.checked_elements(ty, array, index, length);
-        self.in_pieces(pieces::ELEMENTS, length, Order::Forwards, |_| (), |t, offset, length| {
-            let index = t.with_offset(index, offset);
-            let start = t.element_at(ty, array, index);
-            t.fill_elements(ty, start, value, length);
-        });
+        self.in_pieces(
+            pieces::ELEMENTS,
+            length,
+            Order::Forwards,
+            |_| (),
+            |t, offset, length| {
+                let index = t.with_offset(index, offset);
+                let start = t.element_at(ty, array, index);
+                t.fill_elements(ty, start, value, length);
+            },
+        );
     }
 
     /// Sets `length` elements from an address on.
@@ -80,13 +86,19 @@ impl Translator<'_> {
         let (to_index, wide) = self.checked_elements(to_ty, to, to_index, length);
         let (from_index, _) = self.checked_elements(from_ty, from, from_index, length);
         let order = Order::BackwardsIfAbove(to_index, from_index);
-        self.in_pieces(pieces::ELEMENTS, wide, order, |_| (), |t, offset, length| {
-            let (to_index, from_index) = (t.with_offset(to_index, offset), t.with_offset(from_index, offset));
-            let to = t.element_at(to_ty, to, to_index);
-            let from = t.element_at(from_ty, from, from_index);
-            let bytes = t.element_bytes(to_ty, length);
-            t.call_builtin(Builtin::memory_move, &[to, from, bytes]);
-        });
+        self.in_pieces(
+            pieces::ELEMENTS,
+            wide,
+            order,
+            |_| (),
+            |t, offset, length| {
+                let (to_index, from_index) = (t.with_offset(to_index, offset), t.with_offset(from_index, offset));
+                let to = t.element_at(to_ty, to, to_index);
+                let from = t.element_at(from_ty, from, from_index);
+                let bytes = t.element_bytes(to_ty, length);
+                t.call_builtin(Builtin::memory_move, &[to, from, bytes]);
+            },
+        );
     }
 
     /// Traps unless `length` of the `count` parts of a segment are there from
