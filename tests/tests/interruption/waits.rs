@@ -41,11 +41,12 @@ fn get(store: &mut Store<Begun>, instance: Instance, name: &str) -> wasmc_loader
 #[test]
 fn a_handle_ends_a_wait_and_nobody_waits_any_more() {
     let engine = engine_with_stress(EPOCH);
-    let (mut store, instance, begun) = guest(&engine);
+    let (mut store, instance, mut begun) = guest(&engine);
     for name in ["wait32", "wait64"] {
         let handle = store.interrupt_handle().unwrap();
         let error = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let begun = &mut begun;
+            scope.spawn(move || {
                 begun.recv().unwrap();
                 handle.interrupt();
             });
@@ -63,11 +64,12 @@ fn a_handle_ends_a_wait_and_nobody_waits_any_more() {
 #[test]
 fn a_tick_ends_a_wait() {
     let engine = engine_with_stress(EPOCH);
-    let (mut store, instance, begun) = guest(&engine);
+    let (mut store, instance, mut begun) = guest(&engine);
     for name in ["wait32", "wait64"] {
         store.set_epoch_deadline(3);
         let result = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let (begun, engine) = (&mut begun, &engine);
+            scope.spawn(move || {
                 begun.recv().unwrap();
                 (0..3).for_each(|_| engine.increment_epoch());
             });
