@@ -214,28 +214,35 @@ fn fuel_beyond_what_a_signed_number_can_be_is_all_there() {
     assert_trap(run(&mut store, instance, 0), Trap::OutOfFuel, "not enough fuel");
 }
 
-/// Modules that trap, what for, and how much of the fuel is gone then: of code
-/// that traps, what it has done since it last looked, or called somebody who may
-/// not come back, is not taken off.
+/// Modules that trap, what for, and how much of the fuel is gone then. A
+/// function has paid for everything before its `unreachable`; after other traps,
+/// what was done since the code last looked, or called somebody who may not come
+/// back, is not taken off.
 const TRAPPING: [(&str, Trap, u64); 7] = [
-    // Nothing was paid yet.
-    ("(func (export \"run\") (param i32) (drop (i32.const 1)) unreachable)", Trap::UnreachableCodeReached, 0),
-    // A round of this loop costs 8, and it looks in those that begin with a
-    // multiple of 256.
+    ("(func (export \"run\") (param i32) (drop (i32.const 1)) unreachable)", Trap::UnreachableCodeReached, 2),
+    // A round of this loop costs 9, and it looks in those that begin with a
+    // multiple of 256: in the one that traps, which is the 1,025th, too.
     (
         "(memory 1) (func (export \"run\") (param i32) (local $i i32)
             (loop (drop (i32.load (i32.mul (local.get $i) (i32.const 64))))
-                (br_if 0 (local.tee $i (i32.add (local.get $i) (i32.const 1))))))",
+                (local.set $i (i32.add (local.get $i) (i32.const 1))) (br 0)))",
         Trap::MemoryOutOfBounds,
-        1 + 8 * 768,
+        1 + 9 * 1024,
     ),
-    // The same with a trap that takes no access.
+    // It traps after 1,000 rounds, and has last looked after 768.
+    (
+        "(memory 1) (func (export \"run\") (param i32) (local $i i32)
+            (loop (drop (i32.load (i32.mul (i32.const 0x10000) (i32.eq (local.get $i) (i32.const 1000)))))
+                (local.set $i (i32.add (local.get $i) (i32.const 1))) (br 0)))",
+        Trap::MemoryOutOfBounds,
+        1 + 11 * 768,
+    ),
     (
         "(func (export \"run\") (param i32) (local $i i32)
             (loop (if (i32.eq (local.get $i) (i32.const 1000)) (then unreachable))
-                (br_if 0 (local.tee $i (i32.add (local.get $i) (i32.const 1))))))",
+                (local.set $i (i32.add (local.get $i) (i32.const 1))) (br 0)))",
         Trap::UnreachableCodeReached,
-        1 + 9 * 768,
+        1 + 9 * 1000 + 4,
     ),
     (
         "(func (export \"run\") (param i32) (local $i i32) (local.set $i (i32.const 500))
@@ -244,25 +251,18 @@ const TRAPPING: [(&str, Trap, u64); 7] = [
         Trap::IntegerDivisionByZero,
         3 + 8 * 500,
     ),
-    // A loop that calls pays in each round.
-    (
-        "(func $f (param i32) (drop (i32.const 1))) (func (export \"run\") (param i32) (local $i i32)
-            (loop (call $f (i32.const 1)) (if (i32.eq (local.get $i) (i32.const 100)) (then unreachable))
-                (local.set $i (i32.add (local.get $i) (i32.const 1))) (br 0)))",
-        Trap::UnreachableCodeReached,
-        0,
-    ),
     // A bulk operation is paid for before it is tried.
     (
         "(memory 1) (func (export \"run\") (param i32)
             (memory.fill (i32.const 1) (i32.const 0) (i32.const 65536)))",
         Trap::MemoryOutOfBounds,
-        0,
+        5 + 1024,
     ),
+    // And so is a call.
     (
         "(table 1 funcref) (func (export \"run\") (param i32) (call_indirect (i32.const 0)))",
         Trap::IndirectCallToNull,
-        0,
+        3,
     ),
 ];
 
