@@ -4,13 +4,16 @@ use crate::error::Result;
 use crate::store::{Store, StoreContextMut, StoreInner};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+/// A hook that is done when it returns.
+type Function<T> = Box<dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync>;
+
 /// What a hook is: see [`Store::call_hook`].
 pub(crate) enum Hook<T: 'static> {
     /// One that is done when it returns.
-    Now(Box<dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync>),
+    Now(Function<T>),
     /// One that is waited for.
     #[cfg(feature = "async")]
-    Later(Box<dyn CallHookHandler<T> + Send + Sync>),
+    Later(Box<dyn CallHookHandler<T> + Sync>),
 }
 
 /// A call hook that can be awaited; given to a store by
@@ -94,7 +97,7 @@ impl<T: 'static> Store<T> {
     /// that host functions make without awaiting them. If the future of a call is
     /// leaked while the hook is waited for, the store has none any more.
     #[cfg(feature = "async")]
-    pub fn call_hook_async(&mut self, hook: impl CallHookHandler<T> + Send + Sync + 'static)
+    pub fn call_hook_async(&mut self, hook: impl CallHookHandler<T> + Sync + 'static)
     where
         T: Send,
     {
