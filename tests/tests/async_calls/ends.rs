@@ -259,17 +259,21 @@ fn stacks_that_are_smaller_than_what_code_may_use_are_an_error() {
 
 #[test]
 fn a_host_function_has_the_rest_of_the_stack() {
+    /// Uses the stack down to an address, however much a frame takes.
     #[inline(never)]
-    fn use_stack(bytes: usize) -> u8 {
+    fn use_stack(end: usize) -> u8 {
         let page = std::hint::black_box([1u8; 4096]);
-        if bytes > 4096 { use_stack(bytes - 4096).wrapping_add(page[bytes % 4096]) } else { page[0] }
+        if page.as_ptr().addr() > end { use_stack(end).wrapping_add(page[0]) } else { page[0] }
     }
     let text = r#"(module (import "host" "deep" (func $deep (result i32))) (export "deep" (func $deep))
         (func (export "f") (result i32) (call $deep)))"#;
     let mut config = Config::new();
     config.async_stack_size(8 << 20);
     let (mut store, instance) = instance(&config, (), text, |linker| {
-        let deep = |_: Caller<'_, ()>| i32::from(use_stack(6 << 20));
+        let deep = |_: Caller<'_, ()>| {
+            let here = 0;
+            i32::from(use_stack((&raw const here).addr() - (6 << 20)))
+        };
         linker.func_wrap("host", "deep", deep).unwrap();
     });
     let f = instance.get_typed_func::<(), i32>(&mut store, "f").unwrap();
