@@ -8,13 +8,27 @@
 #[non_exhaustive]
 pub enum FormatError {
     /// The bytes are neither an ELF nor a Mach-O file.
-    #[error("not a wasmc artifact: {0}; make one with `wasmc module.wasm -o module.cwasm`")]
+    #[cfg_attr(
+        feature = "messages",
+        error("not a wasmc artifact: {0}; make one with `wasmc module.wasm -o module.cwasm`")
+    )]
+    #[cfg_attr(not(feature = "messages"), error("not a wasmc artifact: {0}"))]
     NotAnArtifact(&'static str),
     /// An object file, but none that wasmc wrote.
-    #[error("a valid {0} file, but it has no wasmc metadata; only files written by `wasmc` can be loaded")]
+    #[cfg_attr(
+        feature = "messages",
+        error("a valid {0} file, but it has no wasmc metadata; only files written by `wasmc` can be loaded")
+    )]
+    #[cfg_attr(not(feature = "messages"), error("a {0} file without wasmc metadata"))]
     NoMetadata(&'static str),
     /// The file ends before something that it says it contains.
-    #[error("truncated artifact: {what} ends at byte {end}, but there are only {have} bytes; copy or compile it again")]
+    #[cfg_attr(
+        feature = "messages",
+        error(
+            "truncated artifact: {what} ends at byte {end}, but there are only {have} bytes; copy or compile it again"
+        )
+    )]
+    #[cfg_attr(not(feature = "messages"), error("truncated artifact: {what} ends at {end} of {have} bytes"))]
     Truncated {
         /// What lies beyond the end.
         what: &'static str,
@@ -24,9 +38,13 @@ pub enum FormatError {
         have: u64,
     },
     /// Written in another version of the format.
-    #[error(
-        "artifact has format version {found}, this loader reads version {expected}; recompile it with the wasmc that belongs to this loader"
+    #[cfg_attr(
+        feature = "messages",
+        error(
+            "artifact has format version {found}, this loader reads version {expected}; recompile it with the wasmc that belongs to this loader"
+        )
     )]
+    #[cfg_attr(not(feature = "messages"), error("artifact has format version {found}, not {expected}"))]
     Version {
         /// The version in the file.
         found: u32,
@@ -34,9 +52,13 @@ pub enum FormatError {
         expected: u32,
     },
     /// Compiled against another ABI.
-    #[error(
-        "artifact has ABI fingerprint {found:016x}, this loader has {expected:016x}; recompile it with the wasmc that belongs to this loader"
+    #[cfg_attr(
+        feature = "messages",
+        error(
+            "artifact has ABI fingerprint {found:016x}, this loader has {expected:016x}; recompile it with the wasmc that belongs to this loader"
+        )
     )]
+    #[cfg_attr(not(feature = "messages"), error("artifact has ABI fingerprint {found:016x}, not {expected:016x}"))]
     Abi {
         /// The fingerprint in the file.
         found: u64,
@@ -44,7 +66,8 @@ pub enum FormatError {
         expected: u64,
     },
     /// A field contradicts the rest of the file.
-    #[error("corrupt artifact: {what}; compile it again")]
+    #[cfg_attr(feature = "messages", error("corrupt artifact: {what}; compile it again"))]
+    #[cfg_attr(not(feature = "messages"), error("corrupt artifact: {what}"))]
     Corrupt {
         /// Which field, and what is wrong with it.
         what: &'static str,

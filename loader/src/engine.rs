@@ -9,6 +9,7 @@ use crate::registry::TypeRegistry;
 use crate::strategy::{InstanceAllocationStrategy, InstantiationStrategy, PoolMetrics};
 use crate::sys;
 use crate::vm::instance::Placement;
+use crate::vm::of::Of;
 use crate::vm::pool::Pool;
 use crate::vm::shared::{Lease, Shared};
 use std::io;
@@ -40,8 +41,8 @@ pub(crate) struct Inner {
     #[cfg(feature = "async")]
     stacks: crate::vm::stacks::Stacks,
     types: TypeRegistry,
-    pub(crate) object_types: ObjectTypes,
-    epochs: Arc<Epochs>,
+    pub(crate) object_types: Of<ObjectTypes, { parts::GC.is_on() }>,
+    epochs: Of<Option<Arc<Epochs>>, { parts::INTERRUPTION.is_on() }>,
 }
 
 impl Default for Engine {
@@ -100,8 +101,8 @@ impl Engine {
             #[cfg(feature = "async")]
             stacks: config.stacks(),
             types: TypeRegistry::default(),
-            object_types: ObjectTypes::default(),
-            epochs: Arc::default(),
+            object_types: Of::default(),
+            epochs: Of::new(parts::INTERRUPTION.is_on().then(Arc::default)),
         })))
     }
 
@@ -112,13 +113,15 @@ impl Engine {
     /// Takes no lock and allocates nothing, so that signal handlers may call it;
     /// it takes about a nanosecond for each store.
     pub fn increment_epoch(&self) {
-        self.0.epochs.tick();
+        if let Some(epochs) = self.0.epochs.as_ref().filter(|_| parts::INTERRUPTION.is_on()) {
+            epochs.tick();
+        }
     }
 
     /// The epochs that code looks at, if it is to do so.
     #[inline]
     pub(crate) fn epochs(&self) -> Option<&Arc<Epochs>> {
-        self.0.config.epoch_interruption.then_some(&self.0.epochs)
+        self.0.epochs.as_ref().filter(|_| self.0.config.epoch_interruption)
     }
 
     /// The strategy that is really in force: where memories cannot be views of

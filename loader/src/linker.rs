@@ -87,8 +87,7 @@ impl<T: 'static> Linker<T> {
     }
 
     pub(crate) fn insert_host(&mut self, module: &str, name: &str, def: HostFuncDef) -> Result<&mut Self> {
-        let ty = ExternType::Func(def.ty().clone());
-        self.insert(module, name, (Item::Host(Arc::new(def)), ty))
+        self.insert(module, name, (Item::Host(Arc::new(def)), None))
     }
 
     /// Defines a host function with native arguments; see [`Func::wrap`].
@@ -184,7 +183,7 @@ impl<T: 'static> Linker<T> {
     fn define_in(&mut self, store: &StoreOpaque, module: &str, name: &str, item: Extern) -> Result<&mut Self> {
         parts::LINKING.need("a definition in a linker other than of a function of the host's")?;
         let ty = item.ty_in(store);
-        self.insert(module, name, (Item::Extern(item), ty))
+        self.insert(module, name, (Item::Extern(item), Some(ty)))
     }
 
     /// Defines all exports of an instance under the name `module`.
@@ -358,10 +357,17 @@ impl<T: 'static> Linker<T> {
         module.check_limits()?;
         let items = linking::resolve(module, false, &mut |_, row| {
             let (from, name) = module.artifact().import_name(row);
-            let (item, ty) = self.find(from, name)?.clone();
+            let provided = self.find(from, name)?;
+            if let (Item::Host(def), _) = provided {
+                return Some((Item::Host(def.clone()), None));
+            }
+            if !parts::LINKING.is_on() {
+                return None;
+            }
+            let (item, ty) = provided.clone();
             // It may have grown since it was defined.
             let ty = match &item {
-                Item::Extern(Extern::SharedMemory(memory)) if parts::LINKING.is_on() => memory.ty().into(),
+                Item::Extern(Extern::SharedMemory(memory)) => Some(memory.ty().into()),
                 _ => ty,
             };
             Some((item, ty))

@@ -104,10 +104,23 @@ impl ImportProblem {
 
 impl fmt::Display for ImportProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` from `{}`: expected {}, ", self.name, self.module, self.expected)?;
+        write!(f, "`{}` from `{}`: expected {}, ", self.name, self.module, Named(&self.expected))?;
         match &self.found {
-            Some(found) => write!(f, "found {found} (incompatible import type)"),
+            Some(found) => write!(f, "found {} (incompatible import type)", Named(found)),
             None => f.write_str("found nothing (unknown import)"),
+        }
+    }
+}
+
+/// A type to be printed, which is a function's where nothing else is linked.
+struct Named<'a>(&'a ExternType);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ExternType::Func(ty) => write!(f, "function {ty}"),
+            other if parts::LINKING.is_on() => other.fmt(f),
+            _ => f.write_str("something that is no function"),
         }
     }
 }
@@ -161,7 +174,9 @@ impl UnknownImportError {
 }
 
 /// Something provided, and its type.
-pub(crate) type Provided = (Item, ExternType);
+///
+/// A host function says itself what type it has.
+pub(crate) type Provided = (Item, Option<ExternType>);
 
 /// Finds something for every import of a module.
 ///
@@ -177,16 +192,19 @@ pub(crate) fn resolve(
     for (i, row) in rows.iter().enumerate() {
         let expected = module.import_type(&row);
         let found = match find(i, &row) {
-            Some((item, found)) => {
+            Some((Item::Host(def), _)) => {
+                if expected.func().is_some_and(|expected| def.ty().matches(module.engine(), expected)) {
+                    items.push(Item::Host(def));
+                    continue;
+                }
+                Some(ExternType::Func(def.ty().clone()))
+            }
+            // Nothing else could be defined.
+            _ if !parts::LINKING.is_on() => None,
+            Some((item, Some(found))) => {
                 // What no store is needed for is looked at now.
                 let sized = sized || matches!(item, Item::Extern(Extern::SharedMemory(_)));
-                let fits = if !parts::LINKING.is_on() {
-                    // Both are functions: others were refused before.
-                    found
-                        .func()
-                        .zip(expected.func())
-                        .is_some_and(|(found, wanted)| found.matches(module.engine(), wanted))
-                } else if sized {
+                let fits = if sized {
                     found.matches(module.engine(), &expected)
                 } else {
                     found.matches(module.engine(), &expected.without_minimum())
@@ -197,7 +215,7 @@ pub(crate) fn resolve(
                 }
                 Some(found)
             }
-            None => None,
+            Some((_, None)) | None => None,
         };
         let (module, name) = module.artifact().import_name(&row);
         problems.push(ImportProblem { module: module.to_owned(), name: name.to_owned(), expected, found });
@@ -214,8 +232,8 @@ pub(crate) fn check_bound(store: &StoreOpaque, module: &Module, items: &Items) -
     resolve(module, true, &mut |i, _| {
         let item = items.get(i)?;
         let ty = match item {
-            Item::Host(def) => ExternType::Func(def.ty().clone()),
-            Item::Extern(external) => external.ty_in(store),
+            Item::Host(_) => None,
+            Item::Extern(external) => Some(external.ty_in(store)),
         };
         Some((item.clone(), ty))
     })?;

@@ -12,6 +12,7 @@ use crate::types::{ExportType, ExternType, FuncType, GlobalType, ImportType, Mem
 use crate::vm::blueprint::{Blueprint, Impossible};
 use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
+use crate::vm::of::Of;
 use crate::vm::shared::{Lease, Shared};
 use crate::vm::slot::Slots;
 use std::ops::Range;
@@ -54,11 +55,11 @@ pub struct Module(pub(crate) Shared<Inner>);
 pub(crate) struct Inner {
     id: u64,
     /// Debuggers know of the code as long as this exists, so not longer than the code.
-    _announced: Option<sys::Announced>,
+    _announced: Of<Option<sys::Announced>, { parts::DEBUGGER.is_on() }>,
     engine: Engine,
     blueprint: Blueprint,
     slots: Slots,
-    working_set: RwLock<Option<Arc<WorkingSet>>>,
+    working_set: Of<RwLock<Option<Arc<WorkingSet>>>, { parts::WORKING_SETS.is_on() }>,
     /// Once somebody has asked for it.
     #[cfg(feature = "addr2line")]
     symbols: std::sync::OnceLock<crate::vm::symbols::Symbols>,
@@ -76,9 +77,13 @@ impl Drop for Inner {
 #[non_exhaustive]
 pub enum IncompatibleError {
     /// Compiled for another architecture.
-    #[error(
-        "artifact is for {found} ({triple}), this machine is {expected}; recompile it with `--target {expected}-…`"
+    #[cfg_attr(
+        feature = "messages",
+        error(
+            "artifact is for {found} ({triple}), this machine is {expected}; recompile it with `--target {expected}-…`"
+        )
     )]
+    #[cfg_attr(not(feature = "messages"), error("artifact is for {found} ({triple}), not {expected}"))]
     Arch {
         /// The artifact's architecture.
         found: &'static str,
@@ -96,9 +101,13 @@ pub enum IncompatibleError {
         missing: String,
     },
     /// Aligned for smaller pages than this machine has.
-    #[error(
-        "artifact is aligned for pages of {found} bytes, this machine has pages of {expected}; recompile it for a target with such pages"
+    #[cfg_attr(
+        feature = "messages",
+        error(
+            "artifact is aligned for pages of {found} bytes, this machine has pages of {expected}; recompile it for a target with such pages"
+        )
     )]
+    #[cfg_attr(not(feature = "messages"), error("artifact is aligned for pages of {found} bytes, not {expected}"))]
     PageSize {
         /// The artifact's alignment in bytes.
         found: u64,
@@ -106,9 +115,13 @@ pub enum IncompatibleError {
         expected: u64,
     },
     /// Compiled without something that the engine's settings rely on.
-    #[error(
-        "artifact was compiled without {what}, on which `Config::{setting}(true)` relies; recompile it with `{flag}`"
+    #[cfg_attr(
+        feature = "messages",
+        error(
+            "artifact was compiled without {what}, on which `Config::{setting}(true)` relies; recompile it with `{flag}`"
+        )
     )]
+    #[cfg_attr(not(feature = "messages"), error("artifact was compiled without {what}"))]
     Unlimited {
         /// What the code lacks.
         what: &'static str,
@@ -118,7 +131,8 @@ pub enum IncompatibleError {
         flag: &'static str,
     },
     /// More memory than can be addressed.
-    #[error("module needs more address space for its memory than this machine has")]
+    #[cfg_attr(feature = "messages", error("module needs more address space for its memory than this machine has"))]
+    #[cfg_attr(not(feature = "messages"), error("no address space for the memory"))]
     AddressSpace,
 }
 
@@ -150,12 +164,12 @@ impl Module {
             if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(&code) } else { None };
         let artifact = code.artifact();
         let has_working_set = parts::WORKING_SETS.is_on() && !artifact.tables().working_set.is_empty();
-        let working_set = RwLock::new(has_working_set.then(|| Arc::new(WorkingSet::of(artifact))));
+        let working_set = Of::new(RwLock::new(has_working_set.then(|| Arc::new(WorkingSet::of(artifact)))));
         let id = handle::unique_id().get();
         let engine = engine.clone();
         Ok(Module(Shared::new(Inner {
             id,
-            _announced: announced,
+            _announced: Of::new(announced),
             engine,
             blueprint,
             slots,
@@ -403,11 +417,18 @@ pub struct ModuleExport {
 }
 
 /// Said where the system refuses.
+#[cfg(feature = "messages")]
 const UNEXECUTABLE: &str = "cannot map the code as executable; where only the system's loader may do that, \
                             link the artifact into the program (`wasmc --emit obj`)";
 
+#[cfg(not(feature = "messages"))]
+const UNEXECUTABLE: &str = "cannot map the code as executable";
+
 /// Whether the code can be stopped as the settings say.
 fn check_limits(artifact: &Artifact<'_>, config: &Config) -> Result<(), IncompatibleError> {
+    if !parts::INTERRUPTION.is_on() {
+        return Ok(());
+    }
     let header = artifact.header();
     if config.epoch_interruption && header.epoch == 0 {
         let what = "checks of the epoch";

@@ -23,15 +23,15 @@ impl Names {
     /// Where an entry is in the order, or where it would have to be.
     fn place(&self, module: &str, name: &str) -> Result<usize, usize> {
         self.sorted.binary_search_by(|number| {
-            let entry = &self.entries[*number as usize];
-            (*entry.module).cmp(module).then_with(|| (*entry.name).cmp(name))
+            let known = self.entries.get(*number as usize).map(|entry| (&*entry.module, &*entry.name));
+            known.cmp(&Some((module, name)))
         })
     }
 
     /// What is defined under a name.
     pub(crate) fn find(&self, module: &str, name: &str) -> Option<&Provided> {
-        let number = self.sorted[self.place(module, name).ok()?];
-        Some(&self.entries[number as usize].provided)
+        let number = *self.sorted.get(self.place(module, name).ok()?)?;
+        Some(&self.entries.get(number as usize)?.provided)
     }
 
     /// Defines a name.

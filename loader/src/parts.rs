@@ -65,7 +65,11 @@ pub(crate) struct Part {
 /// Something needs a part of the loader that was left out when the program was
 /// built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} needs the cargo feature `{feature}` of wasmc-loader, without which this program was built")]
+#[cfg_attr(
+    feature = "messages",
+    error("{what} needs the cargo feature `{feature}` of wasmc-loader, without which this program was built")
+)]
+#[cfg_attr(not(feature = "messages"), error("{what} needs the cargo feature `{feature}` of wasmc-loader"))]
 pub struct FeatureError {
     what: &'static str,
     feature: &'static str,

@@ -70,7 +70,11 @@ pub(crate) struct TypeRegistry {
 
 /// Two different types have the same id.
 #[derive(Debug, thiserror::Error)]
-#[error("the types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine")]
+#[cfg_attr(
+    feature = "messages",
+    error("the types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine")
+)]
+#[cfg_attr(not(feature = "messages"), error("the types {first} and {second} have the same id {id:016x}"))]
 struct TypeCollision {
     first: String,
     second: String,
@@ -79,7 +83,11 @@ struct TypeCollision {
 
 /// A type that is defined in a module which the engine has not seen.
 #[derive(Debug, thiserror::Error)]
-#[error("the function type {ty} is not known to this engine; it comes from a module of another one")]
+#[cfg_attr(
+    feature = "messages",
+    error("the function type {ty} is not known to this engine; it comes from a module of another one")
+)]
+#[cfg_attr(not(feature = "messages"), error("the function type {ty} is of another engine"))]
 struct ForeignType {
     ty: String,
 }

@@ -220,9 +220,13 @@ impl FromStr for InstantiationStrategy {
 
 /// A module needs more than a pool was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the module needs {required} where the pool's limit `{limit}` is {allowed}; raise that limit, or use an engine that allocates on demand"
+#[cfg_attr(
+    feature = "messages",
+    error(
+        "the module needs {required} where the pool's limit `{limit}` is {allowed}; raise that limit, or use an engine that allocates on demand"
+    )
 )]
+#[cfg_attr(not(feature = "messages"), error("the module needs {required} where `{limit}` is {allowed}"))]
 pub struct LimitError {
     /// The name of the limit: a field of [`InstanceLimits`], or a setting of
     /// [`Config`](crate::Config).
@@ -235,9 +239,13 @@ pub struct LimitError {
 
 /// All slots of a pool are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "all {slots} slots of the pool are in use; drop stores that are not needed, make a larger pool, or let it wait or allocate on demand (`Config::pool_exhaustion`)"
+#[cfg_attr(
+    feature = "messages",
+    error(
+        "all {slots} slots of the pool are in use; drop stores that are not needed, make a larger pool, or let it wait or allocate on demand (`Config::pool_exhaustion`)"
+    )
 )]
+#[cfg_attr(not(feature = "messages"), error("all {slots} slots of the pool are in use"))]
 pub struct PoolConcurrencyLimitError {
     /// How many slots there are.
     pub slots: u32,
@@ -245,8 +253,15 @@ pub struct PoolConcurrencyLimitError {
 
 /// A pool is larger than the address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "cannot reserve address space for {slots} slots of {slot_bytes} bytes each; {largest} slots of this size can be had now"
+#[cfg_attr(
+    feature = "messages",
+    error(
+        "cannot reserve address space for {slots} slots of {slot_bytes} bytes each; {largest} slots of this size can be had now"
+    )
+)]
+#[cfg_attr(
+    not(feature = "messages"),
+    error("no address space for {slots} slots of {slot_bytes} bytes, but for {largest}")
 )]
 pub struct PoolSizeError {
     /// How many slots were asked for.

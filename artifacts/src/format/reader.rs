@@ -30,6 +30,21 @@ pub struct Artifact<'a> {
     tables: Tables<'a>,
 }
 
+/// What a check finds: in words, or without the feature `messages` the line
+/// of this file.
+#[cfg(feature = "messages")]
+macro_rules! flaw {
+    ($what:literal) => {
+        $what
+    };
+}
+#[cfg(not(feature = "messages"))]
+macro_rules! flaw {
+    ($what:literal) => {
+        concat!("check ", line!())
+    };
+}
+
 /// What a check says is wrong. It becomes an error where it leaves this file:
 /// there are many checks, and this takes no more than two registers.
 type Wrong = &'static str;
@@ -67,7 +82,7 @@ impl<'a> Artifact<'a> {
             end: (at + Header::SIZE) as u64,
             have: file.len() as u64,
         })?;
-        check(header.magic == HEADER_MAGIC, "the metadata does not begin with its magic number")?;
+        check(header.magic == HEADER_MAGIC, flaw!("the metadata does not begin with its magic number"))?;
         if header.version != FORMAT_VERSION {
             return Err(FormatError::Version { found: header.version, expected: FORMAT_VERSION });
         }
@@ -88,12 +103,12 @@ impl<'a> Artifact<'a> {
         };
         let mut tables: [&[u8]; Tables::COUNT] = [&[]; Tables::COUNT];
         for (number, (table, width)) in tables.iter_mut().zip(Tables::WIDTHS).enumerate() {
-            *table = entry(number).ok_or("a table of the metadata lies outside it")?;
-            check(table.len() % width == 0, "a table of the metadata ends in the middle of a row")?;
+            *table = entry(number).ok_or(flaw!("a table of the metadata lies outside it"))?;
+            check(table.len() % width == 0, flaw!("a table of the metadata ends in the middle of a row"))?;
         }
-        let blob = entry(Tables::COUNT).ok_or("the blob lies outside the metadata")?;
-        let layout =
-            ContextLayout::new(header.context).map_err(|_| "the context is larger than any compiler makes it")?;
+        let blob = entry(Tables::COUNT).ok_or(flaw!("the blob lies outside the metadata"))?;
+        let layout = ContextLayout::new(header.context)
+            .map_err(|_| flaw!("the context is larger than any compiler makes it"))?;
         let artifact = Self::assemble(file, at, blob, header, layout, tables);
         artifact.check_header()?;
         artifact.check_counts()?;
@@ -120,31 +135,31 @@ impl<'a> Artifact<'a> {
 
     fn check_header(&self) -> Result<(), Wrong> {
         let h = &self.header;
-        check(Arch::from_code(h.arch).is_some(), "the architecture has an unknown number")?;
-        check(Os::from_code(h.os).is_some(), "the operating system has an unknown number")?;
-        check((12..=16).contains(&h.page_shift), "the page size is not between 4 KiB and 64 KiB")?;
+        check(Arch::from_code(h.arch).is_some(), flaw!("the architecture has an unknown number"))?;
+        check(Os::from_code(h.os).is_some(), flaw!("the operating system has an unknown number"))?;
+        check((12..=16).contains(&h.page_shift), flaw!("the page size is not between 4 KiB and 64 KiB"))?;
         let page = self.page_size();
-        check(h.text.offset.is_multiple_of(page), "the text is not page-aligned")?;
-        check(part(self.file, h.text).is_some(), "the text lies outside the file")?;
-        check(h.text.length < u64::from(NONE), "the text is larger than 4 GiB")?;
-        check(h.text.end().is_some_and(|end| end <= h.mapped), "the text lies outside the mapped part")?;
-        check(h.mapped <= self.file.len() as u64, "the mapped part lies outside the file")?;
-        check(u64::from(h.context.guard) % page == 0, "the context guard is not a multiple of the page size")?;
+        check(h.text.offset.is_multiple_of(page), flaw!("the text is not page-aligned"))?;
+        check(part(self.file, h.text).is_some(), flaw!("the text lies outside the file"))?;
+        check(h.text.length < u64::from(NONE), flaw!("the text is larger than 4 GiB"))?;
+        check(h.text.end().is_some_and(|end| end <= h.mapped), flaw!("the text lies outside the mapped part"))?;
+        check(h.mapped <= self.file.len() as u64, flaw!("the mapped part lies outside the file"))?;
+        check(u64::from(h.context.guard) % page == 0, flaw!("the context guard is not a multiple of the page size"))?;
         check(
             h.memory_reservation.is_multiple_of(page) && h.memory_guard.is_multiple_of(page),
-            "the memory reservation or guard is not a multiple of the page size",
+            flaw!("the memory reservation or guard is not a multiple of the page size"),
         )?;
         check(
             h.memory_reservation <= 1 << 40 && h.memory_guard <= 1 << 40,
-            "the memory reservation or guard is larger than 1 TiB",
+            flaw!("the memory reservation or guard is larger than 1 TiB"),
         )?;
         for span in [h.triple, h.compiler, h.name, h.initialized_by] {
-            check(self.str(span).is_some(), "a string of the header is not in the blob")?;
+            check(self.str(span).is_some(), flaw!("a string of the header is not in the blob"))?;
         }
         for at in [h.initializer, h.initializer_entry] {
-            check(at == NONE || u64::from(at) < h.text.length, "the initialiser lies outside the text")?;
+            check(at == NONE || u64::from(at) < h.text.length, flaw!("the initialiser lies outside the text"))?;
         }
-        check(h.start == NONE || (h.start as usize) < self.function_count(), "the start function does not exist")
+        check(h.start == NONE || (h.start as usize) < self.function_count(), flaw!("the start function does not exist"))
     }
 
     /// The counts in the header against the tables.
@@ -153,57 +168,72 @@ impl<'a> Artifact<'a> {
         let equal = |rows: usize, imported: u32, defined: u32| rows as u64 == u64::from(imported) + u64::from(defined);
         check(
             equal(t.memories.len(), c.memory_imports, c.memories),
-            "the number of memories differs from the header's",
+            flaw!("the number of memories differs from the header's"),
         )?;
-        check(equal(t.tables.len(), c.table_imports, c.tables), "the number of tables differs from the header's")?;
-        check(equal(t.globals.len(), c.global_imports, c.globals), "the number of globals differs from the header's")?;
-        check(equal(t.tags.len(), c.tag_imports, c.tags), "the number of tags differs from the header's")?;
-        check(equal(t.func_refs.len(), 0, c.func_refs), "the number of function references differs from the header's")?;
+        check(
+            equal(t.tables.len(), c.table_imports, c.tables),
+            flaw!("the number of tables differs from the header's"),
+        )?;
+        check(
+            equal(t.globals.len(), c.global_imports, c.globals),
+            flaw!("the number of globals differs from the header's"),
+        )?;
+        check(equal(t.tags.len(), c.tag_imports, c.tags), flaw!("the number of tags differs from the header's"))?;
+        check(
+            equal(t.func_refs.len(), 0, c.func_refs),
+            flaw!("the number of function references differs from the header's"),
+        )?;
         check(
             equal(t.data_segments.len(), 0, c.data_segments),
-            "the number of data segments differs from the header's",
+            flaw!("the number of data segments differs from the header's"),
         )?;
         check(
             equal(t.elem_segments.len(), 0, c.elem_segments),
-            "the number of element segments differs from the header's",
+            flaw!("the number of element segments differs from the header's"),
         )?;
-        check(t.exports.len() == t.exports_by_name.len(), "the sorted exports differ from the exports in number")?;
-        check(t.trap_sites.len() == t.trap_codes.len(), "trap sites and trap codes differ in number")?;
+        check(
+            t.exports.len() == t.exports_by_name.len(),
+            flaw!("the sorted exports differ from the exports in number"),
+        )?;
+        check(t.trap_sites.len() == t.trap_codes.len(), flaw!("trap sites and trap codes differ in number"))?;
         let mut counts = [0u32; 5];
         for import in t.imports.iter() {
-            let kind = ExternKind::from_code(import.kind).ok_or("an import has an unknown kind")?;
+            let kind = ExternKind::from_code(import.kind).ok_or(flaw!("an import has an unknown kind"))?;
             let count = &mut counts[kind as usize];
             let known = match kind {
                 // The host may implement it, which takes an adapter.
                 ExternKind::Func => t.types.get(import.index as usize).is_some_and(|row| row.array_host != NONE),
                 ExternKind::Table | ExternKind::Memory | ExternKind::Global | ExternKind::Tag => import.index == *count,
             };
-            check(known, "an import has no type")?;
+            check(known, flaw!("an import has no type"))?;
             *count += 1;
             check(
                 self.str(import.module).is_some() && self.str(import.name).is_some(),
-                "an import's name is not in the blob",
+                flaw!("an import's name is not in the blob"),
             )?;
         }
         check(
             counts == [c.func_imports, c.table_imports, c.memory_imports, c.global_imports, c.tag_imports],
-            "the number of imports differs from the header's",
+            flaw!("the number of imports differs from the header's"),
         )
     }
 
     fn check_types(&self) -> Result<(), Wrong> {
         for (i, row) in self.tables.types.iter().enumerate() {
-            let encoding = self.bytes(row.encoding).ok_or("a type's encoding is not in the blob")?;
-            let ty = TypeOutline::of(encoding).ok_or("a type's encoding is not one")?;
+            let encoding = self.bytes(row.encoding).ok_or(flaw!("a type's encoding is not in the blob"))?;
+            let ty = TypeOutline::of(encoding).ok_or(flaw!("a type's encoding is not one"))?;
             for stub in [row.native_entry, row.array_entry, row.native_host, row.array_host] {
                 let is_func = ty.kind == TypeKind::Func;
-                check(stub == NONE || is_func, "a type that is not a function's has a stub")?;
-                check(stub == NONE || u64::from(stub) < self.header.text.length, "a stub lies outside the text")?;
+                check(stub == NONE || is_func, flaw!("a type that is not a function's has a stub"))?;
+                check(
+                    stub == NONE || u64::from(stub) < self.header.text.length,
+                    flaw!("a stub lies outside the text"),
+                )?;
             }
             for at in [row.descriptor, row.exception] {
                 let end = u64::from(at) + descriptor::SUPERS as u64;
-                check(at == NONE || end <= self.header.text.length, "a descriptor lies outside the text")?;
-                check(at == NONE || at % descriptor::ALIGNMENT == 0, "a descriptor is not aligned")?;
+                check(at == NONE || end <= self.header.text.length, flaw!("a descriptor lies outside the text"))?;
+                check(at == NONE || at % descriptor::ALIGNMENT == 0, flaw!("a descriptor is not aligned"))?;
             }
             let supertype = (row.supertype != NONE).then(|| self.tables.types.get(row.supertype as usize));
             let known = match (ty.supertype, supertype) {
@@ -211,46 +241,49 @@ impl<'a> Artifact<'a> {
                 (Some(id), Some(Some(parent))) => (row.supertype as usize) < i && parent.id == id.0,
                 _ => false,
             };
-            check(known, "a type's supertype is not an earlier one")?;
+            check(known, flaw!("a type's supertype is not an earlier one"))?;
         }
         for tag in self.tables.tags.iter() {
             let outline = self.type_encoding(tag.ty).and_then(TypeOutline::of);
-            check(outline.is_some_and(|ty| ty.kind == TypeKind::Func), "a tag has no function type")?;
+            check(outline.is_some_and(|ty| ty.kind == TypeKind::Func), flaw!("a tag has no function type"))?;
         }
         Ok(())
     }
 
     fn check_entities(&self) -> Result<(), Wrong> {
         for m in self.tables.memories.iter() {
-            check(m.page_shift <= 16, "a memory has an impossible page size")?;
-            check(m.minimum <= m.maximum, "a memory's minimum is larger than its maximum")?;
-            check(u128::from(m.minimum) << m.page_shift <= 1 << 64, "a memory is larger than indices can address")?;
+            check(m.page_shift <= 16, flaw!("a memory has an impossible page size"))?;
+            check(m.minimum <= m.maximum, flaw!("a memory's minimum is larger than its maximum"))?;
+            check(
+                u128::from(m.minimum) << m.page_shift <= 1 << 64,
+                flaw!("a memory is larger than indices can address"),
+            )?;
         }
         for (i, t) in self.tables.tables.iter().enumerate() {
-            check(t.element.ty().is_some_and(ValType::is_ref), "a table's elements are not references")?;
-            let kind = TableKind::from_code(t.kind).ok_or("a table has an unknown kind")?;
-            check(t.minimum <= t.maximum, "a table's minimum is larger than its maximum")?;
+            check(t.element.ty().is_some_and(ValType::is_ref), flaw!("a table's elements are not references"))?;
+            let kind = TableKind::from_code(t.kind).ok_or(flaw!("a table has an unknown kind"))?;
+            check(t.minimum <= t.maximum, flaw!("a table's minimum is larger than its maximum"))?;
             check(
                 self.tables.table_init.range(t.init, t.init_count).is_some(),
-                "a table's initial elements do not exist",
+                flaw!("a table's initial elements do not exist"),
             )?;
-            check(u64::from(t.init_count) <= t.minimum, "a table has more initial elements than elements")?;
+            check(u64::from(t.init_count) <= t.minimum, flaw!("a table has more initial elements than elements"))?;
             let filled = t.fill_count == 0 || self.const_expr(t.fill, t.fill_count).is_some();
-            check(filled, "a table's initial value does not exist")?;
+            check(filled, flaw!("a table's initial value does not exist"))?;
             if kind == TableKind::Context && i >= self.header.context.table_imports as usize {
                 let end = u64::from(t.first_element).checked_add(t.minimum);
                 check(
                     end.is_some_and(|end| end <= u64::from(self.header.context.inline_elements)),
-                    "a table lies outside the context",
+                    flaw!("a table lies outside the context"),
                 )?;
             }
         }
         for (i, g) in self.tables.globals.iter().enumerate() {
-            check(g.ty.ty().is_some(), "a global has an unknown type")?;
+            check(g.ty.ty().is_some(), flaw!("a global has an unknown type"))?;
             let defined = i >= self.header.context.global_imports as usize;
             check(
                 !defined || self.const_expr(g.init, g.init_count).is_some(),
-                "a global's initial value does not exist",
+                flaw!("a global's initial value does not exist"),
             )?;
         }
         Ok(())
@@ -258,22 +291,34 @@ impl<'a> Artifact<'a> {
 
     fn check_segments(&self) -> Result<(), Wrong> {
         for s in self.tables.data_segments.iter() {
-            let mode = SegmentMode::from_code(s.mode).ok_or("a data segment has an unknown mode")?;
-            check(part(self.file, s.content).is_some(), "a data segment lies outside the file")?;
+            let mode = SegmentMode::from_code(s.mode).ok_or(flaw!("a data segment has an unknown mode"))?;
+            check(part(self.file, s.content).is_some(), flaw!("a data segment lies outside the file"))?;
             if mode == SegmentMode::Active {
-                check((s.memory as usize) < self.tables.memories.len(), "a data segment's memory does not exist")?;
-                check(self.const_expr(s.offset, s.offset_count).is_some(), "a data segment's offset does not exist")?;
+                check(
+                    (s.memory as usize) < self.tables.memories.len(),
+                    flaw!("a data segment's memory does not exist"),
+                )?;
+                check(
+                    self.const_expr(s.offset, s.offset_count).is_some(),
+                    flaw!("a data segment's offset does not exist"),
+                )?;
             }
         }
         for s in self.tables.elem_segments.iter() {
-            let mode = SegmentMode::from_code(s.mode).ok_or("an element segment has an unknown mode")?;
-            check(s.element.ty().is_some_and(ValType::is_ref), "an element segment's elements are not references")?;
-            check(self.const_expr(s.first, s.count).is_some(), "an element segment's elements do not exist")?;
+            let mode = SegmentMode::from_code(s.mode).ok_or(flaw!("an element segment has an unknown mode"))?;
+            check(
+                s.element.ty().is_some_and(ValType::is_ref),
+                flaw!("an element segment's elements are not references"),
+            )?;
+            check(self.const_expr(s.first, s.count).is_some(), flaw!("an element segment's elements do not exist"))?;
             if mode == SegmentMode::Active {
-                check((s.table as usize) < self.tables.tables.len(), "an element segment's table does not exist")?;
+                check(
+                    (s.table as usize) < self.tables.tables.len(),
+                    flaw!("an element segment's table does not exist"),
+                )?;
                 check(
                     self.const_expr(s.offset, s.offset_count).is_some(),
-                    "an element segment's offset does not exist",
+                    flaw!("an element segment's offset does not exist"),
                 )?;
             }
         }
@@ -285,14 +330,14 @@ impl<'a> Artifact<'a> {
         let mut last = (0, 0);
         for e in self.tables.extents.iter() {
             let aligned = e.position % page == 0 && e.content.offset % page == 0 && e.content.length % page == 0;
-            check(aligned && e.content.length > 0, "a memory extent is not page-aligned")?;
-            check(part(self.file, e.content).is_some(), "a memory extent lies outside the file")?;
-            let initial = self.initial_length(e.memory).ok_or("an extent's memory does not exist")?;
+            check(aligned && e.content.length > 0, flaw!("a memory extent is not page-aligned"))?;
+            check(part(self.file, e.content).is_some(), flaw!("a memory extent lies outside the file"))?;
+            let initial = self.initial_length(e.memory).ok_or(flaw!("an extent's memory does not exist"))?;
             let end = e.position.checked_add(e.content.length);
             // Where rounding up overflows, the memory ends where the address space does.
             let limit = initial.checked_next_multiple_of(page).unwrap_or(u64::MAX);
-            check(end.is_some_and(|end| end <= limit), "a memory extent lies outside its memory")?;
-            check((e.memory, e.position) >= last, "memory extents overlap or are not in order")?;
+            check(end.is_some_and(|end| end <= limit), flaw!("a memory extent lies outside its memory"))?;
+            check((e.memory, e.position) >= last, flaw!("memory extents overlap or are not in order"))?;
             last = (e.memory, end.unwrap_or(u64::MAX));
         }
         Ok(())
@@ -319,7 +364,7 @@ impl<'a> Artifact<'a> {
     /// [`FormatError`], as for [`parse`](Self::parse).
     pub fn verify(&self) -> Result<(), FormatError> {
         let found = content_digest(self.file, self.metadata_at + Header::CONTENT_HASH_OFFSET)
-            .ok_or("the header lies outside the file")?;
+            .ok_or(flaw!("the header lies outside the file"))?;
         if found != self.header.content_hash {
             return Err(FormatError::Hash { found: hex(&found), expected: hex(&self.header.content_hash) });
         }
@@ -327,19 +372,19 @@ impl<'a> Artifact<'a> {
         let mut end = 0;
         for f in self.tables.functions.iter() {
             check(f.code >= end, "functions overlap or are not in order")?;
-            end = f.code.checked_add(f.length).ok_or("a function lies outside the text")?;
-            check(u64::from(end) <= text, "a function lies outside the text")?;
-            check(f.name == 0 || self.function_name(&f).is_some(), "a function's name lies outside the file")?;
+            end = f.code.checked_add(f.length).ok_or(flaw!("a function lies outside the text"))?;
+            check(u64::from(end) <= text, flaw!("a function lies outside the text"))?;
+            check(f.name == 0 || self.function_name(&f).is_some(), flaw!("a function's name lies outside the file"))?;
         }
         let ordered = |mut codes: Box<dyn Iterator<Item = u32> + '_>| {
             let mut last = None;
             codes.all(|code| u64::from(code) < text && last.replace(code).is_none_or(|last| last <= code))
         };
-        check(ordered(Box::new(self.tables.trap_sites.iter().map(|r| r.code))), "trap sites are not in order")?;
+        check(ordered(Box::new(self.tables.trap_sites.iter().map(|r| r.code))), flaw!("trap sites are not in order"))?;
         check(ordered(Box::new(self.tables.source_locs.iter().map(|r| r.code))), "source locations are not in order")?;
         check(
             self.tables.trap_codes.iter().all(|r| Trap::from_code(r.code).is_some()),
-            "a trap has an unknown number",
+            flaw!("a trap has an unknown number"),
         )?;
         self.verify_frames()?;
         let mut last = None;
@@ -348,7 +393,7 @@ impl<'a> Artifact<'a> {
                 r.function >= self.header.context.func_imports && (r.function as usize) < self.function_count();
             check(
                 defined && (r.ty as usize) < self.tables.types.len(),
-                "a function reference has no function or type",
+                flaw!("a function reference has no function or type"),
             )?;
             check(
                 last.replace(r.function).is_none_or(|last| last < r.function),
@@ -358,25 +403,25 @@ impl<'a> Artifact<'a> {
         for r in self.tables.table_init.iter() {
             check(
                 r.function == NONE || (r.function as usize) < self.function_count(),
-                "a table element has no function",
+                flaw!("a table element has no function"),
             )?;
         }
         check(
             self.tables.const_ops.iter().all(|op| super::ConstOpKind::from_code(op.kind).is_some()),
-            "a constant expression has an unknown operation",
+            flaw!("a constant expression has an unknown operation"),
         )?;
         let t = &self.tables;
         let counts = [self.function_count(), t.tables.len(), t.memories.len(), t.globals.len(), t.tags.len()];
         for e in self.tables.exports.iter() {
-            let kind = ExternKind::from_code(e.kind).ok_or("an export has an unknown kind")?;
-            check((e.index as usize) < counts[kind as usize], "an export does not exist")?;
-            check(self.str(e.name).is_some(), "an export's name is not in the blob")?;
+            let kind = ExternKind::from_code(e.kind).ok_or(flaw!("an export has an unknown kind"))?;
+            check((e.index as usize) < counts[kind as usize], flaw!("an export does not exist"))?;
+            check(self.str(e.name).is_some(), flaw!("an export's name is not in the blob"))?;
         }
         let mut last = None;
         for r in self.tables.exports_by_name.iter() {
-            let export = self.tables.exports.get(r.index as usize).ok_or("a sorted export does not exist")?;
+            let export = self.tables.exports.get(r.index as usize).ok_or(flaw!("a sorted export does not exist"))?;
             let name = self.bytes(export.name);
-            check(last.replace(name).is_none_or(|last| last < name), "the sorted exports are not in order")?;
+            check(last.replace(name).is_none_or(|last| last < name), flaw!("the sorted exports are not in order"))?;
         }
         Ok(())
     }
@@ -388,13 +433,13 @@ impl<'a> Artifact<'a> {
         for r in self.tables.stack_maps.iter() {
             let ordered = last.replace(r.pc).is_none_or(|last| last < r.pc) && u64::from(r.pc) <= text;
             check(ordered, "stack maps are not in order")?;
-            check(self.tables.stack_map_slots.range(r.first, r.count).is_some(), "a stack map has no places")?;
+            check(self.tables.stack_map_slots.range(r.first, r.count).is_some(), flaw!("a stack map has no places"))?;
         }
         let mut last = None;
         for r in self.tables.handlers.iter() {
             let ordered = last.replace(r.pc).is_none_or(|last| last < r.pc) && u64::from(r.pc) <= text;
             check(ordered, "exception handlers are not in order")?;
-            check(u64::from(r.handler) < text, "an exception handler lies outside the text")?;
+            check(u64::from(r.handler) < text, flaw!("an exception handler lies outside the text"))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::slot::{MemoryPlan, POOL_GUARD};
 use super::structs::ValRaw;
 use super::table::TableData;
 use crate::config::Config;
+use crate::parts;
 use crate::strategy::{HeapAllocStrategy, InstanceLimits, LimitError};
 use crate::sys;
 use crate::types::{MemoryType, TableType};
@@ -192,16 +193,20 @@ impl Blueprint {
     /// Whether instances fit into slots with these limits, for whose memories
     /// there are `reservation` bytes and a guard of `guard` bytes.
     pub(crate) fn check(&self, limits: &InstanceLimits, reservation: u64, guard: u64) -> Result<(), LimitError> {
-        let largest = |values: &mut dyn Iterator<Item = u64>| values.max().unwrap_or(0);
-        let plans = || self.memories.iter().map(|memory| memory.plan);
+        let (mut pages, mut reserved, mut guarded) = (0, 0, 0);
+        for MemoryBlueprint { plan, .. } in &self.memories {
+            pages = pages.max((plan.initial as u64).div_ceil(64 << 10));
+            reserved = reserved.max(plan.reserved as u64);
+            guarded = guarded.max(plan.guard as u64);
+        }
         let checks = [
             ("size", limits.size as u64, self.room() as u64),
             ("tables", limits.tables.into(), self.tables.len() as u64),
-            ("table_elements", limits.table_elements.into(), largest(&mut self.table_sizes())),
+            ("table_elements", limits.table_elements.into(), self.table_sizes().max().unwrap_or(0)),
             ("memories", limits.memories.into(), self.memories.len() as u64),
-            ("memory_pages", limits.memory_pages, largest(&mut plans().map(|p| (p.initial as u64).div_ceil(64 << 10)))),
-            ("pool_memory_reservation", reservation, largest(&mut plans().map(|p| p.reserved as u64))),
-            ("pool_memory_guard", guard, largest(&mut plans().map(|p| p.guard as u64))),
+            ("memory_pages", limits.memory_pages, pages),
+            ("pool_memory_reservation", reservation, reserved),
+            ("pool_memory_guard", guard, guarded),
         ];
         for (limit, allowed, required) in checks {
             if required > allowed {
@@ -219,6 +224,9 @@ fn globals(layout: &ContextLayout) -> Range<i32> {
 
 /// The defined globals whose values are references into the heap.
 fn references(artifact: &Artifact<'_>) -> Box<[u32]> {
+    if !parts::GC.is_on() {
+        return Box::default();
+    }
     let globals = artifact.tables().globals.iter().skip(artifact.layout().counts().global_imports as usize);
     let followed = (0..).zip(globals).filter(|(_, row)| row.ty.ty().is_some_and(ValType::is_gc_ref));
     followed.map(|(index, _)| index).collect()

@@ -369,9 +369,13 @@ impl InstanceData {
 
 /// No address space or memory for an instance.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot allocate {what} of an instance; drop stores that are not needed, or allow this process more address space or, on Linux, more mappings (sysctl vm.max_map_count), of which each instance takes several"
+#[cfg_attr(
+    feature = "messages",
+    error(
+        "cannot allocate {what} of an instance; drop stores that are not needed, or allow this process more address space or, on Linux, more mappings (sysctl vm.max_map_count), of which each instance takes several"
+    )
 )]
+#[cfg_attr(not(feature = "messages"), error("cannot allocate {what} of an instance"))]
 pub struct AllocationError {
     what: &'static str,
 }

@@ -13,6 +13,7 @@
 //! change are in the frame all the same, as at any call.
 
 use super::activation;
+use super::of::Of;
 use super::state::{Cause, StoreState};
 use super::unwind::{frame, raise};
 use crate::epochs::{Deadline, Epochs, QUIET, Reason};
@@ -33,7 +34,7 @@ type Callback = unsafe fn(&StoreState) -> Result<UpdateDeadline>;
 #[derive(Default)]
 pub(super) struct Interruption {
     /// Its cell, if the engine has epochs.
-    deadline: Option<Deadline>,
+    deadline: Of<Option<Deadline>, { parts::INTERRUPTION.is_on() }>,
     /// What is asked when the deadline is over; otherwise code traps.
     callback: Cell<Option<Callback>>,
     /// Fuel that code does not get before it has used up what it has.
@@ -51,7 +52,7 @@ impl Interruption {
         #[cfg(feature = "async")]
         self.fuel_interval.set(None);
         if parts::INTERRUPTION.is_on()
-            && let Some(deadline) = &self.deadline
+            && let Some(deadline) = self.deadline.as_ref()
         {
             deadline.rest();
         }
@@ -59,7 +60,7 @@ impl Interruption {
 
     /// Prepares for a store of an engine with these epochs, if it has any.
     fn begin(&mut self, epochs: Option<&Arc<Epochs>>) {
-        match (&mut self.deadline, epochs) {
+        match (&mut *self.deadline, epochs) {
             (None, None) => {}
             (Some(deadline), Some(epochs)) if deadline.is_of(epochs) => deadline.renew(),
             (old, epochs) => *old = epochs.map(Deadline::new),
@@ -84,7 +85,7 @@ impl StoreState {
 
     /// The store's deadline, if the engine has epochs.
     pub(crate) fn deadline(&self) -> Option<&Deadline> {
-        self.interruption.deadline.as_ref()
+        self.interruption.deadline.as_ref().filter(|_| parts::INTERRUPTION.is_on())
     }
 
     /// Lets code trap when the deadline is over.

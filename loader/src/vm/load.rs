@@ -128,7 +128,8 @@ impl Module {
         let code = code.map_err(|e| match e {
             CodeError::System(e) => Error::new(e).context("cannot map the file"),
             CodeError::Format(e) => Error::new(e),
-            CodeError::Damaged(e) => Error::new(e),
+            CodeError::Damaged(e) if parts::TRUNCATION.is_on() || parts::EMBEDDED.is_on() => Error::new(e),
+            CodeError::Damaged(_) => Error::msg("the file was truncated"),
             CodeError::Carrier(e) if parts::EMBEDDED.is_on() => Error::new(e),
             CodeError::Carrier(_) => Error::msg("the artifact is not where it can be mapped from"),
         })?;

@@ -62,6 +62,7 @@ pub(crate) mod lifecycle;
 mod limits;
 pub(crate) mod load;
 pub(crate) mod memory;
+pub(crate) mod of;
 pub(crate) mod once;
 pub(crate) mod pool;
 mod quiet;

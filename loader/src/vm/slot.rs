@@ -335,12 +335,12 @@ impl Slots {
     /// The slots of a module, `limit` of which are kept for reuse; `None` if
     /// one cannot be addressed.
     pub(crate) fn new(blueprint: &Blueprint, limit: usize) -> Option<Slots> {
+        if !parts::ON_DEMAND.is_on() {
+            let layout = SlotLayout { table_elements: 0, tables: 0, vmctx: 0, memories: Box::default(), total: 0 };
+            return Some(Slots { layout, spare: Mutex::default(), limit: 0 });
+        }
         let layout = SlotLayout::of_module(blueprint, sys::page_size())?;
-        let limit = if parts::ON_DEMAND.is_on() && sys::can_discard() && blueprint.slot_memories().next().is_some() {
-            limit
-        } else {
-            0
-        };
+        let limit = if sys::can_discard() && blueprint.slot_memories().next().is_some() { limit } else { 0 };
         let limit = limit.min(SPARE_SPACE / layout.total.max(1));
         Some(Slots { layout, spare: Mutex::default(), limit })
     }

@@ -12,6 +12,7 @@ use super::instance::InstanceData;
 use super::interrupt::Interruption;
 use super::limits::Growth;
 use super::memory::MemoryData;
+use super::of::Of;
 use super::quiet::Beginning;
 use super::shared_memory::SharedData;
 use super::shell;
@@ -113,15 +114,15 @@ pub(crate) struct StoreState {
     pub(super) interruption: Interruption,
     id: StoreId,
     /// What the host holds references to.
-    roots: RootSet,
+    roots: Of<RootSet, { parts::GC.is_on() }>,
     /// The host's values that there are references to.
-    externs: RefCell<ExternTable>,
-    instances: RefCell<Vec<NonNull<InstanceData>>>,
+    externs: Of<RefCell<ExternTable>, { parts::GC.is_on() }>,
+    instances: Cell<Vec<NonNull<InstanceData>>>,
     /// What the host made, for resets; all of it is in the arena.
     pub(super) made: RefCell<Vec<Made>>,
     arena: Arena,
     /// Where objects are, once there are some.
-    pub(super) heap: RefCell<Heap>,
+    pub(super) heap: Of<RefCell<Heap>, { parts::GC.is_on() }>,
 }
 
 /// Something that the host made, and the value that a reset gives it: the one
@@ -160,12 +161,12 @@ impl StoreState {
             growth: Cell::new(None),
             interruption: Interruption::default(),
             id,
-            roots: RootSet::new(id),
-            externs: RefCell::default(),
-            instances: RefCell::default(),
+            roots: Of::new(RootSet::new(id)),
+            externs: Of::default(),
+            instances: Cell::default(),
             made: RefCell::default(),
             arena: Arena::default(),
-            heap: RefCell::default(),
+            heap: Of::default(),
         };
         state.context.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
         NonNull::from(Box::leak(Box::new(state)))
@@ -228,9 +229,7 @@ impl StoreState {
 
     fn release_instances(&self) {
         let activity = self.activity();
-        loop {
-            let at = self.instances.borrow_mut().pop();
-            let Some(at) = at else { break };
+        while let Some(at) = self.with_instances(Vec::pop) {
             // SAFETY: the store is being dropped, and its lists are empty.
             unsafe { InstanceData::release(at, &activity) };
         }
@@ -253,14 +252,21 @@ impl StoreState {
         ptr::from_ref(self).cast_mut().cast()
     }
 
+    /// Does something with the list of instances that calls nobody else.
+    fn with_instances<R>(&self, body: impl FnOnce(&mut Vec<NonNull<InstanceData>>) -> R) -> R {
+        // SAFETY: one thread at a time uses a store; nothing else has a
+        // reference into the cell, and what is done here leads to none.
+        body(unsafe { &mut *self.instances.as_ptr() })
+    }
+
     /// Number of instances.
     pub(crate) fn instance_count(&self) -> usize {
-        self.instances.borrow().len()
+        self.with_instances(|instances| instances.len())
     }
 
     /// Instance number `index`.
     pub(crate) fn instance(&self, index: usize) -> Option<&InstanceData> {
-        let at = *self.instances.borrow().get(index)?;
+        let at = self.with_instances(|instances| instances.get(index).copied())?;
         // SAFETY: instances are released only when the store is dropped, and
         // only shared references to them exist.
         Some(unsafe { at.as_ref() })
@@ -277,12 +283,12 @@ impl StoreState {
     /// # Safety
     /// The instance is nobody else's.
     pub(super) unsafe fn adopt(&self, at: NonNull<InstanceData>) -> &InstanceData {
-        let mut instances = self.instances.borrow_mut();
         // SAFETY: as in `instance`.
         let instance = unsafe { at.as_ref() };
-        instance.index.set(instances.len());
-        instances.push(at);
-        drop(instances);
+        self.with_instances(|instances| {
+            instance.index.set(instances.len());
+            instances.push(at);
+        });
         if self.knows_code_of(instance) {
             instance.next_code.set(ptr::null());
         } else {

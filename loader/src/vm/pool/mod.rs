@@ -166,6 +166,9 @@ impl Pool {
     #[cold]
     fn full(&self) -> Error {
         let full = Error::new(PoolConcurrencyLimitError { slots: self.slots });
+        if cfg!(not(feature = "messages")) {
+            return full;
+        }
         match lock(&self.pending).len() + lock(&self.stuck).len() {
             0 => full,
             unusable => full.context(format!(
