@@ -27,13 +27,21 @@ unsafe impl Allocator for NullAllocator {
     /// # Panics
     /// Always: no block comes from here.
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        panic!("a block of {} bytes at {block:p} was given back to NullAllocator, which has none", layout.size());
+        panic!(
+            "a block of {} bytes at {:#x} was given back to NullAllocator, which has none",
+            layout.size(),
+            block.addr()
+        );
     }
 
     /// # Panics
     /// Always: no block comes from here.
     unsafe fn reallocate(&self, block: NonNull<u8>, old: Layout, _: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        panic!("a block of {} bytes at {block:p} was to be resized by NullAllocator, which has none", old.size());
+        panic!(
+            "a block of {} bytes at {:#x} was to be resized by NullAllocator, which has none",
+            old.size(),
+            block.addr()
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::parts;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::types::FuncType;
 use crate::values::Val;
@@ -87,6 +88,9 @@ impl Func {
     ) -> Result<TypedFunc<Params, Results>> {
         let opaque = &store.as_context().0.opaque;
         TypedFunc::checked(opaque, *self).ok_or_else(|| {
+            if !parts::MESSAGES.is_on() {
+                return Error::msg("the function has another type");
+            }
             let expected = FuncType::new(Params::TYPES.iter().copied(), Results::TYPES.iter().copied());
             Error::msg(format!("the function has type {}, and is asked for as {expected}", self.ty_in(opaque)))
         })

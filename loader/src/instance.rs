@@ -187,8 +187,10 @@ fn export(store: &StoreOpaque, instance: &InstanceData, row: &format::Export) ->
         ExternKind::Func => Extern::Func(Func(instance.handle(state, |i| i.func_ref(index))?)),
         ExternKind::Table => Extern::Table(Table(instance.handle(state, |i| i.table(index))?)),
         ExternKind::Memory => match instance.memory(index)?.shared() {
-            Some(shared) => Extern::SharedMemory(SharedMemory::of(&store.engine, shared.clone())),
-            None => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
+            Some(shared) if parts::THREADS.is_on() => {
+                Extern::SharedMemory(SharedMemory::of(&store.engine, shared.clone()))
+            }
+            _ => Extern::Memory(Memory(instance.handle(state, |i| i.memory(index))?)),
         },
         ExternKind::Global => Extern::Global(Global::of_instance(store, instance, index)?),
         ExternKind::Tag => Extern::Tag(Tag(instance.handle(state, |i| i.tag(index))?)),

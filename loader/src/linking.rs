@@ -104,6 +104,10 @@ impl ImportProblem {
 
 impl fmt::Display for ImportProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !parts::MESSAGES.is_on() {
+            let kind = if self.found.is_some() { "incompatible import type" } else { "unknown import" };
+            return write!(f, "`{}` from `{}`: {kind}", self.name, self.module);
+        }
         write!(f, "`{}` from `{}`: expected {}, ", self.name, self.module, Named(&self.expected))?;
         match &self.found {
             Some(found) => write!(f, "found {} (incompatible import type)", Named(found)),

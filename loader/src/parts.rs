@@ -34,6 +34,8 @@ parts! {
     DEBUGGER: "debugger",
     /// Artifacts that are part of an executable or a shared library.
     EMBEDDED: "embedded",
+    /// Errors in more than a few words.
+    MESSAGES: "messages",
     /// Instances outside pools.
     ON_DEMAND: "on-demand",
     /// Deadlines, interrupts and fuel.

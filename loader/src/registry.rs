@@ -70,11 +70,7 @@ pub(crate) struct TypeRegistry {
 
 /// Two different types have the same id.
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(
-    feature = "messages",
-    error("the types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine")
-)]
-#[cfg_attr(not(feature = "messages"), error("the types {first} and {second} have the same id {id:016x}"))]
+#[error("the types {first} and {second} have the same id {id:016x}; modules that use both cannot share an engine")]
 struct TypeCollision {
     first: String,
     second: String,
@@ -83,11 +79,7 @@ struct TypeCollision {
 
 /// A type that is defined in a module which the engine has not seen.
 #[derive(Debug, thiserror::Error)]
-#[cfg_attr(
-    feature = "messages",
-    error("the function type {ty} is not known to this engine; it comes from a module of another one")
-)]
-#[cfg_attr(not(feature = "messages"), error("the function type {ty} is of another engine"))]
+#[error("the function type {ty} is not known to this engine; it comes from a module of another one")]
 struct ForeignType {
     ty: String,
 }
@@ -155,6 +147,9 @@ impl TypeRegistry {
             if *known == *encoding {
                 return Ok(());
             }
+            if !parts::MESSAGES.is_on() {
+                return Err(Error::msg("two types have the same id"));
+            }
             let show = |bytes| {
                 if parts::GC.is_on() {
                     return SubType::decode(bytes).map_or_else(|e| e.to_string(), |ty| ty.to_string());
@@ -216,6 +211,7 @@ impl TypeRegistry {
         if let Some(id) = ty.definition() {
             return match self.func_type(id.0) {
                 Some(known) if known == *ty => Ok(id.0),
+                _ if !parts::MESSAGES.is_on() => Err(Error::msg("a function type is of another engine")),
                 _ => Err(Error::new(ForeignType { ty: ty.to_string() })),
             };
         }

@@ -8,6 +8,7 @@
 //! Linked     code of this program   where it stands           views of its own file, or of a copy
 //! ```
 
+use super::of::Of;
 use crate::parts;
 use crate::sys::{self, Access, Damage, NotFound, Place, Region, Watch};
 use std::fs::File;
@@ -29,11 +30,11 @@ pub(super) enum Backing {
     /// Data of an executable or a shared library.
     Embedded {
         /// The text, as soon as it is executable.
-        text: Option<Region>,
-        place: Place,
+        text: Of<Option<Region>, { parts::EMBEDDED.is_on() }>,
+        place: Of<Place, { parts::EMBEDDED.is_on() }>,
     },
     /// Code of an executable or a shared library.
-    Linked(Linked),
+    Linked(Of<Linked, { parts::EMBEDDED.is_on() }>),
 }
 
 /// Code of an executable or a shared library.
@@ -124,7 +125,7 @@ impl Backing {
                 let offset = place.offset + text.offset;
                 let region = Region::view(length, place.file.file(), offset, Access::Execute)?;
                 let start = region.start().as_ptr().cast_const();
-                *mapped = Some(region);
+                **mapped = Some(region);
                 Ok(start)
             }
             Backing::Linked(_) => Ok(in_place),
@@ -219,8 +220,8 @@ pub(super) fn name(backing: &Backing) -> PathBuf {
         return PathBuf::new();
     }
     let place = match backing {
-        Backing::Embedded { place, .. } => Some(place),
-        Backing::Linked(Linked { images, .. }) => match images.get() {
+        Backing::Embedded { place, .. } => Some(&**place),
+        Backing::Linked(linked) => match linked.images.get() {
             Some(Images::Own(place)) => Some(place),
             _ => None,
         },

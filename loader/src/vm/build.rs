@@ -7,6 +7,7 @@ use super::blueprint::{Blueprint, TableBlueprint, TablePlace};
 use super::image::Source;
 use super::instance::{InstanceData, Placement};
 use super::memory::MemoryData;
+use super::of::Of;
 use super::slot::{Slot, SlotLayout};
 use super::structs::{VMMemoryDef, VMTableDef, ValRaw};
 use super::table::TableData;
@@ -90,13 +91,17 @@ impl Builder<'_> {
     }
 
     /// A place for records of one type, of which there may be none.
-    fn place<T>(&self, count: usize) -> Result<NonNull<T>, AllocError> {
+    fn place<T>(&self, count: usize) -> Result<NonNull<T>, Error> {
         if count == 0 {
             // An allocator would give it an address of its own.
             return Ok(NonNull::dangling());
         }
-        let layout = Layout::array::<T>(count).map_err(|_| AllocError::because("too many records"))?;
-        Ok(self.records.allocate(layout)?.cast())
+        let layout = Layout::array::<T>(count).map_err(|_| AllocError::because("too many records"));
+        match layout.and_then(|layout| self.records.allocate(layout)) {
+            Ok(place) => Ok(place.cast()),
+            Err(e) if parts::MESSAGES.is_on() => Err(e.into()),
+            Err(_) => Err(io::Error::from(io::ErrorKind::OutOfMemory).into()),
+        }
     }
 
     /// Writes the records of the memories, and maps these unless they are.
@@ -220,7 +225,7 @@ impl Builder<'_> {
             next_code: Cell::new(ptr::null()),
             placement: self.placement,
             // SAFETY: just made.
-            watches: unsafe { self.watches(parts.memories) },
+            watches: Of::new(unsafe { self.watches(parts.memories) }),
             slot: ManuallyDrop::new(self.slot),
         };
         // SAFETY: the record is the instance's; nobody uses it yet.

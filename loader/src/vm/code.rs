@@ -2,6 +2,7 @@
 //! ever writable.
 
 use super::backing::{self, Backing, CarrierError, Linked};
+use super::of::Of;
 use crate::parts;
 use crate::sys::{self, Access, Damage, Region, Watch};
 use std::fs::File;
@@ -23,6 +24,10 @@ pub(crate) enum Source {
     Program,
 }
 
+/// Whether views of files are watched at all: those of a program's own are if
+/// there can be any.
+pub(super) const WATCHES: bool = parts::TRUNCATION.is_on() || parts::EMBEDDED.is_on();
+
 /// An artifact in memory and the file it came from.
 #[derive(Debug)]
 pub(crate) struct Code {
@@ -31,9 +36,9 @@ pub(crate) struct Code {
     /// Where the text is executable; null before it is.
     text: *const u8,
     /// Before `backing`, whose bytes must exist as long as they are watched.
-    _watch: Option<Watch>,
+    _watch: Of<Option<Watch>, WATCHES>,
     /// Only for what others may change.
-    damage: Option<Arc<Damage>>,
+    damage: Of<Option<Arc<Damage>>, WATCHES>,
     source: Source,
     backing: Backing,
     /// The text, if it is a copy.
@@ -126,6 +131,7 @@ impl Code {
             }
             _ => CodeError::Format(e),
         })?;
+        let (watch, damage) = (Of::new(watch), Of::new(damage));
         Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing, copy: None })
     }
 
@@ -139,7 +145,7 @@ impl Code {
         // Whether it is an artifact at all matters more than where it is.
         let artifact = Artifact::parse(bytes).map_err(CodeError::Format)?;
         let place = backing::locate(bytes).map_err(CodeError::Carrier)?;
-        let backing = Backing::Embedded { text: None, place };
+        let backing = Backing::Embedded { text: Of::default(), place: Of::new(place) };
         Ok(Code::of_program(artifact, damage, Some(watch), backing))
     }
 
@@ -153,14 +159,15 @@ impl Code {
             return Err(CodeError::Carrier(CarrierError::Misaligned { page }));
         }
         let (artifact, damage) = backing::parse_linked(bytes).map_err(CodeError::Format)?;
-        let code = Code::of_program(artifact, damage, None, Backing::Linked(Linked::new(bytes)));
+        let code = Code::of_program(artifact, damage, None, Backing::Linked(Of::new(Linked::new(bytes))));
         code.intact().map_err(CodeError::Damaged)?;
         Ok(code)
     }
 
     fn of_program(artifact: Artifact<'static>, damage: Arc<Damage>, watch: Option<Watch>, backing: Backing) -> Code {
         let (text, source) = (std::ptr::null(), Source::Program);
-        Code { artifact, text, _watch: watch, damage: Some(damage), source, backing, copy: None }
+        let (watch, damage) = (Of::new(watch), Of::new(Some(damage)));
+        Code { artifact, text, _watch: watch, damage, source, backing, copy: None }
     }
 
     /// Makes the text executable. To be called once the artifact is known to
@@ -285,7 +292,7 @@ impl Code {
 impl Drop for Code {
     fn drop(&mut self) {
         // Slots can have views of the file for longer. Linked code stays.
-        if let (true, Some(damage), false) = (parts::TRUNCATION.is_on(), &self.damage, self.is_linked()) {
+        if let (true, Some(damage), false) = (parts::TRUNCATION.is_on(), &*self.damage, self.is_linked()) {
             damage.forget_code();
         }
     }

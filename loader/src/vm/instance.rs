@@ -10,9 +10,11 @@
 //! is little more than one page. An instance in a pool outlives its store:
 //! see [`lifecycle`](super::lifecycle).
 
+use super::code::WATCHES;
 use super::handle::Stored;
 use super::host::{HostFuncDef, code_for};
 use super::memory::MemoryData;
+use super::of::Of;
 use super::shared::{Lease, Shared};
 use super::slot::Slot;
 use super::state::StoreState;
@@ -71,7 +73,7 @@ pub(crate) struct InstanceData {
     pub(super) next_code: Cell<*const InstanceData>,
     pub(super) placement: Placement,
     /// The views of the artifact's file that memories are, if it can change.
-    pub(super) watches: Vec<sys::Watch>,
+    pub(super) watches: Of<Vec<sys::Watch>, WATCHES>,
     pub(super) slot: ManuallyDrop<Slot>,
 }
 

@@ -73,7 +73,8 @@ impl StoreState {
 
     /// Does something for compiled code that can fail: then the code is left
     /// when the builtin returns.
-    fn grown(&self, grow: impl FnOnce(*mut u8) -> Result<Option<u64>>) -> u64 {
+    #[inline(never)]
+    fn grown(&self, grow: &mut dyn FnMut(*mut u8) -> Result<Option<u64>>) -> u64 {
         let cause = match catch_unwind(AssertUnwindSafe(|| grow(self.context.host.get()))) {
             Ok(Ok(old)) => return old.unwrap_or(u64::MAX),
             Ok(Err(error)) => Cause::Error(error),
@@ -192,7 +193,7 @@ unsafe extern "C" fn grow_memory(ctx: *const VMHeader, memory: u32, delta: u64) 
     match state.growth.get() {
         // SAFETY: code runs, so that the context has what its call lent, with
         // data of the type that `limit_growth` got.
-        Some(growth) => state.grown(|host| unsafe { (growth.memory)(host, memory, delta) }),
+        Some(growth) => state.grown(&mut |host| unsafe { (growth.memory)(host, memory, delta) }),
         None => memory.grow(delta).unwrap_or(u64::MAX),
     }
 }
@@ -205,7 +206,7 @@ unsafe extern "C" fn grow_table(ctx: *const VMHeader, table: u32, delta: u64, va
     let Some(table) = instance.table(table) else { return u64::MAX };
     match state.growth.get() {
         // SAFETY: as in `grow_memory`.
-        Some(growth) => state.grown(|host| unsafe { (growth.table)(host, table, delta, value) }),
+        Some(growth) => state.grown(&mut |host| unsafe { (growth.table)(host, table, delta, value) }),
         None => table.grow(delta, value).unwrap_or(u64::MAX),
     }
 }

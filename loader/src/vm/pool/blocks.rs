@@ -8,6 +8,7 @@
 //!       └ Overflow ── address space of its own for each slot, or nothing
 //! ```
 
+use super::super::of::Of;
 use super::super::slot::{Origin, Slot, SlotLayout};
 use super::super::space::AddressSpace;
 use crate::parts;
@@ -46,12 +47,15 @@ impl RandomSource for SystemRandom {
     }
 }
 
+/// What only the part that chooses slots otherwise makes.
+type Policy<T> = Of<T, { parts::POOL_POLICIES.is_on() }>;
+
 /// The order that a strategy wants free slots in.
 enum SlotOrder {
     /// Those first that were not used for the longest time.
     Coldest(Fifo),
-    Lowest(Lowest),
-    Random(Box<Random<SystemRandom>>),
+    Lowest(Policy<Lowest>),
+    Random(Policy<Box<Random<SystemRandom>>>),
 }
 
 impl SlotOrder {
@@ -59,9 +63,9 @@ impl SlotOrder {
         match strategy {
             _ if !parts::POOL_POLICIES.is_on() => SlotOrder::Coldest(Fifo::new()),
             PoolingAllocationStrategy::ReuseAffinity => SlotOrder::Coldest(Fifo::new()),
-            PoolingAllocationStrategy::NextAvailable => SlotOrder::Lowest(Lowest::new()),
+            PoolingAllocationStrategy::NextAvailable => SlotOrder::Lowest(Of::new(Lowest::new())),
             PoolingAllocationStrategy::Random => {
-                SlotOrder::Random(Box::new(Random::new(SystemRandom { numbers: [0; 256], left: 0 })))
+                SlotOrder::Random(Of::new(Box::new(Random::new(SystemRandom { numbers: [0; 256], left: 0 }))))
             }
         }
     }
@@ -70,8 +74,8 @@ impl SlotOrder {
         match self {
             SlotOrder::Coldest(order) => order,
             _ if !parts::POOL_POLICIES.is_on() => unreachable!("a pool has the default strategy without the feature"),
-            SlotOrder::Lowest(order) => order,
-            SlotOrder::Random(order) => &mut **order,
+            SlotOrder::Lowest(order) => &mut **order,
+            SlotOrder::Random(order) => &mut ***order,
         }
     }
 }

@@ -23,6 +23,7 @@ mod shards;
 pub(super) use idle::Idle;
 
 use super::blueprint::Blueprint;
+use super::of::Of;
 use super::shared::Padded;
 use super::slot::{MemoryPlan, Slot, SlotLayout};
 use crate::config::{Config, PoolSettings};
@@ -56,7 +57,7 @@ pub(crate) struct Pool {
     /// Idle instances of which any may be taken; also counts for all.
     shards: Shards,
     /// Idle instances that go with their slots, unless any may be taken.
-    placed: Option<Placed>,
+    placed: Of<Option<Placed>, { parts::POOL_POLICIES.is_on() }>,
     /// Instances that are to give their memory back.
     pending: Mutex<Vec<Idle>>,
     /// Slots that could not be made inaccessible so far.
@@ -109,7 +110,7 @@ impl Pool {
         Ok(Pool {
             blocks,
             shards: Shards::new(settings.max_unused_warm_slots),
-            placed,
+            placed: Of::new(placed),
             pending: Mutex::default(),
             stuck: Mutex::default(),
             moving: AtomicU32::new(0),

@@ -5,8 +5,10 @@
 //! may be is divided among the shards as they need it: each has a quota, taken
 //! from what is left of the whole or from other shards' quotas.
 
+use super::super::of::Of;
 use super::super::shared::{Padded, shard, shards};
 use super::idle::Idle;
+use crate::parts;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,11 +28,14 @@ pub(super) struct Counts {
     pub(super) resident: u64,
 }
 
+/// Each with when it was retired, by the ids of their modules.
+type IdleLists = Vec<(u64, Vec<(u64, Idle)>)>;
+
 #[derive(Default)]
 struct Shard {
     /// By the ids of modules, which are in order. The last of a list was
     /// retired last; the number says when.
-    idle: Vec<(u64, Vec<(u64, Idle)>)>,
+    idle: Of<IdleLists, { parts::RECYCLING.is_on() }>,
     /// How many idle instances there may be.
     quota: u32,
     /// Instances retired here so far.
