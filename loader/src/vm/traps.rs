@@ -12,19 +12,19 @@ use super::activation;
 use super::state::{StoreState, Suspended};
 use crate::parts;
 use crate::sys;
-use crate::sys::signals::{Fault, Registers};
+use crate::sys::signals::{Fault, Next};
 use wasmc_artifacts::abi::Trap;
 
 /// Decides whether a fault is a trap of the wasm code that runs on this
 /// thread. Called inside a signal handler: takes no lock, allocates nothing.
-pub(crate) fn decide(fault: Fault) -> Option<Registers> {
+pub(crate) fn decide(fault: Fault) -> Option<Next> {
     let state = activation::current()?;
     // SAFETY: the pointer is set only while the store is borrowed by the call
     // that entered it, on this thread.
     let state = unsafe { state.as_ref() };
     // Not only code itself: builtins write for it.
     if !fault.lost && fault.address.is_some_and(|address| state.take_guard_off(address)) {
-        return Some(fault.registers);
+        return Some(Next::Resume(fault.registers));
     }
     let pc = fault.registers.pc;
     let instance = state.code_list().find(|instance| instance.module().text().contains(&pc))?;
@@ -46,24 +46,24 @@ pub(crate) fn decide(fault: Fault) -> Option<Registers> {
     state.context.pending.set(1);
     let context = &state.context;
     let (sp, fp) = (context.entry_sp.get() as usize, context.entry_fp.get() as usize);
-    Some(fault.registers.at(context.entry_pc.get() as usize, sp, fp))
+    Some(Next::Land(fault.registers.at(context.entry_pc.get() as usize, sp, fp)))
 }
 
 impl StoreState {
     /// Ends code that has lost pages it needs. The entry stub, to which traps
     /// go otherwise, may be among them.
     #[cold]
-    fn abandon(&self, fault: Fault) -> Option<Registers> {
+    fn abandon(&self, fault: Fault) -> Option<Next> {
         let context = &self.context;
         let entered = context.entry_fp.get() != 0;
-        let registers = if entered {
+        let next = if entered {
             let (sp, fp) = (context.entry_sp.get() as usize, context.entry_fp.get() as usize);
-            fault.registers.at(leave as *const () as usize, sp, fp)
+            Next::Land(fault.registers.at(leave as *const () as usize, sp, fp))
         } else if fault.address == Some(fault.registers.pc) {
             // The entry stub itself cannot be executed. It is within one page,
             // so this is its first instruction.
             // SAFETY: no instruction of the stub was executed.
-            unsafe { fault.registers.returned() }
+            Next::Resume(unsafe { fault.registers.returned() })
         } else {
             return None;
         };
@@ -75,7 +75,7 @@ impl StoreState {
                 self.capture(fault.registers.pc, fault.registers.fp);
             }
         }
-        Some(registers)
+        Some(next)
     }
 }
 

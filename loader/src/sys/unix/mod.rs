@@ -6,6 +6,8 @@
 
 mod anonymous;
 mod gdb;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable-unix")))]
+mod leap;
 #[cfg(all(target_os = "linux", any(test, not(feature = "portable-unix"))))]
 mod linux;
 mod loaded;

@@ -23,9 +23,27 @@ pub(crate) struct Fault {
     pub(crate) lost: bool,
 }
 
-/// Decides about a fault: registers to go on with, or `None` if the fault is
-/// not ours. Runs inside a signal handler.
-pub(crate) type Decide = fn(Fault) -> Option<Registers>;
+/// How to go on after a fault.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Next {
+    /// With these registers, and all others as they were.
+    Resume(Registers),
+    /// With these registers, in code that needs no others.
+    Land(Registers),
+}
+
+/// Decides about a fault: how to go on, or `None` if the fault is not ours.
+/// Runs inside a signal handler.
+pub(crate) type Decide = fn(Fault) -> Option<Next>;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable-unix")))]
+use super::leap::entered;
+
+/// What the system calls.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable-unix"))))]
+extern "C" fn entered(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    handler(signal, info, context, std::ptr::null_mut());
+}
 
 /// SIGSEGV and SIGBUS come from memory accesses, SIGILL and SIGFPE from trap
 /// and division instructions; on x86-64 the former are privileged ones, for
@@ -56,6 +74,8 @@ pub(crate) fn install(decide: Decide) -> io::Result<()> {
         // SAFETY: no handler of ours exists yet, and the lock keeps other
         // threads out.
         unsafe { *HANDLERS.decide.get() = Some(decide) };
+        #[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable-unix")))]
+        super::leap::prepare();
         for (signal, previous) in SIGNALS.iter().zip(&HANDLERS.previous) {
             // SAFETY: as above; `sigaction` fills in the previous action
             // before the second call makes our handler, its reader, reachable.
@@ -64,7 +84,7 @@ pub(crate) fn install(decide: Decide) -> io::Result<()> {
                     return Err(last_error());
                 }
                 let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = handler as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+                action.sa_sigaction = entered as *const () as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
                 libc::sigemptyset(&raw mut action.sa_mask);
                 if libc::sigaction(*signal, &raw const action, std::ptr::null_mut()) != 0 {
@@ -87,7 +107,13 @@ fn last_error() -> c_int {
     io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 
-extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+/// The handler. `_entered` is where its context is if the kernel has called it.
+pub(super) extern "C" fn handler(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+    _entered: *mut c_void,
+) {
     // SAFETY: the kernel passes valid pointers; `decide` was set before this
     // handler was installed.
     unsafe {
@@ -96,7 +122,12 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
             let address = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then(|| (*info).si_addr() as usize);
             let lost = signal == libc::SIGBUS && (*info).si_code == libc::BUS_ADRERR;
             let fault = Fault { registers: super::ucontext::read(context), address, lost };
-            if let Some(registers) = decide(fault) {
+            if let Some(next) = decide(fault) {
+                let (Next::Resume(registers) | Next::Land(registers)) = next;
+                #[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable-unix")))]
+                if matches!(next, Next::Land(_)) && super::leap::is_possible(context, _entered) {
+                    super::leap::leap(context, registers);
+                }
                 super::ucontext::write(context, registers);
                 return;
             }
