@@ -173,7 +173,7 @@ impl StoreState {
         }
     }
 
-    /// Looks on behalf of a builtin that takes long, and has noted its frame;
+    /// Looks on behalf of a builtin that takes long, and has noted its caller;
     /// whether the code is to be left when it returns.
     pub(super) fn stops(&self) -> bool {
         self.deadline().is_some_and(Deadline::is_due) && self.ends(|| self.look())

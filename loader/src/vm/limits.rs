@@ -165,6 +165,8 @@ macro_rules! failing {
     )*};
 }
 
+pub(super) use failing;
+
 failing! {
     /// Grows a memory.
     memory_grow(memory: u32, delta: u64) -> u64 = grow_memory;

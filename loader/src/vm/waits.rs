@@ -1,10 +1,11 @@
 //! `memory.atomic.wait32` and `wait64`: builtins in which code can be stopped.
 //!
 //! Where the engine has epochs, a waiter looks again and again whether its code
-//! is to stop, as loops do, and what is done about it is the same: so the
-//! builtins make a frame like an adapter's, which a callback may look at.
+//! is to stop, as loops do, and what is done about it is the same. So the
+//! builtins note where the code has called them, which a callback may look at.
 
 use super::instance::InstanceData;
+use super::limits::failing;
 use super::memory::MemoryData;
 use super::shared_memory::SharedData;
 use super::state::StoreState;
@@ -45,7 +46,7 @@ fn result(result: Option<WaitResult>) -> u32 {
 }
 
 /// # Safety
-/// Called by compiled code with its own header, through a frame that is noted.
+/// Called by compiled code with its own header, from a place that is noted.
 unsafe extern "C" fn wait32(ctx: *const VMHeader, memory: u32, position: u64, expected: u32, nanoseconds: u64) -> u32 {
     // SAFETY: the caller's.
     let (state, shared) = unsafe { waiting(ctx, memory) };
@@ -58,7 +59,7 @@ unsafe extern "C" fn wait32(ctx: *const VMHeader, memory: u32, position: u64, ex
 }
 
 /// # Safety
-/// Called by compiled code with its own header, through a frame that is noted.
+/// Called by compiled code with its own header, from a place that is noted.
 unsafe extern "C" fn wait64(ctx: *const VMHeader, memory: u32, position: u64, expected: u64, nanoseconds: u64) -> u32 {
     // SAFETY: the caller's.
     let (state, shared) = unsafe { waiting(ctx, memory) };
@@ -70,89 +71,9 @@ unsafe extern "C" fn wait64(ctx: *const VMHeader, memory: u32, position: u64, ex
     result(shared.wait64_unless(position, expected, timeout, || state.stops()))
 }
 
-/// Makes a builtin of a function: with a frame that is noted, and a look
-/// afterwards whether the code is to be left.
-#[cfg(target_arch = "x86_64")]
-macro_rules! framed {
-    ($inner:ident) => {
-        // Arguments are in rdi, rsi, rdx, rcx and r8.
-        std::arch::naked_asm!(
-            "push rbp",
-            "mov rbp, rsp",
-            "mov rax, [rdi + {store}]",
-            "mov [rax + {fp}], rbp",
-            "push rax",
-            "sub rsp, 8",
-            "call {inner}",
-            "mov rdi, [rbp - 8]",
-            "cmp qword ptr [rdi + {pending}], 0",
-            "jne {raise}",
-            "leave",
-            "ret",
-            store = const vm_header::store,
-            fp = const vm_store_context::exit_fp,
-            pending = const vm_store_context::pending,
-            inner = sym $inner,
-            raise = sym raise,
-        )
-    };
-}
-
-/// Makes a builtin of a function: with a frame that is noted, and a look
-/// afterwards whether the code is to be left.
-#[cfg(target_arch = "aarch64")]
-macro_rules! framed {
-    ($inner:ident) => {
-        std::arch::naked_asm!(
-            "stp x29, x30, [sp, #-16]!",
-            "mov x29, sp",
-            "ldr x9, [x0, {store}]",
-            "str x29, [x9, {fp}]",
-            "str x9, [sp, #-16]!",
-            "bl {inner}",
-            "ldr x9, [sp], #16",
-            "ldr x10, [x9, {pending}]",
-            "cbnz x10, 2f",
-            "ldp x29, x30, [sp], #16",
-            "ret",
-            "2:",
-            "mov x0, x9",
-            "b {raise}",
-            store = const vm_header::store,
-            fp = const vm_store_context::exit_fp,
-            pending = const vm_store_context::pending,
-            inner = sym $inner,
-            raise = sym raise,
-        )
-    };
-}
-
-/// The builtin of that name.
-///
-/// # Safety
-/// Called by compiled code with its own header.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn atomic_wait32(
-    ctx: *const VMHeader,
-    memory: u32,
-    position: u64,
-    expected: u32,
-    nanoseconds: u64,
-) -> u32 {
-    framed!(wait32)
-}
-
-/// The builtin of that name.
-///
-/// # Safety
-/// Called by compiled code with its own header.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn atomic_wait64(
-    ctx: *const VMHeader,
-    memory: u32,
-    position: u64,
-    expected: u64,
-    nanoseconds: u64,
-) -> u32 {
-    framed!(wait64)
+failing! {
+    /// `memory.atomic.wait32`.
+    atomic_wait32(memory: u32, position: u64, expected: u32, nanoseconds: u64) -> u32 = wait32;
+    /// `memory.atomic.wait64`.
+    atomic_wait64(memory: u32, position: u64, expected: u64, nanoseconds: u64) -> u32 = wait64;
 }
