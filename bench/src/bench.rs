@@ -63,7 +63,11 @@ impl<R: Runtime> Side<R> {
     }
 
     fn file_for(&self, runtime: &R, guest: &Guest) -> Result<PathBuf> {
-        match self.artifact_for(runtime, &guest.name, || guest.bytes())? {
+        let made = match guest.initialised {
+            None => self.artifact_for(runtime, &guest.name, || guest.bytes())?,
+            Some(export) => self.made(runtime, &guest.name, || runtime.initialise(&guest.bytes()?, export))?,
+        };
+        match made {
             Artifact::File(path) => Ok(path),
             Artifact::Unsupported(reason) => bail!("{} cannot compile {}: {reason}", R::NAME, guest.name),
         }
@@ -71,11 +75,20 @@ impl<R: Runtime> Side<R> {
 
     /// The artifact of the module `name` for a runtime of this side.
     pub fn artifact_for(&self, runtime: &R, name: &str, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Artifact> {
+        self.made(runtime, name, || runtime.compile(&bytes()?))
+    }
+
+    fn made(
+        &self,
+        runtime: &R,
+        name: &str,
+        make: impl FnOnce() -> Result<Vec<u8>, CompileError>,
+    ) -> Result<Artifact> {
         let key = (runtime.flavour(), name.to_owned());
         if let Some(artifact) = self.made.borrow().get(&key) {
             return Ok(artifact.clone());
         }
-        let artifact = match runtime.compile(&bytes()?) {
+        let artifact = match make() {
             Ok(compiled) => {
                 let file = format!("{}.cwasm", self.made.borrow().len());
                 let path = self.folder.path().join(file);

@@ -14,11 +14,15 @@ pub struct Guest {
     pub pages: usize,
     /// Whether it exports a function `nothing` that does nothing.
     pub has_nothing: bool,
+    /// The export that initialises it when it is compiled, on a side that can
+    /// do that.
+    pub initialised: Option<&'static str>,
     source: Source,
 }
 
 enum Source {
     Text(String),
+    Bytes(&'static [u8]),
     Corpus(Wasm),
 }
 
@@ -26,13 +30,25 @@ impl Guest {
     /// A module from its text.
     pub fn from_text(name: &str, pages: usize, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { name: name.to_owned(), pages, has_nothing: text.contains("\"nothing\""), source: Source::Text(text) }
+        let has_nothing = text.contains("\"nothing\"");
+        Self { name: name.to_owned(), pages, has_nothing, initialised: None, source: Source::Text(text) }
+    }
+
+    /// A module from its bytes.
+    pub fn from_bytes(name: &str, pages: usize, bytes: &'static [u8]) -> Self {
+        Self { name: name.to_owned(), pages, has_nothing: false, initialised: None, source: Source::Bytes(bytes) }
+    }
+
+    /// The same, initialised by this export when it is compiled.
+    pub fn initialised(self, export: &'static str) -> Self {
+        Self { name: format!("{}, initialised", self.name), initialised: Some(export), ..self }
     }
 
     /// The binary module.
     pub fn bytes(&self) -> Result<Vec<u8>> {
         match &self.source {
             Source::Text(text) => Ok(wat::parse_str(text)?),
+            Source::Bytes(bytes) => Ok(bytes.to_vec()),
             Source::Corpus(wasm) => wasm.bytes(),
         }
     }
@@ -66,7 +82,13 @@ pub fn all(corpus: Option<&Path>) -> Vec<Guest> {
     let texts = TEXTS.iter().map(|&(name, pages, text)| Guest::from_text(name, pages, text));
     let modules = MODULES.iter().filter_map(|&(name, pages, path)| {
         let wasm = corpus::module(corpus?, path)?;
-        Some(Guest { name: name.to_owned(), pages, has_nothing: false, source: Source::Corpus(wasm) })
+        Some(Guest {
+            name: name.to_owned(),
+            pages,
+            has_nothing: false,
+            initialised: None,
+            source: Source::Corpus(wasm),
+        })
     });
     texts.chain(modules).collect()
 }

@@ -1,6 +1,7 @@
 //! wasmc and its loader, set up as its users would.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 use wasmc::{Options, Target};
@@ -84,6 +85,13 @@ impl Runtime for Ours {
             wasmc::Error::Unsupported { .. } => CompileError::Unsupported(error.to_string()),
             error => CompileError::Failed(error.into()),
         })
+    }
+
+    fn initialise(&self, wasm: &[u8], export: &str) -> Result<Vec<u8>, CompileError> {
+        let snapshot = wasmc::init::run(wasm, &self.options, &export.into());
+        let snapshot = snapshot.map_err(|error| CompileError::Failed(error.into()))?;
+        let options = Options { snapshot: Some(Arc::new(snapshot)), ..self.options.clone() };
+        wasmc::compile(wasm, &options).map_err(|error| CompileError::Failed(error.into()))
     }
 
     fn load(&self, artifact: &Path) -> Result<Module> {

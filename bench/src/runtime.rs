@@ -40,6 +40,12 @@ pub trait Runtime: Sized {
     /// Compiles in this process, on as many threads as rayon's default pool.
     fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, CompileError>;
 
+    /// Runs an export and compiles the module with what came of it. A side that
+    /// cannot do that compiles it as it is.
+    fn initialise(&self, wasm: &[u8], _export: &str) -> Result<Vec<u8>, CompileError> {
+        self.compile(wasm)
+    }
+
     /// Loads an artifact from its file.
     fn load(&self, artifact: &Path) -> Result<Self::Module>;
 
@@ -221,6 +227,12 @@ pub enum Stride {
 /// How many runs of pages a memory that is in use may have: a stack, globals,
 /// and some places of a heap.
 pub const RUNS: usize = 16;
+
+impl From<anyhow::Error> for CompileError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// Why there is no artifact.
 pub enum CompileError {

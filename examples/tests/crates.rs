@@ -54,3 +54,13 @@ fn build_script_calls_its_guest_through_bindings() {
 fn linked_object_executes_the_guest_in_place() {
     assert_eq!(run("linked-object"), "of the numbers below 1000, 871 takes the most steps to 1: 178\n");
 }
+
+#[test]
+fn async_bindings_wait_for_the_host_in_many_tasks() {
+    let expected = "50 orders: 221000\n\
+        audited: 153\n\
+        articles up to 100: article 100 has no price\n\
+        an article without end: no order\n\
+        then: 60\n";
+    assert_eq!(run("async-bindings"), expected);
+}

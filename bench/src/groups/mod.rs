@@ -7,6 +7,7 @@ mod instantiate;
 mod kernels;
 mod load;
 pub mod pages;
+mod preinit;
 mod request;
 pub mod resident;
 mod run;
@@ -34,6 +35,9 @@ pub enum Group {
     Carriers,
     /// Microseconds to create a store and an instance, and drop both.
     Instantiate,
+    /// Microseconds to create an instance of a module that was initialised when
+    /// it was compiled.
+    Preinit,
     /// Microseconds of a request: an instance, a little work, the next one.
     Request,
     /// Microseconds of a call on a fresh instance, by strategy and threads.
@@ -88,6 +92,7 @@ impl Group {
             Self::Load => load::measure(bench),
             Self::Carriers => carriers::measure(bench),
             Self::Instantiate => instantiate::measure(bench),
+            Self::Preinit => preinit::measure(bench),
             Self::Request => request::measure(bench),
             Self::Strategies => strategies::measure(bench),
             Self::Pages => pages::measure(bench).map(drop),

@@ -212,7 +212,7 @@ fn call(
     module: &Module,
     exports: &[String],
 ) -> Result<InstanceState, Error> {
-    let instance = linker.instantiate(&mut *store, module);
+    let instance = linker.instantiate_pre(module).map_err(Error::load)?.instantiate(&mut *store);
     let instance = instance.map_err(|error| Error::ended("the start function", &error))?;
     for name in exports {
         let function = instance.get_typed_func::<(), ()>(&mut *store, name).map_err(Error::load)?;

@@ -82,3 +82,39 @@ fn an_initialiser_that_fails_leaves_no_file_and_a_backtrace() {
     folder.wasmc(["a.wat", "--init-keep"]).failed(2, &["--init"]);
     assert_eq!(folder.names(), ["a.wat"]);
 }
+
+/// A program as Wizer's users write it: `_start` would begin anew, and
+/// `wizer.resume` goes on.
+const COMMAND: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (global $n (mut i32) (i32.const 0))
+    (func (export "wizer.initialize") (global.set $n (i32.add (global.get $n) (i32.const 30))))
+    (func $main (call $exit (global.get $n)))
+    (func (export "wizer.resume") (global.set $n (i32.add (global.get $n) (i32.const 3))) (call $main))
+    (func (export "_start") (global.set $n (i32.const 1)) (call $main))
+    (func (export "n") (result i32) (global.get $n)))"#;
+
+#[test]
+fn a_command_goes_on_where_its_initialiser_has_ended() {
+    let folder = Folder::new();
+    folder.write("a.wat", COMMAND);
+    let code = |args: &[&str]| folder.wasmc(args).code;
+    folder.wasmc(["a.wat", "--init"]).ok();
+    assert_eq!(code(&["run", "a.cwasm"]), 1);
+    folder.wasmc(["a.wat", "--init", "--init-rename", "_start=wizer.resume"]).ok();
+    assert_eq!(code(&["run", "a.cwasm"]), 33);
+    // A name that there was none of.
+    folder.wasmc(["a.wat", "--init", "--init-rename", "go-on=wizer.resume", "-o", "b.cwasm"]).ok();
+    assert_eq!(code(&["run", "--invoke", "go-on", "b.cwasm"]), 33);
+    assert_eq!(code(&["run", "b.cwasm"]), 1);
+
+    let refused = |rename: &str, code: i32, words: &[&str]| {
+        folder.wasmc(["a.wat", "--init", "--init-rename", rename, "-o", "c.cwasm"]).failed(code, words);
+    };
+    refused("_start=resume", 1, &["no function `resume`", "`wizer.resume`"]);
+    refused("_start=n", 1, &["`n` cannot take the place of the export `_start`", "() -> (i32)"]);
+    refused("memory=_start", 1, &["`memory`, which is no function"]);
+    refused("_start", 2, &["--init-rename", "NAME=OTHER"]);
+    assert_eq!(folder.names(), ["a.cwasm", "a.wat", "b.cwasm"]);
+}

@@ -2,6 +2,7 @@
 //! where an instance is that has just been initialised, whatever the strategy,
 //! and after every reset; and what cannot be kept is refused by name.
 
+mod corpus;
 mod generated;
 mod kinds;
 mod refused;

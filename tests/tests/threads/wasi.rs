@@ -2,7 +2,7 @@
 
 use super::module;
 use std::sync::mpsc;
-use wasmc_loader::{Engine, Error, Linker, Store, Trap};
+use wasmc_loader::{Caller, Config, Engine, Error, Linker, Module, Store, Trap};
 use wasmc_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiThreads};
 
 /// Each thread ends in the way that its argument says, after it was let go.
@@ -64,4 +64,62 @@ fn describe(error: &Error) -> String {
         _ if error.to_string().contains("panicked in thread 3 of the guest: on purpose") => "panic".to_owned(),
         _ => format!("{error:?}"),
     }
+}
+
+/// Tells the host where it is: in its start function, in a thread, and after so
+/// many rounds of a loop there.
+const TELLING: &str = r#"(module
+    (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    (import "host" "tell" (func $tell (param i32)))
+    (import "env" "memory" (memory 1 1 shared))
+    (func $start (call $tell (i32.const 0)))
+    (start $start)
+    (func (export "spawn") (param i32) (result i32) (call $spawn (local.get 0)))
+    (func (export "wasi_thread_start") (param $id i32) (param $rounds i32)
+        (call $tell (i32.const 1))
+        (loop $next
+            (local.set $rounds (i32.sub (local.get $rounds) (i32.const 1)))
+            (br_if $next (local.get $rounds)))
+        (call $tell (i32.const 2))))"#;
+
+/// The data of the stores: how often they were prepared, and where they tell it.
+#[derive(Clone)]
+struct Told(u32, mpsc::Sender<(u32, i32)>);
+
+#[test]
+fn the_store_of_every_thread_is_prepared_before_its_instance_is_made() {
+    let engine = Engine::new(Config::new().consume_fuel(true)).unwrap();
+    let options = wasmc::Options { fuel: true, ..wasmc::Options::new() };
+    let artifact = wasmc::compile(TELLING.as_bytes(), &options).unwrap();
+    // SAFETY: the compiler has just made it.
+    let module = unsafe { Module::from_bytes(&engine, &artifact) }.unwrap();
+    let mut linker: Linker<Told> = Linker::new(&engine);
+    let tell = |caller: Caller<'_, Told>, what: i32| {
+        let Told(prepared, told) = caller.data();
+        told.send((*prepared, what)).unwrap();
+    };
+    linker.func_wrap("host", "tell", tell).unwrap();
+    let (sender, told) = mpsc::channel();
+    let mut store = Store::new(&engine, Told(0, sender));
+    store.set_fuel(10_000).unwrap();
+    let (ended, ends) = mpsc::channel::<Error>();
+    let threads = WasiThreads::link(&mut linker, &mut store, &module, move |error| ended.send(error).unwrap()).unwrap();
+    // Without fuel not even a start function runs. The second is too late.
+    threads.prepare(|store| {
+        store.set_fuel(10_000).unwrap();
+        store.data_mut().0 += 1;
+    });
+    threads.prepare(|store| store.data_mut().0 += 100);
+
+    let instance = threads.instantiate(&mut store).unwrap();
+    assert_eq!(told.recv(), Ok((0, 0)), "the store of `_start` is the host's to prepare");
+    let spawn = instance.get_typed_func::<i32, i32>(&mut store, "spawn").unwrap();
+    for _ in 0..2 {
+        assert!(spawn.call(&mut store, 10).unwrap() > 0);
+        assert_eq!([0; 3].map(|_| told.recv().unwrap()), [(1, 0), (1, 1), (1, 2)]);
+    }
+    assert!(spawn.call(&mut store, 1_000_000).unwrap() > 0);
+    assert_eq!([0; 2].map(|_| told.recv().unwrap()), [(1, 0), (1, 1)]);
+    assert_eq!(ends.recv().unwrap().downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
+    assert!(told.try_recv().is_err() && ends.try_recv().is_err());
 }
