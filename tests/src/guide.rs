@@ -18,6 +18,7 @@ pages! {
     Interruption: "interruption.md",
     Async: "async.md",
     Strategies: "strategies.md",
+    Debugging: "debugging.md",
     PreInitialisation: "pre-initialisation.md",
     Porting: "porting.md",
     SmallLoader: "small-loader.md",
