@@ -58,7 +58,7 @@ pub fn deadlines(run: &mut Run<'_>) -> Result<()> {
     let mut store = Store::new(module.engine(), ());
     store.set_epoch_deadline(1);
     let instance = linker.instantiate(&mut store, &module)?;
-    for name in ["loop", "recursion", "both"] {
+    for name in ["loop", "recursion", "both", "wait"] {
         let function = instance.get_typed_func::<(), ()>(&mut store, name)?;
         store.set_epoch_deadline(1);
         let engine = module.engine().clone();
