@@ -148,18 +148,21 @@ unsafe fn saved_keys(state: *const u8, place: usize) -> Option<u32> {
     }
 }
 
-/// Goes on elsewhere, as if the handler had returned.
+/// Goes on elsewhere, as if the handler had returned. Returns only if the system
+/// does not let a thread choose the signals that it blocks.
 ///
 /// # Safety
 /// As for [`is_possible`], which it is; it is right to go on there, and nothing
 /// that is there needs another register. No caller has anything to drop.
-pub(super) unsafe fn leap(context: *mut c_void, to: Registers) -> ! {
+pub(super) unsafe fn leap(context: *mut c_void, to: Registers) {
     // SAFETY: the context has the signals that were blocked before, of which the
     // kernel knows 64; the rest says the caller.
     unsafe {
         let blocked = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
         let nowhere = std::ptr::null_mut::<c_void>();
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, blocked, nowhere, size_of::<u64>());
+        if libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, blocked, nowhere, size_of::<u64>()) != 0 {
+            return;
+        }
         asm!(
             "mov rsp, {sp}",
             "mov rbp, {fp}",
