@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// What the command line has switches for, and the builder fields.
 const SWITCHES: [(&str, &str); 3] = [
     ("`--init=EXPORT`", "`.init(\"EXPORT\")`"),
-    ("`--init-timeout SECONDS`", "`InitOptions::timeout`"),
+    ("`--init-timeout DURATION`", "`InitOptions::timeout`"),
     ("`--init-memory BYTES`", "`InitOptions::max_memory`"),
 ];
 
