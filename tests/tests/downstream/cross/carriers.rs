@@ -68,10 +68,12 @@ fn every_carrier_does_the_same_on_another_machine() {
         let guest = |name: &str| Module::new(copy.file("plugins/guest").join(name));
         compile(&copy, "plugins", carrier, &mut guest("plugin.wat"));
         compile(&copy, "plugins", carrier, guest("everything.wat").rename_export("get-value", "value"));
+        compile(&copy, "plugins", carrier, guest("names.wat").rename_export("found_", "found_as_well"));
         compile(&copy, "host", carrier, Module::new(own.as_bytes()).name("own"));
         cross.build(&copy, "host");
         if carrier == Carrier::File {
-            for (package, name) in [("plugins", "plugin"), ("plugins", "everything"), ("host", "own")] {
+            let plugins = ["plugin", "everything", "names"].map(|name| ("plugins", name));
+            for (package, name) in plugins.into_iter().chain([("host", "own")]) {
                 let artifact = copy.file(package).join("out").join(format!("{name}.cwasm"));
                 let beside = program("host").with_file_name(format!("{name}.cwasm"));
                 fs::copy(artifact, beside).expect("the artifact can be put beside the program");
