@@ -97,6 +97,9 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    /// When nobody is waited for any more; a machine may be very busy.
+    const LATE: Duration = Duration::from_secs(1000);
+
     /// Tokens, of which so many are there; one is given back when it is dropped.
     fn tokens(number: usize) -> (ThreadTokens, Arc<AtomicUsize>) {
         struct Token(Arc<AtomicUsize>);
@@ -124,8 +127,7 @@ mod tests {
             let mut threads = seen.lock().unwrap();
             threads.insert(format!("{:?}", thread::current().id()));
             more.notify_all();
-            let late = Duration::from_secs(60);
-            let (threads, result) = more.wait_timeout_while(threads, late, |t| t.len() < wanted).unwrap();
+            let (threads, result) = more.wait_timeout_while(threads, LATE, |t| t.len() < wanted).unwrap();
             assert!(!result.timed_out(), "{} threads began, not {wanted}", threads.len());
             piece * 2
         };
@@ -162,8 +164,7 @@ mod tests {
             threads.insert(format!("{:?}", thread::current().id()));
             more.notify_all();
             if piece > 10 {
-                let late = Duration::from_secs(60);
-                let (_threads, result) = more.wait_timeout_while(threads, late, |t| t.len() < 2).unwrap();
+                let (_threads, result) = more.wait_timeout_while(threads, LATE, |t| t.len() < 2).unwrap();
                 assert!(!result.timed_out(), "nobody joined");
             }
         };

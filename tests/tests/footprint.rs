@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// The most bytes that a loader without optional parts may add to a program.
 /// That is a sixth of what the peer's runtime adds under the same profile.
@@ -23,6 +24,13 @@ const SUM: &str = r#"(module
 /// being written to the sources.
 struct Programs {
     folder: PathBuf,
+}
+
+/// The crate, for all tests.
+fn programs() -> &'static Programs {
+    // Two at a time would write what the other's cargo reads.
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    PROGRAMS.get_or_init(Programs::new)
 }
 
 impl Programs {
@@ -124,7 +132,7 @@ fn print_contributors(larger: &Path, smaller: &Path) {
 
 #[test]
 fn the_loader_adds_no_more_to_a_program_than_the_limit() {
-    let programs = Programs::new();
+    let programs = programs();
     let [host, empty] = ["footprint", "empty"].map(|name| programs.build("release", name));
     let [with, without] = [&host, &empty].map(|path| fs::metadata(path).unwrap().len());
     let difference = with.saturating_sub(without);
@@ -145,7 +153,7 @@ fn the_loader_adds_no_more_to_a_program_than_the_limit() {
 
 #[test]
 fn what_is_left_out_is_refused_with_the_name_of_its_feature() {
-    let program = Programs::new().build("release", "refusals");
+    let program = programs().build("release", "refusals");
     let folder = tempfile::tempdir().unwrap();
     let (plain, mut wide) = (wasmc::Options::new(), wasmc::Options::new());
     let feature = if cfg!(target_arch = "x86_64") { "x86-64-v3" } else { "lse" };

@@ -156,6 +156,8 @@ mod tests {
             let pages = Region::reserve(1000 * page_size()).unwrap();
             // SAFETY: nobody else knows the region.
             unsafe { pages.make_accessible(0..1000 * page_size()).unwrap() };
+            // With large pages one fault would be that of many.
+            sys::keep_pages_small(pages.start().as_ptr(), 1000 * page_size());
             let fault = |page: usize| {
                 // SAFETY: within the region, which is accessible.
                 unsafe { pages.start().add(page * page_size()).write_volatile(1) };

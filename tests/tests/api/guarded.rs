@@ -64,6 +64,17 @@ impl Setup {
             steady.call(&mut store, ()).unwrap();
         }
     }
+
+    /// The same until there is a guard; an instance that has one. Page faults
+    /// that the system makes for its own ends can delay it.
+    #[cfg(all(target_os = "linux", not(feature = "portable-unix")))]
+    fn guarded(&self) -> Option<(Store<()>, Instance)> {
+        (0..100).find_map(|_| {
+            self.steady();
+            let (mut store, instance) = self.instance();
+            is_read_only(&mut store, &instance, COLD).then_some((store, instance))
+        })
+    }
 }
 
 fn content(store: &mut Store<()>, instance: &Instance) -> Vec<u8> {
@@ -143,13 +154,14 @@ fn writes_to_guarded_pages_are_seen_by_their_instance_alone() {
             };
             // A guard that did not hold is put on again for a while.
             for round in 0..6 {
-                setup.steady();
-                let (mut store, instance) = setup.instance();
                 #[cfg(all(target_os = "linux", not(feature = "portable-unix")))]
-                if round == 0 {
-                    assert!(is_read_only(&mut store, &instance, COLD), "{strategy}: there is no guard before {way}");
+                if round == 0 && wasmc_tests::kernel_tells_written_pages() {
+                    let guarded = setup.guarded();
+                    let (mut store, instance) = guarded.unwrap_or_else(|| panic!("{strategy}: no guard before {way}"));
                     assert!(!is_read_only(&mut store, &instance, 70_000), "{strategy}: a hot page is read-only");
                 }
+                setup.steady();
+                let (mut store, instance) = setup.instance();
                 write(&mut store, &instance);
                 assert!(content(&mut store, &instance) != first, "{strategy}: {way} had no effect in round {round}");
                 drop(store);

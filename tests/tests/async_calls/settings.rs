@@ -2,7 +2,6 @@
 
 use super::{instance, module, wait};
 use std::hint::black_box;
-use std::process::Command;
 use std::task::{Context, Waker};
 use wasmc_loader::{Config, Engine, Store};
 
@@ -77,14 +76,9 @@ fn kept(spare: usize) -> usize {
 #[test]
 #[cfg(target_os = "linux")]
 fn an_engine_keeps_as_many_stacks_as_it_may() {
-    const NAME: &str = "settings::an_engine_keeps_as_many_stacks_as_it_may";
-    if std::env::var_os("WASMC_TEST_CASE").is_some_and(|case| case == NAME) {
-        // Alone in its process, so that others map nothing.
+    // Others would map something as well.
+    if wasmc_tests::is_alone("settings::an_engine_keeps_as_many_stacks_as_it_may") {
         let (none, many) = (kept(0), kept(1000));
         assert!(many > none + 20, "{none} mappings are left without spare stacks, and {many} with them");
-        return;
     }
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", NAME, "--test-threads=1"]).env("WASMC_TEST_CASE", NAME).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -4,6 +4,7 @@
 use crate::guest::{BOTH, EPOCH, FUEL, assert_trap, call, compile, engine, engine_with, instance, load, store};
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmc_loader::{Engine, Error, Func, Instance, InstantiationStrategy, Linker, Module, Store, Trap};
+use wasmc_tests::Finally;
 
 /// Ways not to end: `run` never returns, `fine` does, and says what a fresh
 /// instance says.
@@ -88,9 +89,8 @@ fn ticking<R>(engine: &Engine, call: impl FnOnce() -> R) -> R {
                 std::thread::yield_now();
             }
         });
-        let result = call();
-        done.store(true, Ordering::Relaxed);
-        result
+        let _done = Finally(&done);
+        call()
     })
 }
 

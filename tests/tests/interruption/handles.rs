@@ -4,6 +4,7 @@ use crate::guest::{EPOCH, assert_trap, call, compile, engine, instance, load};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use wasmc_loader::{Caller, InterruptHandle, Linker, Store, Trap};
+use wasmc_tests::Finally;
 
 const TEXT: &str = r#"(module (import "host" "begun" (func $begun))
     (func (export "run") (call $begun) (loop (br 0)))
@@ -117,7 +118,7 @@ fn many_threads_interrupt_and_tick_while_stores_come_and_go() {
                 scope.spawn(move || work(handles))
             })
             .collect();
+        let _done = Finally(done);
         workers.into_iter().for_each(|worker| worker.join().unwrap());
-        done.store(true, Ordering::Relaxed);
     });
 }

@@ -4,6 +4,7 @@ use super::settings::Setting;
 use super::{call, compile, module, pre, try_load};
 use wasmc_artifacts::format::Artifact;
 use wasmc_loader::{Engine, Error, Module, PageRange, Result, Store, WorkingSet, WorkingSetError};
+use wasmc_tests::kernel_tells_written_pages;
 
 const TRAINED: &str = r#"(module (memory (export "memory") 64) (memory (export "other") 2)
     (data (i32.const 12300) "here") (data (i32.const 1000000) "there")
@@ -31,17 +32,10 @@ fn by_hand(text: &str, ranges: &[(u32, u32, u32)]) -> WorkingSet {
     WorkingSet::new(source(text), ranges.iter().map(range).collect()).unwrap()
 }
 
-/// Whether the kernel is a Linux that tells which pages were written.
-fn kernel_tells() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(7))
-}
-
 /// Whether this is how a system that cannot tell says so: an older Linux, every
 /// other system, and the part of the loader that is for them.
 fn cannot_tell(error: &Error) -> bool {
-    (cfg!(feature = "portable-unix") || !kernel_tells())
+    (cfg!(feature = "portable-unix") || !kernel_tells_written_pages())
         && error.to_string().contains("does not tell which pages were written")
         && error.to_string().contains("Linux 6.7")
 }

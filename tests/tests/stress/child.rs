@@ -24,6 +24,24 @@ pub fn is_child() -> bool {
     std::env::var(CASE).is_ok()
 }
 
+/// Sees to it that what the process has of the system is its own doing: no
+/// descriptors of whoever has started the tests, and no memory that the kernel
+/// joins to large pages when it finds the time.
+fn prepare() {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open: Vec<libc::c_int> =
+        open.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    // SAFETY: nobody in this process has opened anything so far but the list,
+    // which is closed again; the other call has no preconditions, and a kernel
+    // that does not know it has no such pages.
+    unsafe {
+        for number in open.into_iter().filter(|number| *number > 2) {
+            libc::close(number);
+        }
+        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
+}
+
 /// Runs `case`, which the test `name` consists of, in a process of its own.
 pub fn alone(name: &str, case: impl FnOnce()) {
     run(name, "", |_| case());
@@ -33,6 +51,7 @@ pub fn alone(name: &str, case: impl FnOnce()) {
 pub fn run(name: &str, step: &str, case: impl FnOnce(&str)) {
     if std::env::var(CASE).is_ok_and(|case| case == name) {
         let step = std::env::var(STEP).expect("the parent says which step it is");
+        prepare();
         let result = catch_unwind(AssertUnwindSafe(|| case(&step)));
         // Ending a thread takes system calls that a case may have forbidden.
         println!("{DONE}");

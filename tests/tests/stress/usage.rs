@@ -49,6 +49,21 @@ pub fn maps() -> usize {
     BufReader::new(File::open("/proc/self/maps").unwrap()).split(b'\n').count()
 }
 
+/// The most mappings that the system allows.
+pub fn most_maps() -> usize {
+    fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap()
+}
+
+/// Whether so many mappings can be made: some systems allow more than there is
+/// memory for.
+pub fn maps_can_be_used_up() -> bool {
+    let few = most_maps() <= 2 << 20;
+    if !few {
+        eprintln!("skipped: vm.max_map_count is {}, and a mapping takes some 200 bytes", most_maps());
+    }
+    few
+}
+
 /// Whether a file at this path is mapped.
 pub fn is_mapped(path: &std::path::Path) -> bool {
     let path = path.to_str().unwrap();

@@ -2,9 +2,10 @@
 
 use super::{Guest, module};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use wasmc_loader::{Engine, Error, Linker, Store, Trap};
+use wasmc_tests::Finally;
 
 const COUNTING: &str = r#"
     (func (export "count") (param $rounds i32)
@@ -30,20 +31,20 @@ fn traps_and_panics_of_some_threads_leave_others_alone() {
     let mut guest = Guest::new(1, &format!("{hosts} {COUNTING}"));
     guest.linker.func_wrap("host", "panic", panics).unwrap();
     guest.linker.func_wrap("host", "fail", || -> Result<(), Error> { Err(Error::msg("on purpose")) }).unwrap();
-    let failed = AtomicU32::new(0);
+    let (failed, over) = (AtomicU32::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         let counters: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
                     let (mut store, instance) = guest.instance();
                     let count = instance.get_typed_func::<i32, ()>(&mut store, "count").unwrap();
-                    while failed.load(Ordering::SeqCst) < 2 * ROUNDS {
+                    while !over.load(Ordering::SeqCst) {
                         count.call(&mut store, 1000).unwrap();
                     }
                 })
             })
             .collect();
-        for _ in 0..2 {
+        let failing = [0; 2].map(|_| {
             scope.spawn(|| {
                 let (mut store, instance) = guest.instance();
                 for _ in 0..ROUNDS {
@@ -66,7 +67,11 @@ fn traps_and_panics_of_some_threads_leave_others_alone() {
                     f.call(&mut store, ()).unwrap();
                     failed.fetch_add(1, Ordering::SeqCst);
                 }
-            });
+            })
+        });
+        {
+            let _over = Finally(&over);
+            failing.into_iter().for_each(|thread| thread.join().unwrap());
         }
         for counter in counters {
             counter.join().unwrap();

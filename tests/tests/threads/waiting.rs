@@ -167,6 +167,15 @@ fn a_lock_made_of_waits_excludes_and_wakes() {
     assert_eq!(i32::from_le_bytes(guest.read(0)), 5 * ROUNDS);
 }
 
+/// One less when this is dropped, whatever the reason.
+struct Ended<'a>(&'a AtomicU32);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Waits with and without timeouts, at several positions, under several who
 /// notify: each waiter that returns 0 was counted by somebody, and the other
 /// way round.
@@ -181,6 +190,8 @@ fn as_many_return_as_were_counted() {
         for waiter in 0..WAITERS {
             let (guest, returned, running) = (&guest, &returned, &running);
             scope.spawn(move || {
+                // Those who notify go on until then.
+                let _ended = Ended(running);
                 let (mut store, instance) = guest.instance();
                 let wait = instance.get_typed_func::<(i32, i32, i64), i32>(&mut store, "wait32").unwrap();
                 for round in 0..ROUNDS {
@@ -193,7 +204,6 @@ fn as_many_return_as_were_counted() {
                         other => panic!("a wait returned {other}"),
                     };
                 }
-                running.fetch_sub(1, Ordering::SeqCst);
             });
         }
         for notifier in 0..2 {

@@ -248,6 +248,8 @@ mod tests {
         let region = Region::reserve(count * page_size()).unwrap();
         // SAFETY: nobody else knows the region.
         unsafe { region.make_accessible(0..count * page_size()).unwrap() };
+        // Of large pages, more would be written to than the test does.
+        super::super::linux::keep_pages_small(region.start().as_ptr(), count * page_size());
         region
     }
 

@@ -341,7 +341,8 @@ mod tests {
         for _ in 0..100_000 {
             drop(watch(0));
         }
-        assert_eq!(blocks(), before, "entries are used again");
+        // Other tests of this process may have needed a block or two meanwhile.
+        assert!(blocks() < before + 8, "entries are used again: {before} blocks, then {}", blocks());
         for (i, watch) in watches.iter().enumerate() {
             assert_eq!(writable(i).is_some(), watch.is_some());
         }
