@@ -221,18 +221,14 @@ fn make<T: 'static>(
     items: &Shared<Items>,
     placement: Placement,
 ) -> Result<Instance> {
-    store.limit(|limiter| limiter.instance(module))?;
-    let opaque = &mut store.opaque;
-    let instance = match InstanceData::allocate(&opaque.state, module, placement) {
-        Ok(instance) => instance,
-        Err(error) => {
-            store.not_made();
-            return Err(error);
-        }
-    };
-    provide(opaque, instance, items);
-    let handle = Instance(instance.itself(&opaque.state));
-    let index = instance.index();
+    let (handle, index) = store.limited(
+        |limiter| limiter.instance(module),
+        |opaque| {
+            let instance = InstanceData::allocate(&opaque.state, module, placement)?;
+            provide(opaque, instance, items);
+            Ok((Instance(instance.itself(&opaque.state)), instance.index()))
+        },
+    )?;
     lifecycle::initialise(store, index)?;
     let opaque = &mut store.opaque;
     if !opaque.unadapted.is_empty() {

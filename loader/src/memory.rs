@@ -81,14 +81,14 @@ impl Memory {
             return Err(Error::msg(format!("a {ty} belongs to no store; make it with `SharedMemory::new`")));
         }
         let plan = plan(&inner.opaque.engine, &ty)?;
-        inner.limit(|limiter| limiter.memory(&ty, plan.limit))?;
-        match inner.opaque.state.new_memory(ty, plan) {
-            Ok(memory) => Ok(Memory(memory)),
-            Err(e) => {
-                inner.not_made();
-                Err(Error::new(e).context(AllocationError::new("a memory")))
-            }
-        }
+        let limit = plan.limit;
+        inner.limited(
+            |limiter| limiter.memory(&ty, limit),
+            |store| {
+                let memory = store.state.new_memory(ty.clone(), plan);
+                memory.map(Memory).map_err(|e| Error::new(e).context(AllocationError::new("a memory")))
+            },
+        )
     }
 
     /// The type, with the current size as its minimum.

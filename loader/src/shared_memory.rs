@@ -6,7 +6,7 @@ use crate::memory::plan;
 use crate::parts;
 use crate::types::MemoryType;
 use crate::vm::instance::AllocationError;
-use crate::vm::shared_memory::{self, SharedData};
+use crate::vm::shared_memory::{self, Expected, SharedData};
 use crate::vm::waiters::WaitResult;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -136,8 +136,7 @@ impl SharedMemory {
     /// # Errors
     /// As for [`atomic_notify`](Self::atomic_notify).
     pub fn atomic_wait32(&self, addr: u64, expected: u32, timeout: Option<Duration>) -> Result<WaitResult, Trap> {
-        self.data.check(addr, 4)?;
-        Ok(self.data.wait32(addr, expected, timeout))
+        self.wait(addr, Expected::I32(expected), timeout)
     }
 
     /// The same for eight bytes.
@@ -145,8 +144,13 @@ impl SharedMemory {
     /// # Errors
     /// As for [`atomic_notify`](Self::atomic_notify), with eight bytes.
     pub fn atomic_wait64(&self, addr: u64, expected: u64, timeout: Option<Duration>) -> Result<WaitResult, Trap> {
-        self.data.check(addr, 8)?;
-        Ok(self.data.wait64(addr, expected, timeout))
+        self.wait(addr, Expected::I64(expected), timeout)
+    }
+
+    fn wait(&self, addr: u64, expected: Expected, timeout: Option<Duration>) -> Result<WaitResult, Trap> {
+        self.data.check(addr, expected.size())?;
+        let result = self.data.wait(addr, expected, timeout, None);
+        Ok(result.unwrap_or_else(|| unreachable!("nobody says that the wait is to stop")))
     }
 
     /// Whether both are the same memory.

@@ -62,29 +62,35 @@ impl<T: 'static> StoreInner<T> {
         Some(Question { limiter, data: &mut self.data, state: &self.opaque.state })
     }
 
-    /// Asks the limiter on behalf of the host, if there is one.
+    /// Makes something for the host if the limiter, where there is one, allows
+    /// it, who also gets to know if it was not made after all.
     ///
     /// # Errors
-    /// If it is against it.
+    /// If the limiter is against it, or it cannot be made.
     #[inline]
-    pub(crate) fn limit(&mut self, ask: impl FnOnce(Question<'_, T>) -> Result<()>) -> Result<()> {
-        #[cfg(feature = "async")]
-        let _outside = self.opaque.state.wait_outside_calls();
-        self.question().map_or(Ok(()), ask)
+    pub(crate) fn limited<R>(
+        &mut self,
+        ask: impl FnOnce(Question<'_, T>) -> Result<()>,
+        make: impl FnOnce(&mut StoreOpaque) -> Result<R>,
+    ) -> Result<R> {
+        {
+            #[cfg(feature = "async")]
+            let _outside = self.opaque.state.wait_outside_calls();
+            self.question().map_or(Ok(()), ask)?;
+        }
+        let made = make(&mut self.opaque);
+        if made.is_err()
+            && let Some(limiter) = &mut self.limiter
+        {
+            limiter.take_back();
+        }
+        made
     }
 
     /// Whether the limiter has to be waited for.
     #[cfg(feature = "async")]
     pub(crate) fn waits_for_limiter(&self) -> bool {
         self.limiter.as_ref().is_some_and(|limiter| limiter.find.is_async())
-    }
-
-    /// Lets the limiter know that what it has allowed just now was not made.
-    #[cold]
-    pub(crate) fn not_made(&mut self) {
-        if let Some(limiter) = &mut self.limiter {
-            limiter.take_back();
-        }
     }
 
     /// Grows a memory of this store by `delta` pages; the old size in pages, or

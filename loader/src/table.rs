@@ -37,12 +37,13 @@ impl Table {
             return Err(Error::msg(format!("no table can have the type {ty}")));
         }
         let raw = element(&inner.opaque, init, ty.element())?;
-        inner.limit(|limiter| limiter.table(&ty))?;
-        let table = inner.opaque.state.new_table(ty, raw);
-        if table.is_none() {
-            inner.not_made();
-        }
-        table.map(Table).ok_or_else(|| Error::msg("there is no memory for a table of this size"))
+        inner.limited(
+            |limiter| limiter.table(&ty),
+            |store| {
+                let table = store.state.new_table(ty.clone(), raw);
+                table.map(Table).ok_or_else(|| Error::msg("there is no memory for a table of this size"))
+            },
+        )
     }
 
     /// The type, with the current size as its minimum.

@@ -1,42 +1,18 @@
 //! Arrays.
 
 use super::Rooted;
-use super::rooted::gc_ref;
+use super::rooted::{gc_ref, preparation};
 use super::types::ArrayType;
 use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
 use crate::values::Val;
-use crate::vm::gc::access::{Descriptor, Object};
-use crate::vm::handle::{StoreId, wrong_store};
+use crate::vm::gc::access::Object;
 use wasmc_artifacts::abi::descriptor::ObjectKind;
 
-/// What it takes to make arrays of a type in a store: made once, it saves
-/// looking the type up for every array.
-#[derive(Debug, Clone)]
-pub struct ArrayRefPre {
-    store: StoreId,
-    ty: ArrayType,
-    descriptor: Descriptor,
-}
-
-impl ArrayRefPre {
-    /// Prepares to make arrays.
-    ///
-    /// # Panics
-    /// If the type belongs to another engine than the store.
-    pub fn new(mut store: impl AsContextMut, ty: ArrayType) -> ArrayRefPre {
-        let opaque = &store.as_context_mut().0.opaque;
-        opaque.expect_engine(ty.engine());
-        let descriptor = opaque.descriptor(ty.object_type());
-        ArrayRefPre { store: opaque.id(), ty, descriptor }
-    }
-
-    fn allocate(&self, store: &mut StoreOpaque, values: &[Val], repeat: Option<u32>) -> Result<Rooted<ArrayRef>> {
-        if self.store != store.id() {
-            wrong_store();
-        }
-        Ok(Rooted::at(store.allocate(self.ty.object_type(), self.descriptor, None, values, repeat)?))
-    }
+preparation! {
+    /// What it takes to make arrays of a type in a store: made once, it saves
+    /// looking the type up for every array.
+    ArrayRefPre: ArrayType => ArrayRef, "Prepares to make arrays."
 }
 
 gc_ref! {
@@ -61,7 +37,7 @@ impl ArrayRef {
         element: &Val,
         length: u32,
     ) -> Result<Rooted<ArrayRef>> {
-        allocator.allocate(&mut store.as_context_mut().0.opaque, &[*element], Some(length))
+        allocator.allocate(&mut store.as_context_mut().0.opaque, None, &[*element], Some(length))
     }
 
     /// Makes an array of these elements. Garbage may be collected first.
@@ -76,7 +52,7 @@ impl ArrayRef {
         allocator: &ArrayRefPre,
         elements: &[Val],
     ) -> Result<Rooted<ArrayRef>> {
-        allocator.allocate(&mut store.as_context_mut().0.opaque, elements, None)
+        allocator.allocate(&mut store.as_context_mut().0.opaque, None, elements, None)
     }
 
     /// Makes an array of 8-bit integers. Garbage may be collected first.
@@ -96,7 +72,7 @@ impl ArrayRef {
             return Err(Error::msg(format!("bytes cannot be the elements of an {}", allocator.ty)));
         }
         let length = u32::try_from(elements.len()).map_err(|_| Error::msg("an array has fewer than 2^32 elements"))?;
-        let array = allocator.allocate(opaque, &[Val::I32(0)], Some(length))?;
+        let array = allocator.allocate(opaque, None, &[Val::I32(0)], Some(length))?;
         array.object(opaque)?.write_bytes(elements)?;
         Ok(array)
     }

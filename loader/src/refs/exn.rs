@@ -1,36 +1,19 @@
 //! Exceptions.
 
 use super::Rooted;
-use super::rooted::gc_ref;
+use super::rooted::{gc_ref, preparation};
 use super::types::ExnType;
 use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
 use crate::tag::Tag;
 use crate::values::Val;
-use crate::vm::gc::access::{Descriptor, Object};
-use crate::vm::handle::{StoreId, wrong_store};
+use crate::vm::gc::access::Object;
 use wasmc_artifacts::abi::descriptor::ObjectKind;
 
-/// What it takes to make exceptions of a type in a store: made once, it saves
-/// looking the type up for every exception.
-#[derive(Debug, Clone)]
-pub struct ExnRefPre {
-    store: StoreId,
-    ty: ExnType,
-    descriptor: Descriptor,
-}
-
-impl ExnRefPre {
-    /// Prepares to make exceptions.
-    ///
-    /// # Panics
-    /// If the type belongs to another engine than the store.
-    pub fn new(mut store: impl AsContextMut, ty: ExnType) -> ExnRefPre {
-        let opaque = &store.as_context_mut().0.opaque;
-        opaque.expect_engine(ty.engine());
-        let descriptor = opaque.descriptor(ty.object_type());
-        ExnRefPre { store: opaque.id(), ty, descriptor }
-    }
+preparation! {
+    /// What it takes to make exceptions of a type in a store: made once, it saves
+    /// looking the type up for every exception.
+    ExnRefPre: ExnType => ExnRef, "Prepares to make exceptions."
 }
 
 gc_ref! {
@@ -57,15 +40,11 @@ impl ExnRef {
         fields: &[Val],
     ) -> Result<Rooted<ExnRef>> {
         let opaque = &mut store.as_context_mut().0.opaque;
-        if allocator.store != opaque.id() {
-            wrong_store();
-        }
         let ty = tag.ty_in(opaque);
         if allocator.ty.tag_type() != ty {
             return Err(Error::msg(format!("an {} cannot be made with a {ty}", allocator.ty)));
         }
-        let root = opaque.allocate(allocator.ty.object_type(), allocator.descriptor, Some(tag), fields, None)?;
-        Ok(Rooted::at(root))
+        allocator.allocate(opaque, Some(tag), fields, None)
     }
 
     /// The tag.

@@ -72,6 +72,47 @@ macro_rules! gc_ref {
     };
 }
 
+/// Declares what objects of one kind are made with.
+macro_rules! preparation {
+    ($(#[$meta:meta])* $name:ident: $ty:ident => $reference:ident, $new:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            store: crate::vm::handle::StoreId,
+            ty: $ty,
+            descriptor: crate::vm::gc::access::Descriptor,
+        }
+
+        impl $name {
+            #[doc = $new]
+            ///
+            /// # Panics
+            /// If the type belongs to another engine than the store.
+            pub fn new(mut store: impl AsContextMut, ty: $ty) -> $name {
+                let opaque = &store.as_context_mut().0.opaque;
+                opaque.expect_engine(ty.engine());
+                let descriptor = opaque.descriptor(ty.object_type());
+                $name { store: opaque.id(), ty, descriptor }
+            }
+
+            /// # Panics
+            /// If this is for another store.
+            fn allocate(
+                &self,
+                store: &mut StoreOpaque,
+                tag: Option<&crate::tag::Tag>,
+                values: &[Val],
+                repeat: Option<u32>,
+            ) -> Result<Rooted<$reference>> {
+                if self.store != store.id() {
+                    crate::vm::handle::wrong_store();
+                }
+                Ok(Rooted::at(store.allocate(self.ty.object_type(), self.descriptor, tag, values, repeat)?))
+            }
+        }
+    };
+}
+
 /// Declares that every reference of one type is also one of another.
 macro_rules! upcast {
     ($($from:ident => $to:ident, $method:ident;)*) => {$(
@@ -100,7 +141,7 @@ macro_rules! upcast {
     )*};
 }
 
-pub(crate) use {gc_ref, upcast};
+pub(crate) use {gc_ref, preparation, upcast};
 
 /// A reference that the store keeps until the scope ends that it was made in.
 ///

@@ -1,35 +1,18 @@
 //! Structs.
 
 use super::Rooted;
-use super::rooted::gc_ref;
+use super::rooted::{gc_ref, preparation};
 use super::types::StructType;
 use crate::error::{Error, Result};
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
 use crate::values::Val;
-use crate::vm::gc::access::{Descriptor, Object};
-use crate::vm::handle::{StoreId, wrong_store};
+use crate::vm::gc::access::Object;
 use wasmc_artifacts::abi::descriptor::ObjectKind;
 
-/// What it takes to make structs of a type in a store: made once, it saves
-/// looking the type up for every struct.
-#[derive(Debug, Clone)]
-pub struct StructRefPre {
-    store: StoreId,
-    ty: StructType,
-    descriptor: Descriptor,
-}
-
-impl StructRefPre {
-    /// Prepares to make structs.
-    ///
-    /// # Panics
-    /// If the type belongs to another engine than the store.
-    pub fn new(mut store: impl AsContextMut, ty: StructType) -> StructRefPre {
-        let opaque = &store.as_context_mut().0.opaque;
-        opaque.expect_engine(ty.engine());
-        let descriptor = opaque.descriptor(ty.object_type());
-        StructRefPre { store: opaque.id(), ty, descriptor }
-    }
+preparation! {
+    /// What it takes to make structs of a type in a store: made once, it saves
+    /// looking the type up for every struct.
+    StructRefPre: StructType => StructRef, "Prepares to make structs."
 }
 
 gc_ref! {
@@ -66,11 +49,7 @@ impl StructRef {
     /// If `allocator` is for another store.
     pub fn new(mut store: impl AsContextMut, allocator: &StructRefPre, fields: &[Val]) -> Result<Rooted<StructRef>> {
         let opaque = &mut store.as_context_mut().0.opaque;
-        if allocator.store != opaque.id() {
-            wrong_store();
-        }
-        let root = opaque.allocate(allocator.ty.object_type(), allocator.descriptor, None, fields, None)?;
-        Ok(Rooted::at(root))
+        allocator.allocate(opaque, None, fields, None)
     }
 
     fn object<'s>(&self, store: &'s StoreOpaque) -> Result<Object<'s>> {

@@ -74,15 +74,10 @@ impl MemoryType {
         if !self.is_shared() {
             return Ok(Memory::new(store, self.clone())?.into());
         }
-        let inner = store.as_context_mut().0;
-        inner.limit(|limiter| limiter.memory(self, usize::MAX))?;
-        match SharedMemory::new(&inner.opaque.engine, self.clone()) {
-            Ok(memory) => Ok(memory.into()),
-            Err(error) => {
-                inner.not_made();
-                Err(error)
-            }
-        }
+        store.as_context_mut().0.limited(
+            |limiter| limiter.memory(self, usize::MAX),
+            |store| Ok(SharedMemory::new(&store.engine, self.clone())?.into()),
+        )
     }
 }
 

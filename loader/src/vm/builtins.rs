@@ -7,7 +7,7 @@ use super::interrupt::{interrupted, out_of_fuel};
 use super::limits::{memory_grow, table_grow, trap};
 use super::memory::MemoryData;
 use super::structs::VMHeader;
-use super::unwind::{raise, throw};
+use super::unwind::{note_caller, raise, throw};
 use super::waits::{atomic_wait32, atomic_wait64};
 use crate::parts;
 use wasmc_artifacts::abi::{FUNCREF_INIT_BIT, vm_header, vm_store_context};
@@ -91,42 +91,35 @@ unsafe extern "C" fn array_init_elem(ctx: *const VMHeader, segment: u32, to: *mu
     status(unsafe { instance.elements_init(segment, to, from, length) })
 }
 
-/// Stores where wasm code called a builtin that looks at its frames.
-///
-/// # Safety
-/// Called by compiled code.
+/// Goes on in another function, with the same arguments.
 #[cfg(target_arch = "x86_64")]
-#[unsafe(naked)]
-unsafe extern "C" fn gc_alloc(ctx: *const VMHeader, descriptor: *mut u8, size: u64) -> u32 {
-    std::arch::naked_asm!(
-        "mov rax, [rdi + {store}]",
-        "mov rcx, [rsp]",
-        "mov [rax + {fp}], rbp",
-        "mov [rax + {pc}], rcx",
-        "jmp {allocate}",
-        store = const vm_header::store,
-        fp = const vm_store_context::exit_fp,
-        pc = const vm_store_context::exit_pc,
-        allocate = sym super::gc::allocate,
-    )
+macro_rules! go_to {
+    () => {
+        "jmp {to}"
+    };
 }
 
-/// Stores where wasm code called a builtin that looks at its frames.
+/// Goes on in another function, with the same arguments.
+#[cfg(target_arch = "aarch64")]
+macro_rules! go_to {
+    () => {
+        "b {to}"
+    };
+}
+
+/// Allocates, which looks at the frames of compiled code.
 ///
 /// # Safety
 /// Called by compiled code.
-#[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 unsafe extern "C" fn gc_alloc(ctx: *const VMHeader, descriptor: *mut u8, size: u64) -> u32 {
     std::arch::naked_asm!(
-        "ldr x9, [x0, {store}]",
-        "str x29, [x9, {fp}]",
-        "str x30, [x9, {pc}]",
-        "b {allocate}",
+        note_caller!(),
+        go_to!(),
         store = const vm_header::store,
         fp = const vm_store_context::exit_fp,
         pc = const vm_store_context::exit_pc,
-        allocate = sym super::gc::allocate,
+        to = sym super::gc::allocate,
     )
 }
 

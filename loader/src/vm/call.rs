@@ -4,7 +4,7 @@
 use super::activation;
 use super::handle::Stored;
 use super::host::HostFuncDef;
-use super::state::Cause;
+use super::state::{Cause, StoreState};
 use super::structs::{VMFuncRef, ValRaw};
 use super::typed::{WasmParams, WasmResults};
 use crate::backtrace;
@@ -19,7 +19,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::transmute;
 use std::panic::resume_unwind;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use wasmc_artifacts::abi::{self, ConcreteType, TypeId, TypeKind};
 
 /// A function whose type is known to the Rust compiler; from
@@ -270,27 +270,40 @@ unsafe fn typed<T: 'static, P: WasmParams, R: WasmResults>(
     func: &VMFuncRef,
     params: P,
 ) -> Result<R> {
+    // From here on the store is used through `host` only, as host functions below
+    // use it too: they borrow all of it exclusively, but not its state.
     let host = &raw mut *store;
-    // SAFETY: just derived from the exclusive borrow. From here on the store
-    // is used through `host` only, as host functions below use it too.
-    let opaque = unsafe { &(*host).opaque };
-    let params = params.into_abi(opaque)?;
+    // SAFETY: just derived from the exclusive borrow.
+    let (params, state) = unsafe { (params.into_abi(&(*host).opaque)?, state_of(host)) };
     let entry = func.native_entry.get();
     let out = if entry.is_null() {
         // SAFETY: the caller's.
-        unsafe { without_entry::<P, R>(opaque, host.cast(), func, params) }?
+        unsafe { without_entry::<P, R>(state, host.cast(), func, params) }?
     } else {
         // SAFETY: the entry stub of a function of this type takes these
         // arguments after the function.
-        activation::enter(&opaque.state, host.cast(), || unsafe {
+        activation::enter(state, host.cast(), || unsafe {
             R::call::<P>(entry, func as *const VMFuncRef as *mut u8, params)
         })
     };
-    if opaque.state.context.pending.get() != 0 {
+    // SAFETY: whoever has borrowed the store below has returned.
+    let opaque = unsafe { &(*host).opaque };
+    if state.context.pending.get() != 0 {
         return Err(failure(opaque));
     }
     // SAFETY: the results come from code of this store.
     Ok(unsafe { R::from_out(out, opaque) })
+}
+
+/// The state of a store that is borrowed exclusively, for as long as that is:
+/// it lies elsewhere, and is only ever shared.
+///
+/// # Safety
+/// `host` is such a store; the result is not used when that is over.
+#[inline(always)]
+unsafe fn state_of<'a, T: 'static>(host: *mut StoreInner<T>) -> &'a StoreState {
+    // SAFETY: the caller's.
+    unsafe { &*ptr::from_ref::<StoreState>(&(*host).opaque.state) }
 }
 
 /// A typed call of a function without a native entry: a host function, or a
@@ -301,7 +314,7 @@ unsafe fn typed<T: 'static, P: WasmParams, R: WasmResults>(
 #[cold]
 #[inline(never)]
 unsafe fn without_entry<P: WasmParams, R: WasmResults>(
-    opaque: &StoreOpaque,
+    state: &StoreState,
     host: *mut u8,
     func: &VMFuncRef,
     params: P::Abi,
@@ -309,7 +322,7 @@ unsafe fn without_entry<P: WasmParams, R: WasmResults>(
     let mut values = vec![ValRaw::default(); P::TYPES.len().max(R::TYPES.len())];
     P::to_raw(params, &mut values);
     // SAFETY: the array is long enough for parameters and results.
-    unsafe { array(opaque, host, func, values.as_mut_ptr()) }?;
+    unsafe { array(state, host, func, values.as_mut_ptr()) }?;
     Ok(R::raw_to_out(&values))
 }
 
@@ -330,21 +343,22 @@ pub(crate) unsafe fn run<T: 'static>(store: &mut StoreInner<T>, func: &VMFuncRef
 unsafe fn untyped<T: 'static>(store: &mut StoreInner<T>, func: &VMFuncRef, values: &mut [ValRaw]) -> Result<()> {
     let host = &raw mut *store;
     // SAFETY: as in `typed`.
-    let opaque = unsafe { &(*host).opaque };
+    let state = unsafe { state_of(host) };
     // SAFETY: the caller's.
-    unsafe { array(opaque, host.cast(), func, values.as_mut_ptr()) }?;
-    if opaque.state.context.pending.get() != 0 { Err(failure(opaque)) } else { Ok(()) }
+    unsafe { array(state, host.cast(), func, values.as_mut_ptr()) }?;
+    // SAFETY: as in `typed`.
+    if state.context.pending.get() != 0 { Err(failure(unsafe { &(*host).opaque })) } else { Ok(()) }
 }
 
 /// # Safety
 /// As for `untyped`.
-unsafe fn array(opaque: &StoreOpaque, host: *mut u8, func: &VMFuncRef, values: *mut ValRaw) -> Result<()> {
+unsafe fn array(state: &StoreState, host: *mut u8, func: &VMFuncRef, values: *mut ValRaw) -> Result<()> {
     // SAFETY: a host function's definition lives as long as its store.
     if let Some(def) = unsafe { func.host.get().cast::<HostFuncDef>().as_ref() } {
         // SAFETY: this is the type of array host functions.
         let code: unsafe extern "C" fn(*mut u8, *mut ValRaw) = unsafe { transmute(def.array()) };
         // SAFETY: the function was made for this record and these values.
-        activation::direct(&opaque.state, host, || unsafe { code(func.ctx.get(), values) });
+        activation::direct(state, host, || unsafe { code(func.ctx.get(), values) });
         return Ok(());
     }
     let entry = func.array_entry.get();
@@ -356,7 +370,7 @@ unsafe fn array(opaque: &StoreOpaque, host: *mut u8, func: &VMFuncRef, values: *
     // SAFETY: this is the type of array entry stubs.
     let entry: unsafe extern "C" fn(*const VMFuncRef, *mut ValRaw) = unsafe { transmute(entry) };
     // SAFETY: the entry stub of this function, and values of its type.
-    activation::enter(&opaque.state, host, || unsafe { entry(func, values) });
+    activation::enter(state, host, || unsafe { entry(func, values) });
     Ok(())
 }
 

@@ -18,6 +18,8 @@ use super::instance::InstanceData;
 use super::state::{Cause, PENDING_EXCEPTION, StoreState};
 use super::structs::{VMFuncRef, VMHostFunc, ValRaw};
 use super::typed::{WasmResults, WasmTy};
+#[cfg(target_arch = "x86_64")]
+use super::unwind::note_caller;
 use super::unwind::raise;
 use crate::caller::Caller;
 use crate::engine::Engine;
@@ -49,12 +51,11 @@ pub(crate) struct HostFuncDef {
     /// There are none for untyped functions.
     native: Option<Native>,
     array: ArrayFn,
-    /// What all of them get as `env`.
-    env: NonNull<u8>,
+    /// What all of them get as `env`: a box's, which this owns. Not a box, which
+    /// nothing else may point into.
+    closure: NonNull<dyn Any + Send + Sync>,
     /// The descriptor of a type that has one.
     descriptor: Box<[u64]>,
-    /// Owns what `env` points to.
-    _closure: Box<dyn Any + Send + Sync>,
 }
 
 /// What takes native arguments.
@@ -67,7 +68,7 @@ struct Native {
     code: *mut u8,
 }
 
-// SAFETY: the pointers are to functions and into the closure, which is Send.
+// SAFETY: the pointers are to functions and to the closure, which is Send.
 unsafe impl Send for HostFuncDef {}
 // SAFETY: as above; the closure is Sync.
 unsafe impl Sync for HostFuncDef {}
@@ -85,12 +86,8 @@ impl HostFuncDef {
         array: ArrayFn,
         closure: C,
     ) -> HostFuncDef {
-        let closure = Box::into_raw(Box::new(closure));
-        let env = NonNull::new(closure.cast()).unwrap_or(NonNull::dangling());
-        // SAFETY: just made from a box. Only shared references are made from
-        // `env`, and only while the box exists.
-        let closure = unsafe { Box::from_raw(closure) };
-        HostFuncDef { ty, type_id, native, array, env, descriptor: [].into(), _closure: closure }
+        let closure: NonNull<dyn Any + Send + Sync> = NonNull::from(Box::leak(Box::new(closure)));
+        HostFuncDef { ty, type_id, native, array, closure, descriptor: [].into() }
     }
 
     /// A function that takes any values.
@@ -141,7 +138,14 @@ impl HostFuncDef {
 
     /// What either gets as `env`.
     pub(crate) fn env(&self) -> *mut u8 {
-        self.env.as_ptr()
+        self.closure.as_ptr().cast()
+    }
+}
+
+impl Drop for HostFuncDef {
+    fn drop(&mut self) {
+        // SAFETY: leaked from a box in `new`, and given back here only.
+        drop(unsafe { Box::from_raw(self.closure.as_ptr()) });
     }
 }
 
@@ -419,10 +423,7 @@ fn in_same_registers(params: &[ValType], results: &[ValType]) -> bool {
 macro_rules! enter {
     ($native:expr) => {
         std::arch::naked_asm!(
-            "mov rax, [rdi + {store}]",
-            "mov r10, [rsp]",
-            "mov [rax + {fp}], rbp",
-            "mov [rax + {pc}], r10",
+            note_caller!(),
             "jmp {native}",
             store = const vm_host_func::store,
             fp = const vm_store_context::exit_fp,

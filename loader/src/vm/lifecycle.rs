@@ -58,6 +58,13 @@ impl InstanceData {
         placement: Placement,
     ) -> Result<&'a InstanceData, Error> {
         let failed = |what: &'static str| move |e: Error| e.context(AllocationError::new(what));
+        // Before the store has the instance: one that is not complete must
+        // never be reset.
+        let heap = match parts::GC.is_on() && module.artifact().header().uses_heap != 0 {
+            true => Some(state.enter_heap().map_err(|e| failed("the garbage-collected heap")(e.into()))?),
+            false => None,
+        };
+        let shared = Self::shared_of(module).map_err(|e| failed("a shared memory")(e.into()))?;
         let at = match module.engine().pool().filter(|_| placement.pooled) {
             Some(pool) => match pool.take(module)? {
                 Taken::Warm(idle) => Self::revive(idle, module),
@@ -93,35 +100,39 @@ impl InstanceData {
         header.builtins.set(ptr::from_ref(&BUILTINS).cast_mut().cast());
         header.stack_limit.set(state.limit.value.get() as u64);
         header.epoch.set(state.epoch_cell());
-        if parts::GC.is_on() && module.artifact().header().uses_heap != 0 {
-            let base = state.enter_heap().map_err(|e| failed("the garbage-collected heap")(e.into()))?;
+        if let Some(base) = heap {
             header.heap.set(base.as_ptr());
         }
-        if parts::THREADS.is_on() {
-            instance.define_shared(state).map_err(|e| failed("a shared memory")(e.into()))?;
-        }
+        instance.define_shared(state, shared);
         Ok(instance)
     }
 
-    /// Makes the shared memories that the module defines.
-    fn define_shared(&self, state: &StoreState) -> io::Result<()> {
-        let mut records = Vec::new();
-        for (defined, blueprint) in self.module().blueprint().shared_memories() {
-            let record = state.keep_shared(Arc::new(self.new_shared(blueprint)?));
-            // SAFETY: the store has just taken it in.
-            self.shared_reference(defined).name(unsafe { record.assume().as_ref() }.def());
-            records.push(record);
+    /// The shared memories that a module defines, as it wants them at first.
+    /// Never views of the artifact's file: that is watched for as long as there
+    /// is the instance.
+    fn shared_of(module: &Module) -> io::Result<Vec<Arc<SharedData>>> {
+        if !parts::THREADS.is_on() {
+            return Ok(Vec::new());
         }
-        if !records.is_empty() {
-            let _ = self.shared_memories.set(records.into());
-        }
-        Ok(())
+        let new = |(_, blueprint): (u32, &MemoryBlueprint)| {
+            SharedData::filled(blueprint.ty.clone(), blueprint.plan, &blueprint.image, module.bytes()).map(Arc::new)
+        };
+        module.blueprint().shared_memories().map(new).collect()
     }
 
-    /// A shared memory as the module wants it at first. Never a view of the
-    /// artifact's file: that is watched for as long as there is the instance.
-    fn new_shared(&self, blueprint: &MemoryBlueprint) -> io::Result<SharedData> {
-        SharedData::filled(blueprint.ty.clone(), blueprint.plan, &blueprint.image, self.module().bytes())
+    /// Takes in the shared memories that the module defines.
+    fn define_shared(&self, state: &StoreState, memories: Vec<Arc<SharedData>>) {
+        if !parts::THREADS.is_on() || memories.is_empty() {
+            return;
+        }
+        let places = self.module().blueprint().shared_memories();
+        let records = places.zip(memories).map(|((defined, _), memory)| {
+            let record = state.keep_shared(memory);
+            // SAFETY: the store has just taken it in.
+            self.shared_reference(defined).name(unsafe { record.assume().as_ref() }.def());
+            record
+        });
+        let _ = self.shared_memories.set(records.collect());
     }
 
     /// Replaces the shared memories that the module defines with new ones, for
@@ -134,12 +145,12 @@ impl InstanceData {
             return Ok(());
         }
         let records = self.shared_memories.get().map_or(&[][..], |records| records);
-        for ((defined, blueprint), record) in self.module().blueprint().shared_memories().zip(records) {
+        let places = self.module().blueprint().shared_memories();
+        for (((defined, _), record), new) in places.zip(records).zip(Self::shared_of(self.module())?) {
             let record = record.assume();
             // SAFETY: the record is this store's, and the caller answers for
             // its code; below, all contexts get to know the new definition.
             let memory = unsafe { record.as_ref() };
-            let new = Arc::new(self.new_shared(blueprint)?);
             // SAFETY: as above.
             unsafe { memory.share(new) };
             self.shared_reference(defined).name(memory.def());
@@ -334,9 +345,11 @@ impl InstanceData {
             let instance = &mut *at.as_ptr();
             instance.imported_memories.take();
             instance.shared_memories.take();
-            *instance.imports.get_mut() = None;
+            let imports = instance.imports.get_mut().take();
             let lease = ManuallyDrop::take(&mut instance.module);
             pool.put(idle);
+            // Last, since destructors of the host's functions can panic.
+            drop(imports);
             drop(lease);
         }
     }
@@ -355,6 +368,8 @@ impl InstanceData {
         // SAFETY: the caller's; the module lives until the end of the function.
         unsafe {
             let lease = ManuallyDrop::take(&mut (*at.as_ptr()).module);
+            // Dropped last, since destructors of the host's functions can panic.
+            let _imports = (*at.as_ptr()).imports.get_mut().take();
             let instance = at.as_ref();
             let same = instance.placement.view == module_views(&lease);
             let as_mapped = |memory: &MemoryData| memory.is_open() && memory.shrink().is_ok();

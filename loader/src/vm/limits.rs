@@ -6,7 +6,7 @@ use super::memory::MemoryData;
 use super::state::{Cause, Made, StoreState};
 use super::structs::VMHeader;
 use super::table::TableData;
-use super::unwind::raise;
+use super::unwind::{note_caller, raise};
 use crate::error::Result;
 use crate::limits::Taken;
 use crate::store::StoreInner;
@@ -115,10 +115,7 @@ macro_rules! failing {
             // Arguments are in rdi, rsi, rdx, rcx, r8 and r9; the return
             // address and the store align the stack.
             std::arch::naked_asm!(
-                "mov rax, [rdi + {store}]",
-                "mov r10, [rsp]",
-                "mov [rax + {fp}], rbp",
-                "mov [rax + {pc}], r10",
+                note_caller!(),
                 "push rax",
                 "call {inner}",
                 "pop rdi",
@@ -142,9 +139,7 @@ macro_rules! failing {
         #[unsafe(naked)]
         pub(super) unsafe extern "C" fn $name(ctx: *const VMHeader $(, $param: $t)*) -> $result {
             std::arch::naked_asm!(
-                "ldr x9, [x0, {store}]",
-                "str x29, [x9, {fp}]",
-                "str x30, [x9, {pc}]",
+                note_caller!(),
                 "stp x9, x30, [sp, #-16]!",
                 "bl {inner}",
                 "ldp x9, x30, [sp], #16",

@@ -223,7 +223,9 @@ impl MemoryData {
         // SAFETY: the caller's.
         unsafe {
             sys::make_inaccessible(self.base(), self.accessible.get())?;
-            self.set_initial_length(0);
+            // If the system refuses the rest, there is nothing to read.
+            self.accessible.set(0);
+            self.def().length.set(0);
             sys::make_accessible(self.base(), self.initial())?;
         }
         self.set_initial_length(self.initial());

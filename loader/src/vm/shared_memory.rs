@@ -37,6 +37,23 @@ const _: () = assert!(
         && offset_of!(Definition, length) == offset_of!(VMMemoryDef, length)
 );
 
+/// What a memory has to contain for a thread to wait at a position.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expected {
+    I32(u32),
+    I64(u64),
+}
+
+impl Expected {
+    /// Bytes that are compared.
+    pub(crate) fn size(self) -> u64 {
+        match self {
+            Expected::I32(_) => 4,
+            Expected::I64(_) => 8,
+        }
+    }
+}
+
 /// A memory that stores share.
 pub(crate) struct SharedData {
     definition: Definition,
@@ -144,51 +161,32 @@ impl SharedData {
     }
 
     /// Waits until somebody notifies those at a position, which was checked,
-    /// for so long or for ever, if the memory has 32 bits there as expected.
-    pub(crate) fn wait32(&self, position: u64, expected: u32, timeout: Option<Duration>) -> WaitResult {
-        self.waiters.wait(position, timeout, || self.has32(position, expected))
-    }
-
-    /// The same for 64 bits.
-    pub(crate) fn wait64(&self, position: u64, expected: u64, timeout: Option<Duration>) -> WaitResult {
-        self.waiters.wait(position, timeout, || self.has64(position, expected))
-    }
-
-    /// As `wait32`, and no result if `stops` is true meanwhile, which is called
-    /// again and again.
-    pub(super) fn wait32_unless(
+    /// for so long or for ever, if the memory is as expected there. There is no
+    /// result if `stops` is true meanwhile, which is called again and again.
+    pub(crate) fn wait(
         &self,
         position: u64,
-        expected: u32,
+        expected: Expected,
         timeout: Option<Duration>,
-        stops: impl FnMut() -> bool,
+        stops: Option<&mut dyn FnMut() -> bool>,
     ) -> Option<WaitResult> {
-        self.waiters.wait_unless(position, timeout, || self.has32(position, expected), stops)
+        self.waiters.wait(position, timeout, || self.has(position, expected), stops)
     }
 
-    /// The same for 64 bits.
-    pub(super) fn wait64_unless(
-        &self,
-        position: u64,
-        expected: u64,
-        timeout: Option<Duration>,
-        stops: impl FnMut() -> bool,
-    ) -> Option<WaitResult> {
-        self.waiters.wait_unless(position, timeout, || self.has64(position, expected), stops)
-    }
-
-    fn has32(&self, position: u64, expected: u32) -> bool {
+    fn has(&self, position: u64, expected: Expected) -> bool {
         // SAFETY: checked; the memory lives as long as `self`. Other threads
         // may write there without atomics, which is for guests to avoid: what
         // is read then is any value.
-        let word = unsafe { AtomicU32::from_ptr(self.at(position)) };
-        u32::from_le(word.load(Ordering::SeqCst)) == expected
-    }
-
-    fn has64(&self, position: u64, expected: u64) -> bool {
-        // SAFETY: as above.
-        let word = unsafe { AtomicU64::from_ptr(self.at(position)) };
-        u64::from_le(word.load(Ordering::SeqCst)) == expected
+        unsafe {
+            match expected {
+                Expected::I32(value) => {
+                    u32::from_le(AtomicU32::from_ptr(self.at(position)).load(Ordering::SeqCst)) == value
+                }
+                Expected::I64(value) => {
+                    u64::from_le(AtomicU64::from_ptr(self.at(position)).load(Ordering::SeqCst)) == value
+                }
+            }
+        }
     }
 
     /// Wakes up to `count` of those who wait at a position; how many that were.

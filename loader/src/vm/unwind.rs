@@ -18,6 +18,7 @@ use super::structs::VMHeader;
 use super::traps::leave;
 use crate::module::Module;
 use crate::parts;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_artifacts::abi::{Trap, vm_header, vm_store_context};
 
 /// Where to go on; read by the assembly below.
@@ -128,10 +129,18 @@ unsafe extern "C" fn find_returned(state: *const StoreState, landing: *mut Landi
     }
     *landing = match state.find_handler(pc, fp) {
         Ok(found) => {
+            let exception = context.exception.replace(0);
             // What the host said about the exception has nobody to hear it.
-            drop(state.cause.take());
-            context.pending.set(0);
-            Landing { payload: context.exception.replace(0) as usize, ..found }
+            match catch_unwind(AssertUnwindSafe(|| drop(state.cause.take()))) {
+                Ok(()) => {
+                    context.pending.set(0);
+                    Landing { payload: exception as usize, ..found }
+                }
+                Err(panic) => {
+                    state.end(Cause::Panic(panic));
+                    state.entry()
+                }
+            }
         }
         Err(true) => {
             state.capture_exit();
@@ -140,6 +149,33 @@ unsafe extern "C" fn find_returned(state: *const StoreState, landing: *mut Landi
         Err(false) => state.lost(),
     };
 }
+
+/// How code begins that compiled code calls with something that names its store,
+/// at `store` bytes, as first argument: notes where that was, at `fp` and `pc`
+/// in the store, which is then in rax. r10 is lost.
+#[cfg(target_arch = "x86_64")]
+macro_rules! note_caller {
+    () => {
+        "mov rax, [rdi + {store}]
+         mov r10, [rsp]
+         mov [rax + {fp}], rbp
+         mov [rax + {pc}], r10"
+    };
+}
+
+/// How code begins that compiled code calls with something that names its store,
+/// at `store` bytes, as first argument: notes where that was, at `fp` and `pc`
+/// in the store, which is then in x9.
+#[cfg(target_arch = "aarch64")]
+macro_rules! note_caller {
+    () => {
+        "ldr x9, [x0, {store}]
+         str x29, [x9, {fp}]
+         str x30, [x9, {pc}]"
+    };
+}
+
+pub(super) use note_caller;
 
 /// Goes where the [`Landing`] at the stack pointer says.
 #[cfg(target_arch = "x86_64")]
@@ -172,17 +208,15 @@ macro_rules! land {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn throw(header: *const VMHeader, exception: u32) {
     std::arch::naked_asm!(
-        "mov rdi, [rdi + {store}]",
-        "mov rax, [rsp]",
-        "mov [rdi + {exit_fp}], rbp",
-        "mov [rdi + {exit_pc}], rax",
+        note_caller!(),
+        "mov rdi, rax",
         "sub rsp, 40",
         "mov rdx, rsp",
         "call {find}",
         land!(),
         store = const vm_header::store,
-        exit_fp = const vm_store_context::exit_fp,
-        exit_pc = const vm_store_context::exit_pc,
+        fp = const vm_store_context::exit_fp,
+        pc = const vm_store_context::exit_pc,
         find = sym find_thrown,
     )
 }
@@ -195,16 +229,15 @@ pub(super) unsafe extern "C" fn throw(header: *const VMHeader, exception: u32) {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn throw(header: *const VMHeader, exception: u32) {
     std::arch::naked_asm!(
-        "ldr x0, [x0, {store}]",
-        "str x29, [x0, {exit_fp}]",
-        "str x30, [x0, {exit_pc}]",
+        note_caller!(),
+        "mov x0, x9",
         "sub sp, sp, #32",
         "mov x2, sp",
         "bl {find}",
         land!(),
         store = const vm_header::store,
-        exit_fp = const vm_store_context::exit_fp,
-        exit_pc = const vm_store_context::exit_pc,
+        fp = const vm_store_context::exit_fp,
+        pc = const vm_store_context::exit_pc,
         find = sym find_thrown,
     )
 }

@@ -111,38 +111,21 @@ impl Waiters {
 
     /// Waits at a position for so long, or for ever, if the memory is as
     /// expected there.
+    ///
+    /// Code that can be told to stop gives `stops`, which says so: then there is
+    /// no result. It may leave the memory to others meanwhile, and the wait goes on
+    /// on another thread.
     pub(super) fn wait(
         &self,
         position: u64,
         timeout: Option<Duration>,
         is_expected: impl FnOnce() -> bool,
-    ) -> WaitResult {
+        mut stops: Option<&mut dyn FnMut() -> bool>,
+    ) -> Option<WaitResult> {
         // What lies beyond the clock's end is for ever.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let own = Waiter::own();
-        {
-            let mut queue = self.queue(position);
-            if !is_expected() {
-                return WaitResult::Mismatch;
-            }
-            queue.push_back((position, own.clone()));
-        }
-        if own.sleep(deadline) || !self.leave(position, &own) { WaitResult::Ok } else { WaitResult::TimedOut }
-    }
-
-    /// As [`wait`](Self::wait), for code that can be told to stop: then `stops`
-    /// says so, and there is no result. The memory may have been left to others
-    /// meanwhile, and the wait goes on on another thread.
-    pub(super) fn wait_unless(
-        &self,
-        position: u64,
-        timeout: Option<Duration>,
-        is_expected: impl FnOnce() -> bool,
-        mut stops: impl FnMut() -> bool,
-    ) -> Option<WaitResult> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        // While this waits, the thread may wait for something else.
-        let own: Arc<Waiter> = Arc::default();
+        // While one looks whether to stop, the thread may wait for something else.
+        let own = if stops.is_some() { Arc::default() } else { Waiter::own() };
         {
             let mut queue = self.queue(position);
             if !is_expected() {
@@ -151,12 +134,16 @@ impl Waiters {
             queue.push_back((position, own.clone()));
         }
         loop {
-            if stops() {
-                self.leave(position, &own);
-                return None;
+            let mut until = deadline;
+            if let Some(stops) = &mut stops {
+                if stops() {
+                    self.leave(position, &own);
+                    return None;
+                }
+                let next = Instant::now() + INTERVAL;
+                until = Some(deadline.map_or(next, |deadline| deadline.min(next)));
             }
-            let next = Instant::now() + INTERVAL;
-            if own.sleep(Some(deadline.map_or(next, |deadline| deadline.min(next)))) {
+            if own.sleep(until) {
                 return Some(WaitResult::Ok);
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -216,7 +203,7 @@ mod tests {
     #[test]
     fn who_finds_something_else_does_not_wait() {
         let waiters = Waiters::default();
-        assert_eq!(waiters.wait(4, None, || false), WaitResult::Mismatch);
+        assert_eq!(waiters.wait(4, None, || false, None), Some(WaitResult::Mismatch));
         assert_eq!(waiters.count(4), 0);
     }
 
@@ -225,7 +212,7 @@ mod tests {
         let waiters = Waiters::default();
         for nanoseconds in [0, 1, 1_000_000] {
             let timeout = Some(Duration::from_nanos(nanoseconds));
-            assert_eq!(waiters.wait(8, timeout, || true), WaitResult::TimedOut);
+            assert_eq!(waiters.wait(8, timeout, || true, None), Some(WaitResult::TimedOut));
             assert_eq!(waiters.notify(8, u32::MAX), 0);
         }
     }
@@ -234,15 +221,15 @@ mod tests {
     fn who_is_to_stop_is_no_waiter_any_more() {
         let waiters = Waiters::default();
         let mut looks = 0;
-        let stops = || {
+        let mut stops = || {
             looks += 1;
             looks == 3
         };
-        assert_eq!(waiters.wait_unless(8, None, || true, stops), None);
+        assert_eq!(waiters.wait(8, None, || true, Some(&mut stops)), None);
         assert_eq!((looks, waiters.notify(8, u32::MAX)), (3, 0));
-        assert_eq!(waiters.wait_unless(8, None, || false, || true), Some(WaitResult::Mismatch));
+        assert_eq!(waiters.wait(8, None, || false, Some(&mut || true)), Some(WaitResult::Mismatch));
         let timeout = Some(INTERVAL * 2);
-        assert_eq!(waiters.wait_unless(8, timeout, || true, || false), Some(WaitResult::TimedOut));
+        assert_eq!(waiters.wait(8, timeout, || true, Some(&mut || false)), Some(WaitResult::TimedOut));
         assert_eq!(waiters.count(8), 0);
     }
 
@@ -251,7 +238,7 @@ mod tests {
         let waiters = Waiters::default();
         thread::scope(|scope| {
             let waiters = &waiters;
-            let waiter = scope.spawn(move || waiters.wait_unless(4, None, || true, || false));
+            let waiter = scope.spawn(move || waiters.wait(4, None, || true, Some(&mut || false)));
             until(|| waiters.count(4) == 1);
             assert_eq!(waiters.notify(4, 1), 1);
             assert_eq!(waiter.join().unwrap(), Some(WaitResult::Ok));
@@ -268,7 +255,7 @@ mod tests {
             for number in 0..6 {
                 let position = if number % 3 == 2 { other } else { 0 };
                 scope.spawn(move || {
-                    assert_eq!(waiters.wait(position, None, || true), WaitResult::Ok);
+                    assert_eq!(waiters.wait(position, None, || true, None), Some(WaitResult::Ok));
                     lock(order).push(number);
                 });
                 until(|| waiters.count(0) + waiters.count(other) == number + 1);
@@ -299,7 +286,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
                         let timeout = Duration::from_nanos(u64::from(round * 37 % 50 * thread) * 1000);
-                        if waiters.wait(0, Some(timeout), || true) == WaitResult::Ok {
+                        if waiters.wait(0, Some(timeout), || true, None) == Some(WaitResult::Ok) {
                             ok.fetch_add(1, Ordering::Relaxed);
                         }
                     }
