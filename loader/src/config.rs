@@ -114,6 +114,12 @@ impl Config {
     /// entered it; beyond that it traps. It may be up to 16 KiB more or less,
     /// and is less where the thread's stack ends earlier. Default: 512 KiB.
     ///
+    /// Of a stack that is neither the thread's nor one of an async call, but a
+    /// coroutine's for example, nobody here knows where it ends: below where wasm
+    /// code is entered there have to be so many bytes and 80 KiB more, and a guard.
+    /// Calls on several such stacks of a thread have to return in the reverse
+    /// order of their beginnings.
+    ///
     /// An artifact with a limit of its own in values (`wasmc
     /// --deterministic-stack`) says how many bytes they take at most, which
     /// `wasmc inspect` shows: with no less here, and beside it what functions

@@ -198,10 +198,11 @@ impl<T: 'static> Store<T> {
     /// ```
     ///
     /// A table or global of the host's whose first value is an [`ExternRef`]
-    /// is null after a reset, like the reference itself.
+    /// or refers to an object is null after a reset, as that is dropped.
     ///
     /// # Errors
-    /// As for [`Instance::reset`].
+    /// As for [`Instance::reset`]; if such a table or global is of a type that
+    /// cannot be null.
     ///
     /// [`Instance::reset`]: crate::Instance::reset
     /// [`ExternRef`]: crate::ExternRef

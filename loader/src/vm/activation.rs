@@ -119,14 +119,16 @@ fn nested(
 ) {
     let (context, limit) = (&state.context, &state.limit);
     let outer = (limit.thread.get(), limit.sp.get(), limit.value.get());
-    // A nested activation shares the stack that the outer one was given.
-    if previous != ptr::from_ref(state) && !limit.is_for(thread, sp) {
+    let saved = Suspended::of(state);
+    let is_active = saved.entry_fp != 0;
+    // A nested activation shares the stack that the outer one was given, unless
+    // the host has gone over to another stack in between.
+    let shares = previous == ptr::from_ref(state) && !(is_active && thread.switches(saved.entry_sp as usize, sp));
+    if !shares && !limit.is_for(thread, sp) {
         state.renew_limit(thread, sp);
     }
-    let saved = Suspended::of(state);
     #[cfg(feature = "async")]
     let suspendable = Suspendable::begin(state);
-    let is_active = saved.entry_fp != 0;
     thread.current.set(state);
     context.host.set(host);
     // Until the entry stub has noted its own, there is none to go back to.
@@ -146,7 +148,7 @@ fn nested(
     if switched && previous != ptr::from_ref(state) {
         limit.sp.set(NOWHERE);
     }
-    if is_active && limit.thread.get() != outer.0 {
+    if is_active && (limit.thread.get(), limit.value.get()) != (outer.0, outer.2) {
         // The outer activation goes on, on its own stack.
         state.set_limit(outer.0, outer.1, outer.2);
     }
@@ -250,6 +252,18 @@ impl Thread {
         self.number.set(NEXT.fetch_add(1, Ordering::Relaxed));
         let Range { start, end } = sys::stack_bounds().unwrap_or_default();
         self.stack.set((start, end));
+    }
+}
+
+impl Thread {
+    /// Whether an activation at `sp` cannot be on the stack of the one above it,
+    /// which was entered at `outer`. Of two stacks that are not the thread's own,
+    /// nothing is known but that they grow down: then the higher one counts as
+    /// the other's, and what is left of that limits both.
+    fn switches(&self, outer: usize, sp: usize) -> bool {
+        let (low, high) = self.stack.get();
+        let own = |at| (low..high).contains(&at);
+        sp > outer || own(sp) != own(outer)
     }
 }
 

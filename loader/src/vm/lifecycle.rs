@@ -475,6 +475,11 @@ pub(crate) fn restore_all<T: 'static>(inner: &mut StoreInner<T>) -> Result<(), E
     let store = &mut inner.opaque;
     let mut values = Vec::new();
     if !store.state.is_running() {
+        if let Some(ty) = store.state.not_resettable() {
+            return Err(Error::msg(format!(
+                "a global or table of the host's of type {ty} cannot be reset: what it refers to goes with the reset, and it cannot be null; make it of a type that can"
+            )));
+        }
         // SAFETY: as in `restore`. Before the instances: their segments may
         // go to what the host made.
         unsafe { store.state.reset_made() }.map_err(|e| Error::new(e).context("cannot reset what the host made"))?;

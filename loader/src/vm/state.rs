@@ -22,6 +22,7 @@ use super::table::TableData;
 use crate::epochs::Epochs;
 use crate::error::Error;
 use crate::parts;
+use crate::refs::I31;
 use crate::types::{MemoryType, TableType, ValType};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -126,12 +127,16 @@ pub(crate) struct StoreState {
 }
 
 /// Something that the host made, and the value that a reset gives it: the one
-/// that it had at first, or null in place of a value of the host's, which a
-/// reset drops.
+/// that it had at first, or null in place of a reference to what a reset drops.
 pub(super) enum Made {
     Memory(NonNull<MemoryData>),
     Table(NonNull<TableData>, u64),
     Global(NonNull<Cell<ValRaw>>, ValRaw, ValType),
+}
+
+/// What is left of a reference after a reset.
+fn after_reset(value: u64, ty: ValType) -> u64 {
+    if ty.is_gc_ref() && I31::of_raw(value as u32).is_none() { 0 } else { value }
 }
 
 /// How many instances an unused state may have room for.
@@ -403,7 +408,7 @@ impl StoreState {
         if value != 0 {
             table.fill(0, value, table.length()).ok()?;
         }
-        let first = if ty.element().is_gc_ref() { 0 } else { value };
+        let first = after_reset(value, ty.element());
         let table = self.keep(table);
         self.made.borrow_mut().push(Made::Table(table.assume(), first));
         Some(table)
@@ -412,7 +417,7 @@ impl StoreState {
     /// Makes a global that belongs to no instance.
     pub(crate) fn new_global(&self, value: ValRaw, content: ValType) -> Stored<Cell<ValRaw>> {
         let cell = self.keep(Cell::new(value));
-        let first = if content.is_gc_ref() { ValRaw::of(0) } else { value };
+        let first = ValRaw { low: after_reset(value.low, content), ..value };
         self.made.borrow_mut().push(Made::Global(cell.assume(), first, content));
         cell
     }
@@ -435,6 +440,23 @@ impl StoreState {
     /// How the heap is to be, of which nothing is in use yet.
     pub(crate) fn configure_heap(&self, settings: HeapSettings) {
         self.heap.borrow_mut().configure(settings);
+    }
+
+    /// The type of something of the host's that a reset cannot make as it was: what
+    /// it referred to at first is dropped, and it cannot be null, as code relies on.
+    pub(super) fn not_resettable(&self) -> Option<ValType> {
+        if !parts::GC.is_on() {
+            return None;
+        }
+        let cannot = |ty: &ValType, first: u64| ty.is_gc_ref() && !ty.has_default() && first == 0;
+        self.made.borrow().iter().find_map(|made| match made {
+            // SAFETY: the arena keeps it.
+            Made::Table(table, first) => Some(unsafe { table.as_ref() }.ty())
+                .filter(|ty| ty.minimum() > 0 && cannot(&ty.element(), *first))
+                .map(TableType::element),
+            Made::Global(_, first, content) => cannot(content, first.low).then_some(*content),
+            Made::Memory(_) => None,
+        })
     }
 
     /// Makes what belongs to no instance as it was when the host made it.

@@ -36,6 +36,8 @@ pub(crate) fn decide(fault: Fault) -> Option<Next> {
     let trap = match (listed, fault.address) {
         (Some(trap), _) => trap,
         (None, Some(address)) if state.is_memory(address) => Trap::MemoryOutOfBounds,
+        // What cannot be null is all the same, in an instance whose reset failed.
+        (None, Some(address)) if state.is_null_access(address) => Trap::NullReference,
         // The table of traps may have been found lost just now, or the code
         // is zeros.
         _ if module.is_damaged() || module.is_shortened() => return state.abandon(fault),

@@ -10,6 +10,7 @@ mod exceptions;
 mod guarded;
 mod linking;
 mod loading;
+mod odd_hosts;
 mod process;
 mod rest;
 mod stores;

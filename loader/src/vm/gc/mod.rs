@@ -40,6 +40,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 pub(crate) use trace::Tracer;
+use wasmc_artifacts::abi::HEAP_NULL_GUARD;
 
 /// What the builtin `gc_alloc` does once it has noted where it was called: the
 /// new object has its descriptor, and nothing else yet.
@@ -91,6 +92,15 @@ impl StoreState {
     pub(super) fn heap_base(&self) -> Option<NonNull<u8>> {
         // SAFETY: used up before anything else happens.
         unsafe { unguarded(&self.heap) }.base()
+    }
+
+    /// Whether an access to `address` can only have been one through null: to an
+    /// object, or to a function, which is where nothing is mapped.
+    pub(super) fn is_null_access(&self, address: usize) -> bool {
+        const NOWHERE: usize = 4096;
+        let base = self.heap_base().filter(|_| parts::GC.is_on());
+        let object = base.map(|base| address.wrapping_sub(base.as_ptr() as usize));
+        address < NOWHERE || object.is_some_and(|offset| offset < HEAP_NULL_GUARD as usize)
     }
 
     /// Room for an object, with its descriptor; `None` if the heap is
