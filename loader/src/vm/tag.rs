@@ -50,10 +50,7 @@ impl StoreState {
     /// The tag of the exception that waits in the context, if there is one.
     pub(crate) fn pending_tag(&self) -> Option<Tag> {
         let exception = self.context.exception.get() as usize;
-        let heap = self.instances().map(|instance| instance.header().heap.get()).find(|heap| !heap.is_null())?;
-        if exception == 0 {
-            return None;
-        }
+        let heap = self.heap_base().filter(|_| exception != 0)?;
         // SAFETY: an exception of this store is there, and in it the address
         // of its tag.
         let tag = unsafe { heap.add(exception + EXCEPTION_TAG as usize).cast::<*mut VMTagDef>().read() };

@@ -345,3 +345,16 @@ fn code_of_an_instance_whose_reset_failed_traps_where_something_is_null_that_can
     }
     assert!(object.call(&mut store, ()).is_err(), "objects are gone after a reset");
 }
+
+#[test]
+fn a_host_can_throw_where_no_code_uses_the_heap() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let tag = Tag::new(&mut store, &TagType::new(FuncType::new([], []))).unwrap();
+    let ty = ExnType::from_tag_type(&engine, &tag.ty(&store)).unwrap();
+    let pre = ExnRefPre::new(&mut store, ty);
+    let exception = ExnRef::new(&mut store, &pre, &tag, &[]).unwrap();
+    let thrown = store.throw::<()>(exception).unwrap_err();
+    assert!(Tag::eq(&thrown.tag(), &tag, &store));
+    assert!(store.take_pending_exception().is_some());
+}
