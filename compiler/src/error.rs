@@ -26,7 +26,7 @@ pub enum Error {
     #[error("invalid WebAssembly text: {0}")]
     Text(String),
     /// The module uses a proposal that is switched off or not supported.
-    #[error("{}", unsupported(.proposal, *.offset, .message))]
+    #[error("{}", unsupported(.proposal, *.offset, .message, Setting::field))]
     Unsupported {
         /// The proposal.
         proposal: &'static Proposal,
@@ -98,9 +98,37 @@ pub enum Error {
     },
 }
 
-fn unsupported(proposal: &Proposal, offset: u64, message: &str) -> String {
+/// What an error may ask to be changed. It is called otherwise by each of those
+/// who set it: the fields of [`Options`](crate::Options), the switches of the
+/// command, and the methods of a build script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Setting {
+    /// Whether this proposal is on.
+    Proposal(&'static str),
+    /// The export that initialises a module.
+    InitExport,
+    /// How long an initialiser may take.
+    InitTimeout,
+    /// How large memories may become in it.
+    InitMemory,
+}
+
+impl Setting {
+    /// What sets it in the library's own options.
+    pub(crate) fn field(self) -> String {
+        match self {
+            Setting::Proposal(name) => format!("`Features::apply(\"{name}\")`"),
+            Setting::InitExport => "`InitOptions::export`".to_owned(),
+            Setting::InitTimeout => "`InitOptions::timeout`".to_owned(),
+            Setting::InitMemory => "`InitOptions::max_memory`".to_owned(),
+        }
+    }
+}
+
+fn unsupported(proposal: &Proposal, offset: u64, message: &str, words: impl Fn(Setting) -> String) -> String {
     let way_out = if proposal.supported {
-        format!("switch it on with `--wasm-features {}`", proposal.name)
+        format!("switch it on with {}", words(Setting::Proposal(proposal.name)))
     } else {
         "wasmc does not support it yet; compile the guest without it".to_owned()
     };
@@ -108,6 +136,15 @@ fn unsupported(proposal: &Proposal, offset: u64, message: &str) -> String {
 }
 
 impl Error {
+    /// The message, in which what is to be changed is called as `words` says;
+    /// in that of `Display` it is called as in [`Options`](crate::Options).
+    pub fn message(&self, words: impl Fn(Setting) -> String) -> String {
+        match self {
+            Error::Unsupported { proposal, offset, message } => unsupported(proposal, *offset, message, words),
+            other => other.to_string(),
+        }
+    }
+
     /// An error of the parser or validator, with the proposal named if a
     /// missing one is the reason.
     pub(crate) fn from_parser(error: &wasmparser::Error) -> Self {

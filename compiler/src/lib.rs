@@ -70,7 +70,7 @@ mod uses;
 #[cfg(feature = "wast")]
 pub mod wast;
 
-pub use error::Error;
+pub use error::{Error, Setting};
 pub use options::{OptLevel, Options, Progress, ThreadTokens, Tunables};
 pub use proposals::Features;
 pub use snapshot::Snapshot;

@@ -98,10 +98,10 @@ impl Snapshot {
                 global.init = Some(vec![*value]);
             }
         }
-        for (place, name) in &self.renames {
-            self.rename(module, place, name);
-        }
-        for name in &self.spent {
+        // Names are those of the module before anything takes another's place.
+        let spent: Vec<&String> = self.spent.iter().filter(|name| !self.is_replaced(name)).collect();
+        self.rename(module);
+        for name in spent {
             self.spend(module, name);
         }
         Ok(())
@@ -161,13 +161,22 @@ impl Snapshot {
         }
     }
 
-    /// Exports the function `name` as `place` too.
-    fn rename<'a>(&self, module: &mut ParsedModule<'a>, place: &'a str, name: &str) {
+    /// Whether another function is exported with this name.
+    fn is_replaced(&self, name: &str) -> bool {
+        self.renames.iter().any(|(place, _)| place == name)
+    }
+
+    /// Exports functions with the names of others too.
+    fn rename<'a>(&'a self, module: &mut ParsedModule<'a>) {
         let find = |module: &ParsedModule<'a>, name: &str| module.exports.iter().position(|e| e.name == name);
-        let Some(new) = find(module, name).map(|at| module.exports[at].index) else { return };
-        match find(module, place) {
-            Some(at) => module.exports[at].index = new,
-            None => module.exports.push(ParsedExport { name: place, kind: ExternKind::Func, index: new }),
+        let function = |name: &str| find(module, name).map(|at| module.exports[at].index);
+        let renames = self.renames.iter().map(|(place, name)| (place, function(name)));
+        for (place, new) in renames.collect::<Vec<_>>() {
+            let Some(index) = new else { continue };
+            match find(module, place) {
+                Some(at) => module.exports[at].index = index,
+                None => module.exports.push(ParsedExport { name: place, kind: ExternKind::Func, index }),
+            }
         }
         module.index_exports();
     }

@@ -6,7 +6,7 @@ use crate::options::{OptLevel, Options};
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use std::str::FromStr;
-use target_lexicon::{Architecture, BinaryFormat, OperatingSystem, Triple};
+use target_lexicon::{Architecture, BinaryFormat, Endianness, OperatingSystem, PointerWidth, Triple};
 use wasmc_artifacts::abi::{Arch, CPU_FEATURES, CpuFeatures, Os};
 use wasmc_artifacts::container::Container;
 
@@ -59,6 +59,10 @@ impl Target {
             Architecture::Aarch64(_) => Arch::Aarch64,
             _ => return Err(unknown_target(&triple.to_string())),
         };
+        // Some systems have 32-bit pointers, or big-endian words, on these too.
+        if triple.endianness() != Ok(Endianness::Little) || triple.pointer_width() != Ok(PointerWidth::U64) {
+            return Err(unknown_target(&triple.to_string()));
+        }
         let os = match triple.operating_system {
             OperatingSystem::Linux => Os::Linux,
             OperatingSystem::MacOSX(_) | OperatingSystem::Darwin(_) => Os::Macos,
@@ -87,7 +91,7 @@ impl Target {
                 "baseline" => cpu = CpuFeatures::default(),
                 "native" if Arch::host() != Some(self.arch) => {
                     return Err(Error::Options(format!(
-                        "`--cpu native` is this machine's CPU, which cannot run code for {}; name its features instead",
+                        "`native` is this machine's CPU, which cannot run code for {}; name its features instead",
                         self.triple
                     )));
                 }

@@ -82,6 +82,22 @@ fn links_of_all_pages_lead_somewhere() {
     }
 }
 
+/// Links to pages end in `.html` when the guide is rendered, and nobody renders
+/// pages that are not the guide's.
+#[test]
+fn links_to_pages_stay_within_the_guide() {
+    for name in pages() {
+        for link in links(&page(&name)) {
+            let target = link.split('#').next().unwrap();
+            let is_page = target.ends_with(".md") && !target.starts_with("http");
+            assert!(!is_page || pages().contains(target), "{name} links to {link}, which is no page of the guide");
+        }
+    }
+    // From the rendered pages to the examples it is as far as from their sources.
+    let book = fs::read_to_string(project().join("docs/book.toml")).unwrap();
+    assert!(book.contains("build-dir = \"../target/book\""), "{book}");
+}
+
 #[test]
 fn every_page_is_in_the_summary_once() {
     let listed = links(&page("SUMMARY.md"));

@@ -7,7 +7,7 @@ use crate::permissions::{DirPerms, FilePerms};
 use crate::stdio::HostStream;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use wasi_common::WasiFile;
 use wasi_common::sync::ambient_authority;
 
@@ -20,6 +20,8 @@ use wasi_common::sync::ambient_authority;
 #[derive(Clone)]
 pub struct WasiCtx {
     pub(crate) inner: wasi_common::WasiCtx,
+    /// Whether each preopened folder is there; they are numbered from 3.
+    folders: Arc<[Weak<()>]>,
 }
 
 impl WasiCtx {
@@ -32,6 +34,13 @@ impl WasiCtx {
         let Ok(end) = table.push(Arc::new(())) else { return Vec::new() };
         table.delete::<()>(end);
         (0..end).filter(|number| table.contains_key(*number)).collect()
+    }
+
+    /// The numbers of preopened folders that the guest does not have any more:
+    /// it has closed them, or put something else in their places.
+    pub fn lost_folders(&self) -> Vec<u32> {
+        let lost = (3..).zip(&*self.folders).filter(|(_, folder)| folder.strong_count() == 0);
+        lost.map(|(number, _)| number).collect()
     }
 }
 
@@ -64,6 +73,7 @@ impl std::fmt::Debug for WasiCtx {
 /// ```
 pub struct WasiCtxBuilder {
     ctx: wasi_common::WasiCtx,
+    folders: Vec<Weak<()>>,
 }
 
 impl Default for WasiCtxBuilder {
@@ -88,7 +98,7 @@ impl WasiCtxBuilder {
     /// [`TimeSource::Virtual`] and [`RandomSource::Fixed`] a guest that sees
     /// nothing else of the system does the same in every run.
     pub fn with_sources(time: TimeSource, random: RandomSource) -> WasiCtxBuilder {
-        WasiCtxBuilder { ctx: fixed::context(time, random) }
+        WasiCtxBuilder { ctx: fixed::context(time, random), folders: Vec::new() }
     }
 
     /// Appends an argument. The first one is the program's own name.
@@ -230,7 +240,9 @@ impl WasiCtxBuilder {
         let guest_path = guest_path.as_ref();
         refuse_zero("guest path", guest_path)?;
         let dir = wasi_common::sync::Dir::open_ambient_dir(host_path, ambient_authority()).map_err(failed)?;
-        let dir = Box::new(Dir::new(dir, dir_perms, file_perms));
+        let there = Arc::new(());
+        self.folders.push(Arc::downgrade(&there));
+        let dir = Box::new(Dir::new(dir, dir_perms, file_perms, there));
         self.ctx.push_preopened_dir(dir, guest_path).map_err(|error| failed(std::io::Error::other(error)))?;
         Ok(self)
     }
@@ -238,7 +250,8 @@ impl WasiCtxBuilder {
     /// The context, which takes along everything collected so far; the builder
     /// is as new again.
     pub fn build(&mut self) -> WasiCtx {
-        WasiCtx { inner: std::mem::take(self).ctx }
+        let built = std::mem::take(self);
+        WasiCtx { inner: built.ctx, folders: built.folders.into() }
     }
 }
 

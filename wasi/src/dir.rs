@@ -6,6 +6,7 @@ use crate::permissions::{DirPerms, FilePerms};
 use async_trait::async_trait;
 use std::any::Any;
 use std::path::PathBuf;
+use std::sync::Arc;
 use wasi_common::dir::{OpenResult, ReaddirCursor, ReaddirEntity};
 use wasi_common::file::{FdFlags, Filestat, OFlags};
 use wasi_common::snapshots::preview_1::error::Errno;
@@ -20,11 +21,13 @@ pub(crate) struct Dir {
     inner: host::Dir,
     dirs: DirPerms,
     files: FilePerms,
+    /// For a preopened one; that it is there is known by this.
+    _there: Option<Arc<()>>,
 }
 
 impl Dir {
-    pub(crate) fn new(inner: wasi_common::sync::Dir, dirs: DirPerms, files: FilePerms) -> Dir {
-        Dir { inner: host::Dir::from_cap_std(inner), dirs, files }
+    pub(crate) fn new(inner: wasi_common::sync::Dir, dirs: DirPerms, files: FilePerms, there: Arc<()>) -> Dir {
+        Dir { inner: host::Dir::from_cap_std(inner), dirs, files, _there: Some(there) }
     }
 
     fn require(&self, permission: DirPerms) -> Result<(), Error> {
@@ -74,7 +77,7 @@ impl WasiDir for Dir {
         let flags = if truncate_after { flags.difference(OFlags::TRUNCATE) } else { flags };
         match self.inner.open_file_(follow, path, flags, read, write, status)? {
             host::OpenResult::Dir(inner) => {
-                Ok(OpenResult::Dir(Box::new(Dir { inner, dirs: self.dirs, files: self.files })))
+                Ok(OpenResult::Dir(Box::new(Dir { inner, dirs: self.dirs, files: self.files, _there: None })))
             }
             host::OpenResult::File(_) if read && !self.files.contains(FilePerms::READ) => Err(Errno::Perm.into()),
             host::OpenResult::File(inner) => {

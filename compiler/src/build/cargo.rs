@@ -64,6 +64,7 @@ impl Cargo<'_> {
         let mut numbers = claimed.split('.').map(str::parse::<u32>);
         let minor = match (numbers.next(), numbers.next()) {
             (Some(Ok(1)), Some(Ok(minor))) => minor,
+            (Some(Ok(1)), None) => 0,
             _ => u32::MAX,
         };
         if self.listening && minor >= 84 {
@@ -75,12 +76,21 @@ impl Cargo<'_> {
 
     /// Where everything that is made goes.
     pub fn out_dir(&self) -> Result<PathBuf> {
-        self.required("OUT_DIR", "the folder for what the build script makes").map(PathBuf::from)
+        match self.path("OUT_DIR") {
+            Some(out) => Ok(out),
+            None => self.required("OUT_DIR", "the folder for what the build script makes").map(PathBuf::from),
+        }
     }
 
     /// The package's folder, if cargo says it.
     pub fn package(&self) -> Option<PathBuf> {
-        self.get("CARGO_MANIFEST_DIR").map(PathBuf::from)
+        self.path("CARGO_MANIFEST_DIR")
+    }
+
+    /// A variable that is a path, which need not be text.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        let own = self.variables.get(name).map(PathBuf::from);
+        own.or_else(|| std::env::var_os(name).map(PathBuf::from))
     }
 
     /// The package's name and version.
@@ -90,46 +100,63 @@ impl Cargo<'_> {
     }
 
     /// The machine that the host program is for, with the CPU features that
-    /// its own code uses too, unless `cpu` or the person who builds says
+    /// its own code uses too, unless the script or the person who builds says
     /// otherwise.
-    pub fn target(&self, triple: Option<&str>, cpu: Option<&str>) -> Result<Target> {
-        let triple = match triple {
-            Some(triple) => triple.to_owned(),
-            None => self.required("TARGET", "the triple of the machine to build for")?,
-        };
-        let bad = |wanted: &crate::Error| Error::Variable {
-            name: "TARGET",
-            value: Some(triple.clone()),
-            wanted: format!("a machine that wasmc compiles for ({wanted})"),
-        };
-        let target = Target::new(&triple).or_else(|error| self.usual_triple().ok_or(error));
-        let target = target.map_err(|e| bad(&e))?;
-        let chosen = self.own(CPU);
-        let name = if chosen.is_some() { CPU } else { "cpu" };
-        match chosen.as_deref().or(cpu) {
-            Some(list) => {
-                let foreign = self.get("HOST").is_some_and(|host| host != triple);
-                if foreign && list.split(',').any(|item| item.trim() == "native") {
-                    self.warn(&format!(
-                        "guests are compiled for the CPU of this machine, and the program for {triple}"
-                    ));
-                }
-                target.cpu(list).map_err(|error| Error::Variable {
-                    name,
-                    value: Some(list.to_owned()),
-                    wanted: format!("a list of CPUs and their features ({error})"),
-                })
-            }
+    pub fn target(&self, chosen: Option<&str>, cpu: Option<&str>) -> Result<Target> {
+        let wanted = |error: &crate::Error| format!("a machine that wasmc compiles for ({error})");
+        let target = match chosen {
+            Some(triple) => Target::new(triple).map_err(|error| Error::Setting {
+                method: "target",
+                value: triple.to_owned(),
+                wanted: wanted(&error),
+            })?,
             None => {
-                let list = self.cpu_features(&target);
-                target.cpu(&list).map_err(|e| bad(&e))
+                let triple = self.required("TARGET", "the triple of the machine to build for")?;
+                let target = Target::new(&triple).or_else(|error| self.usual_triple().ok_or(error));
+                target.map_err(|error| Error::Variable {
+                    name: "TARGET",
+                    value: Some(triple),
+                    wanted: wanted(&error),
+                })?
             }
+        };
+        let given = self.own(CPU);
+        let Some(list) = given.as_deref().or(cpu) else {
+            let list = self.cpu_features(&target);
+            return target.cpu(&list).map_err(|error| Error::Variable {
+                name: "CARGO_CFG_TARGET_FEATURE",
+                value: Some(list),
+                wanted: wanted(&error),
+            });
+        };
+        self.warn_of_native(list, &target, chosen);
+        target.cpu(list).map_err(|error| {
+            let (value, wanted) = (list.to_owned(), format!("a list of CPUs and their features ({error})"));
+            if given.is_some() {
+                Error::Variable { name: CPU, value: Some(value), wanted }
+            } else {
+                Error::Setting { method: "cpu", value, wanted }
+            }
+        })
+    }
+
+    /// Warns if code for this machine's CPU may be for another machine.
+    fn warn_of_native(&self, list: &str, target: &Target, chosen: Option<&str>) {
+        let triple = chosen.map(str::to_owned).or_else(|| self.get("TARGET"));
+        let is_foreign = self.get("HOST").is_some_and(|host| Some(host) != triple);
+        if is_foreign && list.split(',').any(|item| item.trim() == "native") {
+            let triple = triple.unwrap_or_else(|| target.triple().to_string());
+            self.warn(&format!("guests are compiled for the CPU of this machine, and the program for {triple}"));
         }
     }
 
     /// The triple for what a target of another name consists of: triples can
     /// be the user's own.
     fn usual_triple(&self) -> Option<Target> {
+        let is = |name: &str, usual: &str| self.get(name).is_none_or(|value| value == usual);
+        if !is("CARGO_CFG_TARGET_POINTER_WIDTH", "64") || !is("CARGO_CFG_TARGET_ENDIAN", "little") {
+            return None;
+        }
         let arch = self.get("CARGO_CFG_TARGET_ARCH")?;
         let os = match self.get("CARGO_CFG_TARGET_OS")?.as_str() {
             "linux" => "unknown-linux-gnu",
@@ -148,8 +175,9 @@ impl Cargo<'_> {
         known.map(|f| f.name).collect::<Vec<_>>().join(",")
     }
 
-    /// How much to optimise, by the profile.
-    pub fn opt_level(&self) -> Result<OptLevel> {
+    /// How much to optimise: as the person who builds says, or else the script,
+    /// or else the profile.
+    pub fn opt_level(&self, chosen: Option<OptLevel>) -> Result<OptLevel> {
         let wanted = || "0, 1, 2, 3, s or z".to_owned();
         let level = |name: &'static str, value: String| match value.as_str() {
             "0" => Ok(OptLevel::None),
@@ -158,9 +186,10 @@ impl Cargo<'_> {
             "s" | "z" => Ok(OptLevel::Size),
             _ => Err(Error::Variable { name, value: Some(value), wanted: wanted() }),
         };
-        match self.own(OPT_LEVEL) {
-            Some(value) => level(OPT_LEVEL, value),
-            None => level("OPT_LEVEL", self.required("OPT_LEVEL", &wanted())?),
+        match (self.own(OPT_LEVEL), chosen) {
+            (Some(value), _) => level(OPT_LEVEL, value),
+            (None, Some(chosen)) => Ok(chosen),
+            (None, None) => level("OPT_LEVEL", self.required("OPT_LEVEL", &wanted())?),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong in a build script.
 
+use crate::error::Setting;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -40,6 +41,15 @@ pub enum Error {
         /// What it should be.
         wanted: String,
     },
+    /// The builder was given something that cannot be understood.
+    Setting {
+        /// The builder's method.
+        method: &'static str,
+        /// What it was given.
+        value: String,
+        /// What that should be.
+        wanted: String,
+    },
     /// Names in the guest cannot become names in Rust; or the builder was
     /// given one that is none.
     Name {
@@ -74,6 +84,9 @@ impl fmt::Display for Error {
             Error::Variable { name, value: Some(value), wanted } => {
                 write!(f, "the variable {name} is `{value}`, which should be {wanted}")
             }
+            Error::Setting { method, value, wanted } => {
+                write!(f, "`.{method}(\"{value}\")` should be given {wanted}")
+            }
             Error::Name { guest, message } => write!(f, "cannot make bindings for `{guest}`: {message}"),
             Error::Init { guest, message, .. } => write!(f, "cannot initialise the guest `{guest}`: {message}"),
             Error::Archive(message) => write!(f, "cannot make the compiled guest a part of the program: {message}"),
@@ -91,15 +104,16 @@ fn guest_error(
     if let Some((line, column)) = position {
         write!(f, " (line {line}, column {column})")?;
     }
-    f.write_str(": ")?;
-    match error {
-        // What the command line calls an option is a method here.
-        crate::Error::Unsupported { proposal, offset, message } if proposal.supported => write!(
-            f,
-            "the module uses the `{name}` proposal at byte offset {offset:#x} ({message}): switch it on with `.wasm_features(\"{name}\")`",
-            name = proposal.name
-        ),
-        error => write!(f, "{error}"),
+    write!(f, ": {}", error.message(method))
+}
+
+/// What the builder has for a setting.
+pub(super) fn method(setting: Setting) -> String {
+    match setting {
+        Setting::Proposal(name) => format!("`.wasm_features(\"{name}\")`"),
+        Setting::InitExport => "`.init(\"EXPORT\")`".to_owned(),
+        // These are fields of what `.init` takes.
+        Setting::InitTimeout | Setting::InitMemory => setting.field(),
     }
 }
 

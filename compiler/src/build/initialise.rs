@@ -2,17 +2,10 @@
 
 use super::Module;
 use super::cargo::Cargo;
-use super::error::{Error, Result};
+use super::error::{Error, Result, method};
 use crate::init;
 use crate::options::Options;
 use std::sync::Arc;
-
-/// What the command line has switches for, and the builder fields.
-const SWITCHES: [(&str, &str); 3] = [
-    ("`--init=EXPORT`", "`.init(\"EXPORT\")`"),
-    ("`--init-timeout DURATION`", "`InitOptions::timeout`"),
-    ("`--init-memory BYTES`", "`InitOptions::max_memory`"),
-];
 
 /// Puts the state of the initialised guest into the options, if that is wanted.
 pub(super) fn apply(
@@ -39,14 +32,11 @@ pub(super) fn apply(
 
 /// The error and its causes, in terms of the builder, and where it was.
 fn message(error: &init::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = error.message(method);
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
-    }
-    for (switch, field) in SWITCHES {
-        text = text.replace(switch, field);
     }
     match error.backtrace() {
         Some(backtrace) => format!("{text}\nwasm backtrace:\n{backtrace}"),

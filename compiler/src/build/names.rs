@@ -18,6 +18,7 @@
 use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
 use proc_macro2::{Ident, Span};
 use std::collections::BTreeMap;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Keywords that syn does not know as such.
 const LATE_KEYWORDS: &[&str] = &["gen"];
@@ -33,7 +34,7 @@ pub(super) fn camel(name: &str) -> Option<String> {
 }
 
 fn words(name: &str) -> String {
-    name.chars().map(|c| if unicode_ident::is_xid_continue(c) { c } else { ' ' }).collect()
+    composed(name).chars().map(|c| if unicode_ident::is_xid_continue(c) { c } else { ' ' }).collect()
 }
 
 fn finish(name: String) -> Option<String> {
@@ -41,8 +42,15 @@ fn finish(name: String) -> Option<String> {
     Some(if unicode_ident::is_xid_start(first) { name } else { format!("_{name}") })
 }
 
+/// A name in the form in which Rust compares identifiers, where a letter with an
+/// accent is one character and not two.
+pub(super) fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
 /// A name, which must have the form of an identifier, as one.
 pub(super) fn ident(name: &str, reserved: &[&str]) -> Option<Ident> {
+    let name = &*composed(name);
     let name = name.strip_prefix("r#").unwrap_or(name);
     if reserved.contains(&name) || matches!(name, "self" | "Self" | "super" | "crate" | "_") {
         return syn::parse_str(&format!("{name}_")).ok();
@@ -113,6 +121,16 @@ mod tests {
         assert_eq!(snake("!?"), None);
         assert_eq!(snake(""), None);
         assert_eq!(snake("___"), None);
+    }
+
+    #[test]
+    fn names_that_rust_takes_for_one_are_one() {
+        let (one, two) = ("caf\u{e9}", "cafe\u{301}");
+        assert_eq!(method(one), method(two));
+        assert_eq!(camel(one), camel(two));
+        assert_eq!(ident(one, &[]), ident(two, &[]));
+        // The sign for ohms, and the letter.
+        assert_eq!(method("\u{2126}"), method("\u{3a9}"));
     }
 
     #[test]

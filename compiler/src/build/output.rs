@@ -12,8 +12,10 @@ use crate::options::Options;
 use crate::target::Target;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use wasmc_artifacts::WorkingSet;
 use wasmc_artifacts::format::Digest;
 
@@ -56,31 +58,81 @@ pub(super) fn make(module: &Module, cargo: &Cargo<'_>) -> Result<Output> {
     };
     let source = Sha256::digest(&input.binary).into();
     let carried = carried(module, cargo, &name, &source, &out);
+    let bindings = out.join(format!("{name}.rs"));
     // Names that clash are found before there is anything that takes long.
+    let claim = Claim { guest: input.label.clone(), source, content: None };
+    claim.make(cargo, &bindings, &name)?;
     generate(module, &input, &interface, (&name, source, None), &carried)?;
     #[cfg(feature = "init")]
     initialise::apply(module, cargo, &input.label, &input.binary, &mut options, guest)?;
-    let bindings = out.join(format!("{name}.rs"));
-    let (artifact, content) = match &carried {
+    let (path, file, content) = match &carried {
         Carried::File { name, .. } | Carried::Embedded { name } => {
-            let (path, file) = (out.join(name), crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?);
-            write(&path, &file)?;
-            (path, content_hash(&file)?)
+            let file = crate::emit(&input.binary, Emit::Cwasm, &options).map_err(guest)?;
+            let content = content_hash(&file)?;
+            (out.join(name), file, content)
         }
         Carried::Linked { symbol } => {
             options.symbol = Some(symbol.clone());
             let object = crate::emit(&input.binary, Emit::Obj, &options).map_err(guest)?;
-            let path = out.join(format!("lib{symbol}.a"));
-            write(&path, &archive::of(&object, &format!("{name}.o"), options.target.os())?)?;
-            cargo.say("rustc-link-search", format!("native={}", out.display()));
-            cargo.say("rustc-link-lib", format!("static={symbol}"));
-            (path, content_hash(archive::artifact(&object, symbol)?)?)
+            let library = archive::of(&object, &format!("{name}.o"), options.target.os())?;
+            let content = content_hash(archive::artifact(&object, symbol)?)?;
+            (out.join(format!("lib{symbol}.a")), library, content)
         }
     };
-    let content = module.exact.then_some(content);
-    let code = generate(module, &input, &interface, (&name, source, content), &carried)?;
+    let exact = module.exact.then_some(content);
+    let code = generate(module, &input, &interface, (&name, source, exact), &carried)?;
+    let content = Sha256::new().chain_update(&code).chain_update(content).finalize().into();
+    Claim { content: Some(content), ..claim }.make(cargo, &bindings, &name)?;
+    write(&path, &file)?;
     write(&bindings, code.as_bytes())?;
-    Ok(Output { artifact, bindings })
+    if let Carried::Linked { symbol } = &carried {
+        cargo.say("rustc-link-search", format!("native={}", out.display()));
+        cargo.say("rustc-link-lib", format!("static={symbol}"));
+    }
+    Ok(Output { artifact: path, bindings })
+}
+
+/// What a name stands for in the script that is running.
+#[derive(Clone)]
+struct Claim {
+    /// The guest, for people.
+    guest: String,
+    /// SHA-256 of the binary.
+    source: Digest,
+    /// SHA-256 of what was made, as soon as it is known.
+    content: Option<Digest>,
+}
+
+impl Claim {
+    /// Lets the file with the bindings be for this guest. Outside of build
+    /// scripts, where cargo is not listening, a guest may replace another one.
+    ///
+    /// # Errors
+    /// If the script has put something else there.
+    fn make(&self, cargo: &Cargo<'_>, bindings: &Path, name: &str) -> Result<()> {
+        static MADE: Mutex<BTreeMap<PathBuf, Claim>> = Mutex::new(BTreeMap::new());
+        if !cargo.listening {
+            return Ok(());
+        }
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = match made.get(bindings) {
+            Some(other) if other.guest != self.guest => format!("is that of `{}`", other.guest),
+            Some(other)
+                if other.source != self.source || self.content.is_some_and(|own| other.content != Some(own)) =>
+            {
+                "is that of the same guest, or one of the same name, compiled in another way".to_owned()
+            }
+            _ => {
+                if self.content.is_some() {
+                    made.insert(bindings.to_owned(), self.clone());
+                }
+                return Ok(());
+            }
+        };
+        let message =
+            format!("the name `{name}` {taken} in this script; give one of them another with `.name(\"...\")`");
+        Err(Error::Name { guest: self.guest.clone(), message })
+    }
 }
 
 /// The hash of an artifact's content, as it says itself.
@@ -183,10 +235,7 @@ fn options(module: &Module, cargo: &Cargo<'_>, target: Target, input: &Input<'_>
     let guest = |error| Error::Guest { guest: input.label.clone(), position: None, error };
     let mut options = Options::new();
     options.target = target;
-    options.opt_level = match module.opt_level {
-        Some(level) => level,
-        None => cargo.opt_level()?,
-    };
+    options.opt_level = cargo.opt_level(module.opt_level)?;
     options.debug = module.debug.unwrap_or_else(|| cargo.debug());
     options.jobs = cargo.jobs();
     options.thread_tokens = jobs::tokens();
@@ -207,7 +256,7 @@ fn options(module: &Module, cargo: &Cargo<'_>, target: Target, input: &Input<'_>
 /// What the module is called in Rust.
 fn name(module: &Module, input: &Input<'_>, interface: &Interface) -> Result<String> {
     if let Some(name) = &module.name {
-        return Ok(name.clone());
+        return Ok(names::composed(name));
     }
     let own = match &module.guest.0 {
         Source::Path(path) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),

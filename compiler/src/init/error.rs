@@ -1,5 +1,6 @@
 //! Why a module was not initialised.
 
+use crate::error::Setting;
 use std::time::Duration;
 use wasmc_loader::WasmBacktrace;
 
@@ -17,9 +18,7 @@ pub enum Error {
     #[error("cannot prepare what the initialiser sees")]
     World(#[from] wasmc_wasi::Error),
     /// There is no initialiser.
-    #[error(
-        "there is nothing to run: the module has no start function and exports none of `_initialize`, `wizer-initialize` and `wizer.initialize`; name the function that initialises it with `--init=EXPORT`{exports}"
-    )]
+    #[error("{}", nothing(.exports, Setting::field))]
     NothingToRun {
         /// The functions that could be meant, with words before them.
         exports: String,
@@ -95,7 +94,7 @@ pub enum Error {
         code: i32,
     },
     /// The initialiser takes too long.
-    #[error("{what} has not returned after {limit:?}; allow it more with `--init-timeout DURATION`")]
+    #[error("{}", timeout(.what, *.limit, Setting::field))]
     Timeout {
         /// What has run.
         what: String,
@@ -127,9 +126,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// Memories have become too large.
-    #[error(
-        "the memories have {bytes} bytes after initialisation, and the limit is {limit}; raise it with `--init-memory BYTES`"
-    )]
+    #[error("{}", memory(*.bytes, *.limit, Setting::field))]
     Memory {
         /// Bytes of all memories.
         bytes: u64,
@@ -148,7 +145,35 @@ pub enum Error {
     },
 }
 
+fn nothing(exports: &str, words: impl Fn(Setting) -> String) -> String {
+    let way_out = words(Setting::InitExport);
+    format!(
+        "there is nothing to run: the module has no start function and exports none of `_initialize`, `wizer-initialize` and `wizer.initialize`; name the function that initialises it with {way_out}{exports}"
+    )
+}
+
+fn timeout(what: &str, limit: Duration, words: impl Fn(Setting) -> String) -> String {
+    format!("{what} has not returned after {limit:?}; allow it more with {}", words(Setting::InitTimeout))
+}
+
+fn memory(bytes: u64, limit: u64, words: impl Fn(Setting) -> String) -> String {
+    let way_out = words(Setting::InitMemory);
+    format!("the memories have {bytes} bytes after initialisation, and the limit is {limit}; raise it with {way_out}")
+}
+
 impl Error {
+    /// The message, in which what is to be changed is called as `words` says;
+    /// in that of `Display` it is called as in [`InitOptions`](super::InitOptions).
+    pub fn message(&self, words: impl Fn(Setting) -> String) -> String {
+        match self {
+            Error::Compile(error) => error.message(words),
+            Error::NothingToRun { exports } => nothing(exports, words),
+            Error::Timeout { what, limit } => timeout(what, *limit, words),
+            Error::Memory { bytes, limit } => memory(*bytes, *limit, words),
+            other => other.to_string(),
+        }
+    }
+
     /// The error of the loader when it loads.
     pub(super) fn load(error: wasmc_loader::Error) -> Error {
         Error::Load(reason(&error))

@@ -132,6 +132,10 @@ impl World {
             return Err(Error::Descriptor { number: *number, reason });
         }
         // A descriptor that took the number of another one is not in the lists.
+        if let Some(number) = self.wasi.lost_folders().first() {
+            let reason = "the initialiser has put something else in the place of this preopened folder, which is there again when the program runs; leave it open";
+            return Err(Error::Descriptor { number: *number, reason });
+        }
         if Arc::strong_count(&self.streams) != 4 {
             return Err(Error::Descriptor { number: 1, reason: REPLACED });
         }

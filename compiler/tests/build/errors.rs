@@ -1,7 +1,7 @@
 //! What a build script says when something is wrong.
 
 use crate::{Package, SMALL};
-use wasmc::build::{Error, Module};
+use wasmc::build::{Carrier, Error, Module};
 
 fn fails(guest: impl AsRef<[u8]>) -> Error {
     Package::new().guest("guest.wat", guest).try_compile().unwrap_err()
@@ -64,10 +64,43 @@ fn missing_files_are_named() {
     assert!(error.to_string().starts_with("cannot write `/dev/null/out/small"), "{error}");
 }
 
+/// What is generated has the name, so that one would take the other's place.
+#[test]
+fn two_guests_of_one_name_in_one_script_are_refused() {
+    let package = Package::new();
+    std::fs::create_dir(package.path("sub")).unwrap();
+    let guest = |path: &str, text: &str| {
+        let mut module = package.guest(path, text);
+        module.cargo_metadata(true);
+        module
+    };
+    let refused = |module: &mut Module, words: &[&str]| {
+        let before = package.read("my_guest.cwasm");
+        let text = module.try_compile().unwrap_err().to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        assert!(package.read("my_guest.cwasm") == before);
+    };
+    guest("my-guest.wat", SMALL).compile().unwrap();
+    // The same once more is the same.
+    guest("my-guest.wat", SMALL).compile().unwrap();
+    let words = ["`sub/my_guest.wat`", "the name `my_guest` is that of `my-guest.wat`", "`.name(\"...\")`"];
+    refused(&mut guest("sub/my_guest.wat", SMALL), &words);
+    let words = ["the name `my_guest` is that of the same guest", "in another way", "`.name(\"...\")`"];
+    refused(guest("my-guest.wat", SMALL).fuel(true), &words);
+    refused(guest("my-guest.wat", SMALL).carrier(Carrier::Linked), &words);
+    guest("my-guest.wat", SMALL).fuel(true).name("other").compile().unwrap();
+    // One that was not made has no name.
+    guest("third.wat", "(module (func drop))").try_compile().unwrap_err();
+    guest("sub/third.wat", SMALL).compile().unwrap();
+}
+
 #[test]
 fn variables_that_mean_nothing_are_named() {
     for (name, value) in [
         ("TARGET", "riscv64gc-unknown-linux-gnu"),
+        ("TARGET", "aarch64_be-unknown-linux-gnu"),
+        ("TARGET", "aarch64-unknown-linux-gnu_ilp32"),
+        ("TARGET", "x86_64-unknown-linux-gnux32"),
         ("OPT_LEVEL", "4"),
         ("WASMC_OPT_LEVEL", "fast"),
         ("WASMC_CPU", "pentium"),
@@ -77,6 +110,20 @@ fn variables_that_mean_nothing_are_named() {
         let text = error.to_string();
         assert!(text.contains(&format!("the variable {name} is `{value}`")), "{text}");
     }
+    for (triple, words) in [
+        ("riscv64gc-unknown-linux-gnu", "x86_64"),
+        ("x86_64-unknown-linux-gnux32", "x86_64"),
+        ("aarch64_be-unknown-linux-gnu", "aarch64"),
+    ] {
+        // Cargo's target is one that guests are compiled for, and it is not asked for.
+        let mut module = Package::new().guest("small.wat", SMALL);
+        module.env("CARGO_CFG_TARGET_ARCH", "x86_64").env("CARGO_CFG_TARGET_OS", "linux");
+        let text = module.target(triple).try_compile().unwrap_err().to_string();
+        assert!(text.starts_with(&format!("`.target(\"{triple}\")` should be given a machine")), "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+    let text = Package::new().guest("small.wat", SMALL).cpu("pentium").try_compile().unwrap_err().to_string();
+    assert!(text.starts_with("`.cpu(\"pentium\")` should be given a list of CPUs"), "{text}");
     let error = Module::new(SMALL.as_bytes())
         .target("x86_64-unknown-linux-gnu")
         .env("OPT_LEVEL", "0")

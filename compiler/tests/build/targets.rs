@@ -27,6 +27,15 @@ fn the_target_is_cargos() {
     // A target of the user's own, by what it consists of.
     let own = [("TARGET", "my-board"), ("CARGO_CFG_TARGET_ARCH", "aarch64"), ("CARGO_CFG_TARGET_OS", "linux")];
     assert_eq!(report(&own).triple, "aarch64-unknown-linux-gnu");
+    // Of which some have other pointers, or write numbers the other way.
+    for (name, value) in [("CARGO_CFG_TARGET_POINTER_WIDTH", "32"), ("CARGO_CFG_TARGET_ENDIAN", "big")] {
+        let mut module = Package::new().guest("small.wat", SMALL);
+        for (name, value) in own.into_iter().chain([(name, value)]) {
+            module.env(name, value);
+        }
+        let text = module.try_compile().unwrap_err().to_string();
+        assert!(text.contains("the variable TARGET is `my-board`"), "{text}");
+    }
 }
 
 #[test]
@@ -90,6 +99,11 @@ fn the_profile_decides_on_optimisation_and_debug_information() {
         module.opt_level(OptLevel::None).options(|options| options.debug = true);
     });
     assert!(changed == compiled(OptLevel::None, true));
+    // Who builds has the last word here too.
+    let changed = built(&[("OPT_LEVEL", "1"), ("WASMC_OPT_LEVEL", "3")], |module| {
+        module.opt_level(OptLevel::None);
+    });
+    assert!(changed == compiled(OptLevel::Speed, false));
 }
 
 #[test]

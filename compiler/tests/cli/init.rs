@@ -78,6 +78,8 @@ fn an_initialiser_that_fails_leaves_no_file_and_a_backtrace() {
     folder.wasmc(["a.wat", "--init=n"]).failed(1, &["`n`", "() -> (i32)"]);
     folder.wasmc(["a.wat", "--init", "--init-dir", "missing"]).failed(1, &["missing"]);
     folder.wasmc(["a.wat", "--init", "--init-dir", "a::b::c"]).failed(2, &["--init-dir", "::rw"]);
+    let nothing = folder.wasmc_with_input(["-", "--init", "-o", "b.cwasm"], b"(module (func (export \"f\")))");
+    nothing.failed(1, &["nothing to run", "with `--init=EXPORT`; without", "`f`"]);
     folder.wasmc(["a.wat", "--init", "--init-memory", "5"]).failed(1, &["65536 bytes", "--init-memory"]);
     folder.wasmc(["a.wat", "--init-keep"]).failed(2, &["--init"]);
     assert_eq!(folder.names(), ["a.wat"]);
@@ -108,6 +110,14 @@ fn a_command_goes_on_where_its_initialiser_has_ended() {
     folder.wasmc(["a.wat", "--init", "--init-rename", "go-on=wizer.resume", "-o", "b.cwasm"]).ok();
     assert_eq!(code(&["run", "--invoke", "go-on", "b.cwasm"]), 33);
     assert_eq!(code(&["run", "b.cwasm"]), 1);
+
+    // Of functions as they were, all at once; and what takes an initialiser's
+    // place is not one that has run.
+    let both = ["a.wat", "--init", "--init-rename", "_start=wizer.resume", "--init-rename", "wizer.resume=_start"];
+    folder.wasmc(both.into_iter().chain(["-o", "b.cwasm"])).ok();
+    assert_eq!([code(&["run", "b.cwasm"]), code(&["run", "--invoke", "wizer.resume", "b.cwasm"])], [33, 1]);
+    folder.wasmc(["a.wat", "--init", "--init-rename", "wizer.initialize=wizer.resume", "-o", "b.cwasm"]).ok();
+    assert_eq!(code(&["run", "--invoke", "wizer.initialize", "b.cwasm"]), 33);
 
     let refused = |rename: &str, code: i32, words: &[&str]| {
         folder.wasmc(["a.wat", "--init", "--init-rename", rename, "-o", "c.cwasm"]).failed(code, words);

@@ -32,6 +32,20 @@ fn a_working_set_is_put_into_the_artifact() {
     assert_eq!(report["memory_images"][0]["working_set"], expected);
 }
 
+#[cfg(feature = "run")]
+#[test]
+fn neither_the_program_nor_its_working_set_is_replaced() {
+    let folder = Folder::new();
+    folder.write("a.wat", "(module (memory 1) (func (export \"_start\")))");
+    folder.write("a.pages", of_add(&[(0, 0, 1)]));
+    let words = ["would replace the program, `a.wat`", "--record-working-set FILE"];
+    folder.wasmc(["run", "--record-working-set", "a.wat", "a.wat"]).failed(1, &words);
+    let words = ["would replace the working set, `a.pages`", "-o FILE"];
+    folder.wasmc(["a.wat", "--working-set", "a.pages", "-o", "./a.pages"]).failed(1, &words);
+    assert!(std::fs::read(folder.path("a.wat")).unwrap().starts_with(b"(module"));
+    assert!(std::fs::read(folder.path("a.pages")).unwrap().starts_with(b"wasmc working set"));
+}
+
 #[test]
 fn a_working_set_that_does_not_fit_is_refused_and_leaves_no_file() {
     let folder = Folder::new();

@@ -110,7 +110,7 @@ fn functions_that_are_not_there_or_take_something_are_refused() {
     refused(text, Some("f"), &["`f`", "(i32) -> ()"]);
     refused(text, Some("g"), &["`g`", "() -> (i64)"]);
     refused(text, Some("i"), &["`i`", "imported"]);
-    refused(text, None, &["nothing to run", "--init=EXPORT"]);
+    refused(text, None, &["nothing to run", "`InitOptions::export`"]);
     assert!(matches!(refused("(module (func (export \"f\") (drop)))", Some("f"), &["invalid"]), Error::Compile(_)));
 }
 
@@ -123,7 +123,10 @@ fn memories_that_grow_too_large_are_refused() {
     };
     try_bake(module(1).as_bytes(), &init).unwrap();
     let error = try_bake(module(2).as_bytes(), &init).unwrap_err().to_string();
-    assert!(error.contains("262144 bytes") && error.contains("196608") && error.contains("--init-memory"), "{error}");
+    assert!(
+        error.contains("262144 bytes") && error.contains("196608") && error.contains("`InitOptions::max_memory`"),
+        "{error}"
+    );
     // Together, and not only the one that grows.
     let module = "(module (memory 0) (memory 0) (func (export \"f\")
         (drop (memory.grow 0 (i32.const 2))) (drop (memory.grow 1 (i32.const 2))) (loop (br 0))))";

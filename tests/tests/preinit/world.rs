@@ -98,6 +98,8 @@ fn descriptors_that_are_left_open_or_closed_are_refused_by_number() {
     refused("(drop (call $fd_close (i32.const 1)))", &init, &["descriptor 1", "standard stream"]);
     let replace = format!("{READ} (drop (call $fd_renumber (i32.load (i32.const 100)) (i32.const 1)))");
     refused(&replace, &init, &["standard stream"]);
+    let replace = format!("{READ} (drop (call $fd_renumber (i32.load (i32.const 100)) (i32.const 3)))");
+    refused(&replace, &init, &["descriptor 3", "in the place of this preopened folder"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ const MODULES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_module_that_needs_what_is_switched_off_is_refused_with_its_name_and_the_flag() {
+fn a_module_that_needs_what_is_switched_off_is_refused_with_its_name_and_the_way_out() {
     for proposal in PROPOSALS.iter().filter(|proposal| proposal.supported && proposal.name != "mvp") {
         let name = proposal.name;
         let module = MODULES.iter().find(|(of, _)| *of == name);
@@ -52,7 +52,8 @@ fn a_module_that_needs_what_is_switched_off_is_refused_with_its_name_and_the_fla
         assert!(used.contains(&name), "the artifact of a module that needs {name} says {used:?}");
         options.features.apply(&format!("-{name}")).unwrap();
         let error = wasmc::compile(text.as_bytes(), &options).unwrap_err();
-        let wanted = [format!("the `{name}` proposal"), format!("switch it on with `--wasm-features {name}`")];
+        let way_out = format!("switch it on with `Features::apply(\"{name}\")`");
+        let wanted = [format!("the `{name}` proposal"), way_out];
         let message = error.to_string();
         assert!(wanted.iter().all(|part| message.contains(part)), "{name}: {message}");
         assert!(matches!(error, Error::Unsupported { proposal, .. } if proposal.name == name), "{error:?}");

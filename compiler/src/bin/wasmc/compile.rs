@@ -22,6 +22,9 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<ExitCode> {
     }
     let bytes = read(path)?;
     if let Some(file) = &args.working_set {
+        if destination.is(file) {
+            bail!("the output would replace the working set, {}; name another file with `-o FILE`", input::name(file));
+        }
         options.working_set = Some(working_set(file)?);
     }
     #[cfg(feature = "init")]

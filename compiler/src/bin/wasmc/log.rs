@@ -4,6 +4,7 @@
 use clap::builder::styling::{AnsiColor, Style};
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use wasmc::Setting;
 #[cfg(any(feature = "run", feature = "wast"))]
 use wasmc_loader::{Engine, InstantiationStrategy};
 
@@ -47,7 +48,7 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut last = String::new();
     for cause in error.chain() {
-        let message = message(&cause.to_string());
+        let message = message(&said(cause));
         if text.is_empty() {
             text.clone_from(&message);
         } else if !last.contains(&message) {
@@ -57,6 +58,30 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
         last = message;
     }
     text
+}
+
+/// What an error says, with the switches of the command as the way out.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    #[cfg(feature = "init")]
+    if let Some(error) = error.downcast_ref::<wasmc::init::Error>() {
+        return error.message(switch);
+    }
+    match error.downcast_ref::<wasmc::Error>() {
+        Some(error) => error.message(switch),
+        None => error.to_string(),
+    }
+}
+
+/// The switch for a setting.
+fn switch(setting: Setting) -> String {
+    match setting {
+        Setting::Proposal(name) => format!("`--wasm-features {name}`"),
+        Setting::InitExport => "`--init=EXPORT`".to_owned(),
+        Setting::InitTimeout => "`--init-timeout DURATION`".to_owned(),
+        Setting::InitMemory => "`--init-memory BYTES`".to_owned(),
+        // What the command has no switch for is a field of the library's.
+        other => format!("`{other:?}`"),
+    }
 }
 
 /// A message as it is printed. The text format's parser draws the place that

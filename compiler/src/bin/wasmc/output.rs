@@ -26,12 +26,9 @@ impl Destination {
             }
             return Ok(Destination::Stdout);
         }
-        // Behind names there, even of a regular file, is an open descriptor
-        // that others may share: it is written to, not replaced.
-        let is_descriptor = path.starts_with("/dev") || path.starts_with("/proc");
         match std::fs::metadata(path) {
             Ok(there) if there.is_dir() => bail!("cannot write `{}`: it is a folder", path.display()),
-            Ok(there) if is_descriptor || !there.is_file() => Ok(Destination::Stream(path.to_owned())),
+            Ok(there) if is_descriptor(path) || !there.is_file() => Ok(Destination::Stream(path.to_owned())),
             // A link stays one: the file that it leads to is replaced.
             Ok(_) => {
                 let target = std::fs::canonicalize(path).with_context(|| cannot_write(path))?;
@@ -82,6 +79,14 @@ impl std::fmt::Display for Destination {
     }
 }
 
+/// Whether the name is one of an open descriptor that others may share: even if
+/// that is a regular file, it is written to, not replaced.
+fn is_descriptor(path: &Path) -> bool {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let named = ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|name| path == Path::new(name));
+    named || path.starts_with("/dev/fd") || path.starts_with("/proc")
+}
+
 fn cannot_write(path: &Path) -> String {
     format!("cannot write `{}`", path.display())
 }
@@ -130,6 +135,24 @@ mod tests {
         assert!(missing.to_string().contains("there is no folder"), "{missing}");
         assert!(Destination::new(folder.path(), false).unwrap_err().to_string().contains("it is a folder"));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Others may have mapped what is there, and it may be longer.
+    #[test]
+    fn a_file_is_replaced_wherever_it_is_and_a_descriptor_is_written_to() {
+        for folder in [tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap()] {
+            let path = folder.path().join("file");
+            std::fs::write(&path, "what was there before").unwrap();
+            let mut there = File::open(&path).unwrap();
+            Destination::new(&path, false).unwrap().write(b"new").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"new", "{}", path.display());
+            let mut old = String::new();
+            std::io::Read::read_to_string(&mut there, &mut old).unwrap();
+            assert_eq!(old, "what was there before", "{}", path.display());
+        }
+        for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+            assert!(is_descriptor(Path::new(name)), "{name}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::build::names::{self, Names};
 use heck::ToSnakeCase as _;
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
+use std::collections::HashMap;
 
 /// What the bindings are made of, with the parameter `T`, and what they use of
 /// Rust's prelude.
@@ -87,17 +88,23 @@ pub(super) fn generate(
 
 /// Sorts the imports by the modules that they come from.
 fn sources<'a>(imports: &'a [Import], renames: &mut Renames, style: Style) -> Result<Vec<Source<'a>>, String> {
+    // In the order in which they come first.
     let mut sources: Vec<Source<'a>> = Vec::new();
+    let mut from: Vec<Vec<&'a Import>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for import in imports {
-        if !sources.iter().any(|source| source.name == import.module) {
+        let place = *places.entry(&import.module).or_insert(sources.len());
+        if place == sources.len() {
             let name = renames.module(&import.module).or_else(|| names::camel(&import.module));
             let name = name.unwrap_or_else(|| format!("Import{}", import.number));
             let ident = names::ident(&name, RESERVED).ok_or_else(|| not_an_identifier(&name))?;
             sources.push(Source { name: &import.module, ident, functions: Vec::new(), others: Vec::new(), style });
+            from.push(Vec::new());
         }
+        from[place].push(import);
     }
-    for source in &mut sources {
-        source.fill(imports, renames)?;
+    for (source, imports) in sources.iter_mut().zip(from) {
+        source.fill(&imports, renames)?;
     }
     check_modules(&sources)?;
     Ok(sources)
@@ -176,13 +183,13 @@ fn imports_method(sources: &[Source<'_>]) -> TokenStream {
 
 impl<'a> Source<'a> {
     /// Takes the imports that come from this module.
-    fn fill(&mut self, imports: &'a [Import], renames: &mut Renames) -> Result<(), String> {
+    fn fill(&mut self, imports: &[&'a Import], renames: &mut Renames) -> Result<(), String> {
         let way_out = format!(".rename_import(\"{}\", \"{{}}\", \"...\")", self.name.escape_debug());
         let mut names = Names::new(format!("imports from `{}`", self.name), way_out);
-        let mut seen: Vec<&Import> = Vec::new();
-        for import in imports.iter().filter(|import| import.module == self.name) {
+        let mut seen: HashMap<&str, &Import> = HashMap::new();
+        for &import in imports {
             // The same may be imported several times.
-            if let Some(before) = seen.iter().find(|before| before.name == import.name) {
+            if let Some(before) = seen.get(&*import.name) {
                 if !before.item.is_same_type(&import.item) {
                     return Err(format!(
                         "`{}` is imported from `{}` with two types, {} and {}, and bindings have one for each name; switch them off with `.bindings(false)`",
@@ -194,7 +201,7 @@ impl<'a> Source<'a> {
                 }
                 continue;
             }
-            seen.push(import);
+            seen.insert(&import.name, import);
             let name = renames.import(self.name, &import.name).or_else(|| names::snake(&import.name));
             let name = name.unwrap_or_else(|| format!("import_{}", import.number));
             let ident = names::ident(&name, &[]).ok_or_else(|| not_an_identifier(&name))?;

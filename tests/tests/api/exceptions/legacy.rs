@@ -225,6 +225,6 @@ fn without_the_switch_the_error_names_it() {
     let error = format!("{:#}", compile(CATCHES, "").unwrap_err());
     assert!(error.contains("legacy-exceptions"), "{error}");
     let error = format!("{:#}", compile("(module (func try catch_all end))", "").unwrap_err());
-    assert!(error.contains("--wasm-features legacy-exceptions"), "{error}");
+    assert!(error.contains("`Features::apply(\"legacy-exceptions\")`"), "{error}");
     compile("(module (func (block $b (try_table (catch_all $b)))))", "").unwrap();
 }

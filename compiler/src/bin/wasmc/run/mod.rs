@@ -22,6 +22,10 @@ use wasmc_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, WasiThre
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let ctx = context(args)?;
     let recording = args.record_working_set.as_deref().map(|path| Destination::new(path, true)).transpose()?;
+    if recording.as_ref().is_some_and(|file| file.is(args.input())) {
+        let name = input::name(args.input());
+        bail!("the working set would replace the program, {name}; name another file with `--record-working-set FILE`");
+    }
     let program = Program::read(args)?;
     let engine = engine(args, &program)?;
     let module = program.load(&engine)?;
