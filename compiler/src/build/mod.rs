@@ -88,7 +88,7 @@
 //! `WasiSnapshotPreview1`. Letters of all scripts stay. What begins with a digit
 //! gets an underscore before it; keywords become raw identifiers (`r#type`);
 //! `self`, `crate`, `super` and the names that the bindings have themselves
-//! (methods `of`, `bind`, `instance`, `exports`, `into_exports`, `store`; types
+//! (methods `of`, `bind`, `instance`, `exports`, `into_exports`, `store`, `into`, `try_into`; types
 //! `Module`, `Imports`, `Instance`, `Exports`, and those of Rust's prelude) get one
 //! behind it. If nothing is left of a name it is `export_3` or `import_3`, after
 //! its place in the module. Two names that become one are an error that names

@@ -34,7 +34,8 @@ pub(super) fn camel(name: &str) -> Option<String> {
 }
 
 fn words(name: &str) -> String {
-    composed(name).chars().map(|c| if unicode_ident::is_xid_continue(c) { c } else { ' ' }).collect()
+    // Rust warns of letters that are others in disguise: `ﬁ`, `Ⅰ`.
+    name.nfkc().map(|c| if unicode_ident::is_xid_continue(c) { c } else { ' ' }).collect()
 }
 
 fn finish(name: String) -> Option<String> {
@@ -112,7 +113,9 @@ mod tests {
             ("2nd", "_2nd"),
             ("größe", "größe"),
             ("名前", "名前"),
-            ("r²", "r"),
+            ("r²", "r2"),
+            ("ﬁle", "file"),
+            ("\u{2160}", "i"),
         ] {
             assert_eq!(method(name), expected, "{name}");
         }

@@ -1,8 +1,9 @@
 //! Reads the line tables that the guest's compiler left in the wasm file.
 
-use super::inlined::Inlined;
+use super::inlined::{Inlined, READ};
+use super::units::{self, Room};
 use gimli::{ColumnType, Dwarf, EndianSlice, LineProgramHeader, LittleEndian, Reader as _, Unit};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The DWARF of a wasm file.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,24 @@ pub(super) struct Lines {
     rows: Vec<Row>,
     sequences: Vec<Sequence>,
     code_start: u64,
+    /// What may be read of names of files.
+    names: Room,
+}
+
+/// The programs that make the rows of line tables.
+struct Programs {
+    /// Where those begin that were read.
+    read: HashSet<usize>,
+    room: Room,
+}
+
+impl Programs {
+    /// Whether a unit has a program that is to be read.
+    fn is_next(&mut self, unit: &Unit<Slice<'_>>) -> bool {
+        let Some(program) = &unit.line_program else { return false };
+        let header = program.header();
+        self.read.insert(header.offset().0) && self.room.spend(header.raw_program_buf().len())
+    }
 }
 
 /// Reads a guest's line tables, and what was inlined.
@@ -68,16 +87,15 @@ pub(super) fn read<'a>(guest: &Guest<'a>) -> (Lines, Inlined<'a>) {
         EndianSlice::new(found.map_or(&[][..], |(_, data)| data), LittleEndian)
     };
     let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(find(id)));
-    let (mut headers, mut units) = (dwarf.units(), Vec::new());
-    while let Ok(Some(header)) = headers.next() {
-        units.extend(dwarf.unit(header));
-    }
-    for unit in &units {
+    let size = guest.sections.iter().map(|(_, data)| data.len()).sum::<usize>();
+    lines.names = Room(size.saturating_mul(READ));
+    let units = units::read(&dwarf, size);
+    let mut programs = Programs { read: HashSet::new(), room: Room(size) };
+    for unit in units.iter().filter(|unit| programs.is_next(unit)) {
         // What was read before an error stays.
         let _ = lines.read_unit(&dwarf, unit);
     }
     lines.sequences.sort_by_key(|sequence| sequence.start);
-    let size = guest.sections.iter().map(|(_, data)| data.len()).sum();
     let inlined = Inlined::read(&dwarf, &units, size, &mut lines);
     (lines, inlined)
 }
@@ -153,7 +171,8 @@ impl Lines {
         if directory.is_empty() {
             directory.push(b'.');
         }
-        if name.is_empty() || name.contains(&0) || directory.contains(&0) {
+        let is_read = self.names.spend(directory.len() + name.len());
+        if !is_read || name.is_empty() || name.contains(&0) || directory.contains(&0) {
             return Ok(None);
         }
         let file = File { directory, name };
@@ -163,6 +182,11 @@ impl Lines {
             self.files.push(file);
         }
         Ok(Some(number))
+    }
+
+    #[cfg(test)]
+    pub(super) fn row_count(&self) -> usize {
+        self.rows.len()
     }
 
     /// The guest's address of byte `offset` of the wasm file, if it is one.

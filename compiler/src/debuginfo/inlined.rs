@@ -10,6 +10,7 @@
 //! that there is, and to the depth; what is beyond it is passed over.
 
 use super::guest::{Lines, Location, Slice};
+use super::units::Room;
 use gimli::{AttributeValue, DebuggingInformationEntry, Dwarf, Unit, UnitOffset};
 use std::collections::HashMap;
 
@@ -21,7 +22,7 @@ const DEPTH: usize = 64;
 
 /// Bytes of names and lists that are read for each byte of the guest's debug
 /// information. Those that compilers make take some five.
-const READ: usize = 16;
+pub(super) const READ: usize = 16;
 
 type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
 
@@ -65,7 +66,7 @@ pub(super) struct Inlined<'a> {
     functions: Vec<Function>,
     calls: Vec<Call<'a>>,
     /// How many bytes of names and lists may still be read.
-    room: usize,
+    room: Room,
 }
 
 impl<'a> Inlined<'a> {
@@ -78,9 +79,9 @@ impl<'a> Inlined<'a> {
         size: usize,
         lines: &mut Lines,
     ) -> Inlined<'a> {
-        let mut inlined = Inlined { room: size.saturating_mul(READ), ..Inlined::default() };
+        let mut inlined = Inlined { room: Room(size.saturating_mul(READ)), ..Inlined::default() };
         for unit in units {
-            if inlined.read_unit(dwarf, units, unit, lines).is_err() && !inlined.spend(size) {
+            if inlined.read_unit(dwarf, units, unit, lines).is_err() && !inlined.room.spend(size) {
                 break;
             }
         }
@@ -96,13 +97,6 @@ impl<'a> Inlined<'a> {
     /// How much there is to be searched for calls with these numbers.
     pub(super) fn size_of(&self, numbers: &[usize]) -> usize {
         numbers.iter().map(|number| self.calls[*number].size()).sum()
-    }
-
-    /// Takes note that so much was read; whether more may be.
-    fn spend(&mut self, bytes: usize) -> bool {
-        let left = self.room.checked_sub(bytes);
-        self.room = left.unwrap_or(0);
-        left.is_some()
     }
 
     fn read_unit<'units>(
@@ -132,7 +126,7 @@ impl<'a> Inlined<'a> {
                 }
                 (gimli::DW_TAG_inlined_subroutine, Some(owner)) if around.len() < DEPTH => {
                     let name = name(dwarf, units, unit, entry)?.unwrap_or_default();
-                    if !self.spend(name.len()) {
+                    if !self.room.spend(name.len()) {
                         return Ok(());
                     }
                     let place = place(dwarf, unit, entry, (lines, &mut files))?;
@@ -166,7 +160,7 @@ impl<'a> Inlined<'a> {
         let mut found = Vec::new();
         let mut ranges = dwarf.die_ranges(unit, entry)?;
         while let Some(range) = ranges.next()? {
-            if found.len() == most || !self.spend(size_of::<(u64, u64)>()) {
+            if found.len() == most || !self.room.spend(size_of::<(u64, u64)>()) {
                 break;
             }
             if range.begin != 0 && range.begin < range.end {

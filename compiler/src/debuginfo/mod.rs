@@ -16,6 +16,7 @@ mod guest;
 mod inlined;
 #[cfg(test)]
 mod tests;
+mod units;
 mod write;
 
 pub use guest::Guest;

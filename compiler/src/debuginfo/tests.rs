@@ -336,3 +336,93 @@ fn a_long_name_that_everything_has_is_not_read_for_ever() {
     let (_, inlined) = guest::read(&Guest { sections: &guest, code_start: CODE_START });
     assert!((10..=(2 * 16 * size) >> 20).contains(&inlined.size()), "{}", inlined.size());
 }
+
+fn numbers(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// A line table, in which `after` comes after the header.
+fn line_table(after: &[u8]) -> Vec<u8> {
+    // How it counts, the lengths of standard operators, no folders, one file.
+    let header = [&[1, 1, 1, 0xff, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0][..], b"a.c\0\0\0\0\0"].concat();
+    let body = [vec![4, 0], numbers(&[header.len() as u32]), header, after.to_vec()].concat();
+    [numbers(&[body.len() as u32]), body].concat()
+}
+
+/// Sets the address, makes rows, ends.
+fn line_program(rows: usize) -> Vec<u8> {
+    [&[0, 5, 2, 10, 0, 0, 0][..], &vec![1; rows], &[2, 30, 0, 1, 1]].concat()
+}
+
+/// Units with their tables of abbreviations and of lines at these places. The
+/// entry of each has a number of five bytes.
+fn units(tables: impl Iterator<Item = (u32, [u8; 5], u32)>) -> Vec<u8> {
+    let unit = |(abbreviations, number, lines): (u32, [u8; 5], u32)| {
+        let body = [&[4, 0][..], &numbers(&[abbreviations]), &[4], &number, &numbers(&[lines])].concat();
+        [numbers(&[body.len() as u32]), body].concat()
+    };
+    tables.flat_map(unit).collect()
+}
+
+/// A number in five bytes.
+fn padded(number: u32) -> [u8; 5] {
+    [0, 7, 14, 21, 28].map(|bits| (number >> bits) as u8 & 0x7f | if bits < 28 { 0x80 } else { 0 })
+}
+
+/// Of a unit without children, which has a line table.
+fn abbreviation(number: u32) -> Vec<u8> {
+    [&padded(number)[..], &[0x11, 0, 0x10, 0x17, 0, 0]].concat()
+}
+
+/// How many rows are read, of which some are for byte 12.
+fn rows_of(info: &[u8], abbreviations: &[u8], lines: &[u8]) -> usize {
+    let sections = [(".debug_info", info), (".debug_abbrev", abbreviations), (".debug_line", lines)];
+    let (lines, _) = guest::read(&Guest { sections: &sections, code_start: CODE_START });
+    assert!(lines.find(CODE_START as u32 + 12).is_some());
+    lines.row_count()
+}
+
+#[test]
+fn lines_that_many_units_have_are_read_once() {
+    let abbreviations = [abbreviation(1), vec![0]].concat();
+    let read = |count: u32, step: u32, lines: &[u8]| {
+        rows_of(&units((0..count).map(|unit| (0, padded(1), unit * step))), &abbreviations, lines)
+    };
+    let one = line_table(&line_program(1000));
+    assert_eq!(read(1, 0, &one), 1000);
+    assert_eq!(read(10, one.len() as u32, &one.repeat(10)), 10_000);
+    assert_eq!(read(50_000, 0, &line_table(&line_program(50_000))), 50_000);
+    // Tables within each other: each begins with what is an operator of no known
+    // kind in the one around it.
+    let header = line_table(&[]).len();
+    let count = 2000_u32;
+    let (step, program) = (header + 3, line_program(20_000));
+    let mut lines = Vec::new();
+    for table in 0..count as usize {
+        let mut table_header = line_table(&[]);
+        let rest = (count as usize - table) * step - 3 + program.len() - 4;
+        table_header[..4].copy_from_slice(&(rest as u32).to_le_bytes());
+        lines.extend([0, header as u8 + 1, 0x80]);
+        lines.extend(table_header);
+    }
+    lines.extend(program);
+    let found = rows_of(&units((0..count).map(|unit| (0, padded(1), unit * step as u32 + 3))), &abbreviations, &lines);
+    assert!((20_000..=3 * lines.len()).contains(&found), "{found} of {}", lines.len());
+}
+
+#[test]
+fn abbreviations_that_overlap_are_not_read_for_ever() {
+    let count = 20_000;
+    let size = abbreviation(1).len() as u32;
+    let abbreviations = [(1..=count).flat_map(abbreviation).collect(), vec![0]].concat();
+    let lines = line_table(&[]);
+    let read = |info: &[u8]| {
+        let sections = [(".debug_info", info), (".debug_abbrev", &*abbreviations), (".debug_line", &*lines)];
+        let find = |id: gimli::SectionId| sections.iter().find(|(name, _)| *name == id.name()).map_or(&[][..], |s| s.1);
+        let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(EndianSlice::new(find(id), LittleEndian))).unwrap();
+        units::read(&dwarf, info.len()).len() as u32
+    };
+    assert_eq!(read(&units((0..count).map(|unit| (unit * size, padded(unit + 1), 0)))), 1);
+    // One that all units share is read for all of them.
+    assert_eq!(read(&units((0..count).map(|_| (0, padded(1), 0)))), count);
+}

@@ -106,8 +106,15 @@ pub fn beside_program(name: &str, built: &str) -> Result<PathBuf> {
 }
 
 /// A function of an instance, found when it is first called.
-#[derive(Debug)]
 pub struct LazyFunc<P, R>(OnceLock<TypedFunc<P, R>>);
+
+/// Whatever the types are: tuples of more than twelve cannot be printed.
+impl<P, R> std::fmt::Debug for LazyFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let found = if self.0.get().is_some() { "found" } else { "not called yet" };
+        write!(f, "LazyFunc({found})")
+    }
+}
 
 impl<P, R> Clone for LazyFunc<P, R> {
     fn clone(&self) -> Self {

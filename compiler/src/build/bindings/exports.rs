@@ -8,8 +8,9 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use types::Signature;
 
-/// What `Exports` and `Instance` have themselves.
-const RESERVED: &[&str] = &["of", "bind", "instance", "exports", "into_exports", "store"];
+/// What `Exports` and `Instance` have themselves, and what Rust's prelude has for
+/// all types by value, which calls mean rather than a method that borrows.
+const RESERVED: &[&str] = &["of", "bind", "instance", "exports", "into_exports", "store", "into", "try_into"];
 
 /// An export and what it is called.
 struct Named<'a> {

@@ -56,7 +56,7 @@ pub mod names {
         /// If it was not compiled from the WebAssembly that these bindings were made
         /// for. How it was compiled does not matter.
         pub fn new(module: wasmc_loader::Module) -> wasmc_loader::Result<Module> {
-            const SOURCE: &[u8; 32] = b"\xB4d\xB0\xA8\xCC%\x8Eb1\xAE&\x10\xDC\x93[\xA3\xB1m\xE5\\\x8A\x8C2\x96\x86\x03HDZ\x86\xF15";
+            const SOURCE: &[u8; 32] = b"_\xC7L&\x0F\x04\xD4\xF94vm\xB3\x9E\xB5{\x8Cl\x9F\x84\xF6\xC8\x82Y\xB4v#\xCFC\x7F\x17\x1F\x85";
             wasmc_loader::bindings::support::check_source(&module, SOURCE)?;
             Ok(Module { module })
         }
@@ -246,6 +246,50 @@ pub mod names {
                         <T as Names>::pair(&mut caller, params, results)
                     },
                 )?;
+            linker
+                .func_wrap(
+                    "names",
+                    "most",
+                    |
+                        mut caller: wasmc_loader::Caller<'_, T>,
+                        arg0: i32,
+                        arg1: i32,
+                        arg2: i32,
+                        arg3: i32,
+                        arg4: i32,
+                        arg5: i32,
+                        arg6: i32,
+                        arg7: i32,
+                        arg8: i32,
+                        arg9: i32,
+                        arg10: i32,
+                        arg11: i32,
+                        arg12: i32,
+                        arg13: i32,
+                        arg14: i32,
+                        arg15: i32|
+                    {
+                        <T as Names>::most(
+                            &mut caller,
+                            arg0,
+                            arg1,
+                            arg2,
+                            arg3,
+                            arg4,
+                            arg5,
+                            arg6,
+                            arg7,
+                            arg8,
+                            arg9,
+                            arg10,
+                            arg11,
+                            arg12,
+                            arg13,
+                            arg14,
+                            arg15,
+                        )
+                    },
+                )?;
             Ok(())
         }
         /// Defines the functions that the module imports from `twice` in a linker, beside what
@@ -424,6 +468,48 @@ pub mod names {
             params: &[wasmc_loader::Val],
             results: &mut [wasmc_loader::Val],
         ) -> wasmc_loader::Result<()>;
+        /// The import `most`: `(func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64))`.
+        ///
+        /// # Errors
+        /// Whatever the host finds: it is what the call into the guest fails with.
+        fn most(
+            caller: &mut wasmc_loader::Caller<'_, Self>,
+            arg0: i32,
+            arg1: i32,
+            arg2: i32,
+            arg3: i32,
+            arg4: i32,
+            arg5: i32,
+            arg6: i32,
+            arg7: i32,
+            arg8: i32,
+            arg9: i32,
+            arg10: i32,
+            arg11: i32,
+            arg12: i32,
+            arg13: i32,
+            arg14: i32,
+            arg15: i32,
+        ) -> wasmc_loader::Result<
+            (
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+            ),
+        >;
     }
     /// The functions that the module imports from `twice`, to be implemented for the data of
     /// the store ([`Store::data`](wasmc_loader::Store::data)). An error ends the guest's call.
@@ -617,6 +703,49 @@ pub mod names {
         as_ref: wasmc_loader::bindings::support::LazyFunc<(), i32>,
         as_mut: wasmc_loader::bindings::support::LazyFunc<(), i32>,
         into_iter: wasmc_loader::bindings::support::LazyFunc<(), i32>,
+        into_: wasmc_loader::bindings::support::LazyFunc<(i32,), i32>,
+        try_into_: wasmc_loader::bindings::support::LazyFunc<(), i32>,
+        most: wasmc_loader::bindings::support::LazyFunc<
+            (
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+                i32,
+            ),
+            (
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+            ),
+        >,
+        file: wasmc_loader::bindings::support::LazyFunc<(), ()>,
+        iv: wasmc_loader::bindings::support::LazyFunc<(), ()>,
+        café: wasmc_loader::bindings::support::LazyFunc<(), ()>,
         from_str: wasmc_loader::bindings::support::LazyFunc<(i32,), i32>,
         to_string: wasmc_loader::bindings::support::LazyFunc<(), i32>,
         is_ready: wasmc_loader::bindings::support::LazyFunc<(), i32>,
@@ -631,10 +760,10 @@ pub mod names {
         core: wasmc_loader::bindings::support::LazyFunc<(), ()>,
         std: wasmc_loader::bindings::support::LazyFunc<(), ()>,
         wasmc_loader: wasmc_loader::bindings::support::LazyFunc<(i32,), i32>,
-        export_26: wasmc_loader::bindings::support::LazyFunc<(), ()>,
-        export_27: wasmc_loader::bindings::support::LazyFunc<(), ()>,
-        export_28: wasmc_loader::bindings::support::LazyFunc<(i32,), ()>,
-        export_29: wasmc_loader::bindings::support::LazyFunc<(), ()>,
+        export_32: wasmc_loader::bindings::support::LazyFunc<(), ()>,
+        export_33: wasmc_loader::bindings::support::LazyFunc<(), ()>,
+        export_34: wasmc_loader::bindings::support::LazyFunc<(i32,), ()>,
+        export_35: wasmc_loader::bindings::support::LazyFunc<(), ()>,
         link_x_b_a_b: wasmc_loader::bindings::support::LazyFunc<(), ()>,
         名前: wasmc_loader::bindings::support::LazyFunc<(), ()>,
         r#dyn: wasmc_loader::bindings::support::LazyFunc<
@@ -712,6 +841,12 @@ pub mod names {
             as_ref: Default::default(),
             as_mut: Default::default(),
             into_iter: Default::default(),
+            into_: Default::default(),
+            try_into_: Default::default(),
+            most: Default::default(),
+            file: Default::default(),
+            iv: Default::default(),
+            café: Default::default(),
             from_str: Default::default(),
             to_string: Default::default(),
             is_ready: Default::default(),
@@ -726,10 +861,10 @@ pub mod names {
             core: Default::default(),
             std: Default::default(),
             wasmc_loader: Default::default(),
-            export_26: Default::default(),
-            export_27: Default::default(),
-            export_28: Default::default(),
-            export_29: Default::default(),
+            export_32: Default::default(),
+            export_33: Default::default(),
+            export_34: Default::default(),
+            export_35: Default::default(),
             link_x_b_a_b: Default::default(),
             名前: Default::default(),
             r#dyn: Default::default(),
@@ -738,58 +873,58 @@ pub mod names {
             éxport_of_an_import: Default::default(),
             r#match: wasmc_loader::bindings::support::export(
                 &instance,
-                37usize,
+                43usize,
                 &mut store,
             )?,
             shared: wasmc_loader::bindings::support::export(
                 &instance,
-                38usize,
+                44usize,
                 &mut store,
             )?,
             r#while: wasmc_loader::bindings::support::export(
                 &instance,
-                39usize,
+                45usize,
                 &mut store,
             )?,
             r#loop: wasmc_loader::bindings::support::export(
                 &instance,
-                40usize,
+                46usize,
                 &mut store,
             )?,
             small: wasmc_loader::bindings::support::export(
                 &instance,
-                41usize,
+                47usize,
                 &mut store,
             )?,
             r#if: wasmc_loader::bindings::support::export(
                 &instance,
-                42usize,
+                48usize,
                 &mut store,
             )?,
             r#else: wasmc_loader::bindings::support::export(
                 &instance,
-                43usize,
+                49usize,
                 &mut store,
             )?,
             exceptions: wasmc_loader::bindings::support::export(
                 &instance,
-                44usize,
+                50usize,
                 &mut store,
             )?,
             small_numbers: wasmc_loader::bindings::support::export(
                 &instance,
-                45usize,
+                51usize,
                 &mut store,
             )?,
-            g1: wasmc_loader::bindings::support::export(&instance, 46usize, &mut store)?,
-            g2: wasmc_loader::bindings::support::export(&instance, 47usize, &mut store)?,
-            g3: wasmc_loader::bindings::support::export(&instance, 48usize, &mut store)?,
-            g4: wasmc_loader::bindings::support::export(&instance, 49usize, &mut store)?,
-            g5: wasmc_loader::bindings::support::export(&instance, 50usize, &mut store)?,
-            g6: wasmc_loader::bindings::support::export(&instance, 51usize, &mut store)?,
+            g1: wasmc_loader::bindings::support::export(&instance, 52usize, &mut store)?,
+            g2: wasmc_loader::bindings::support::export(&instance, 53usize, &mut store)?,
+            g3: wasmc_loader::bindings::support::export(&instance, 54usize, &mut store)?,
+            g4: wasmc_loader::bindings::support::export(&instance, 55usize, &mut store)?,
+            g5: wasmc_loader::bindings::support::export(&instance, 56usize, &mut store)?,
+            g6: wasmc_loader::bindings::support::export(&instance, 57usize, &mut store)?,
             r#try: wasmc_loader::bindings::support::export(
                 &instance,
-                52usize,
+                58usize,
                 &mut store,
             )?,
         })
@@ -955,6 +1090,131 @@ pub mod names {
         ) -> wasmc_loader::Result<i32> {
             self.into_iter.call(&self.instance, 11usize, store, ())
         }
+        /// The export `into`: `(func (param $into i32) (result i32))`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn into_(
+            &self,
+            store: impl wasmc_loader::AsContextMut,
+            into: i32,
+        ) -> wasmc_loader::Result<i32> {
+            self.into_.call(&self.instance, 12usize, store, (into,))
+        }
+        /// The export `try_into`: `(func (result i32))`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn try_into_(
+            &self,
+            store: impl wasmc_loader::AsContextMut,
+        ) -> wasmc_loader::Result<i32> {
+            self.try_into_.call(&self.instance, 13usize, store, ())
+        }
+        /// The export `most`: `(func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64))`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn most(
+            &self,
+            store: impl wasmc_loader::AsContextMut,
+            arg0: i32,
+            arg1: i32,
+            arg2: i32,
+            arg3: i32,
+            arg4: i32,
+            arg5: i32,
+            arg6: i32,
+            arg7: i32,
+            arg8: i32,
+            arg9: i32,
+            arg10: i32,
+            arg11: i32,
+            arg12: i32,
+            arg13: i32,
+            arg14: i32,
+            arg15: i32,
+        ) -> wasmc_loader::Result<
+            (
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+            ),
+        > {
+            self.most
+                .call(
+                    &self.instance,
+                    14usize,
+                    store,
+                    (
+                        arg0,
+                        arg1,
+                        arg2,
+                        arg3,
+                        arg4,
+                        arg5,
+                        arg6,
+                        arg7,
+                        arg8,
+                        arg9,
+                        arg10,
+                        arg11,
+                        arg12,
+                        arg13,
+                        arg14,
+                        arg15,
+                    ),
+                )
+        }
+        /// The export `ﬁle`: `(func)`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn file(
+            &self,
+            store: impl wasmc_loader::AsContextMut,
+        ) -> wasmc_loader::Result<()> {
+            self.file.call(&self.instance, 15usize, store, ())
+        }
+        /// The export `Ⅳ`: `(func)`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn iv(
+            &self,
+            store: impl wasmc_loader::AsContextMut,
+        ) -> wasmc_loader::Result<()> {
+            self.iv.call(&self.instance, 16usize, store, ())
+        }
+        /// The export `café`: `(func)`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn café(
+            &self,
+            store: impl wasmc_loader::AsContextMut,
+        ) -> wasmc_loader::Result<()> {
+            self.café.call(&self.instance, 17usize, store, ())
+        }
         /// The export `from_str`: `(func (param $s i32) (result i32))`.
         ///
         /// # Errors
@@ -965,7 +1225,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             s: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.from_str.call(&self.instance, 12usize, store, (s,))
+            self.from_str.call(&self.instance, 18usize, store, (s,))
         }
         /// The export `to_string`: `(func (result i32))`.
         ///
@@ -976,7 +1236,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<i32> {
-            self.to_string.call(&self.instance, 13usize, store, ())
+            self.to_string.call(&self.instance, 19usize, store, ())
         }
         /// The export `is_ready`: `(func (result i32))`.
         ///
@@ -987,7 +1247,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<i32> {
-            self.is_ready.call(&self.instance, 14usize, store, ())
+            self.is_ready.call(&self.instance, 20usize, store, ())
         }
         /// The export `eq`: `(func (param $other i32) (result i32))`.
         ///
@@ -999,7 +1259,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             other: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.eq.call(&self.instance, 15usize, store, (other,))
+            self.eq.call(&self.instance, 21usize, store, (other,))
         }
         /// The export `cmp`: `(func (param $other i32) (result i32))`.
         ///
@@ -1011,7 +1271,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             other: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.cmp.call(&self.instance, 16usize, store, (other,))
+            self.cmp.call(&self.instance, 22usize, store, (other,))
         }
         /// The export `hash`: `(func (param $state i32) (result i32))`.
         ///
@@ -1023,7 +1283,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             state: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.hash.call(&self.instance, 17usize, store, (state,))
+            self.hash.call(&self.instance, 23usize, store, (state,))
         }
         /// The export `index`: `(func (param $index i32) (result i32))`.
         ///
@@ -1035,7 +1295,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             index: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.index.call(&self.instance, 18usize, store, (index,))
+            self.index.call(&self.instance, 24usize, store, (index,))
         }
         /// The export `add`: `(func (param $rhs i32) (result i32))`.
         ///
@@ -1047,7 +1307,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             rhs: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.add.call(&self.instance, 19usize, store, (rhs,))
+            self.add.call(&self.instance, 25usize, store, (rhs,))
         }
         /// The export `T`: `(func (param $T i32) (result i32))`.
         ///
@@ -1059,7 +1319,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             t: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.t.call(&self.instance, 20usize, store, (t,))
+            self.t.call(&self.instance, 26usize, store, (t,))
         }
         /// The export `found_`: `(func (param $found i32) (result i32))`.
         ///
@@ -1071,7 +1331,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             found: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.found_as_well.call(&self.instance, 21usize, store, (found,))
+            self.found_as_well.call(&self.instance, 27usize, store, (found,))
         }
         /// The export `instance`: `(func (param $instance i32) (result i32))`.
         ///
@@ -1083,7 +1343,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             instance: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.instance_.call(&self.instance, 22usize, store, (instance,))
+            self.instance_.call(&self.instance, 28usize, store, (instance,))
         }
         /// The export `core`: `(func)`.
         ///
@@ -1094,7 +1354,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.core.call(&self.instance, 23usize, store, ())
+            self.core.call(&self.instance, 29usize, store, ())
         }
         /// The export `std`: `(func)`.
         ///
@@ -1105,7 +1365,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.std.call(&self.instance, 24usize, store, ())
+            self.std.call(&self.instance, 30usize, store, ())
         }
         /// The export `wasmc_loader`: `(func (param $wasmc_loader i32) (result i32))`.
         ///
@@ -1117,52 +1377,52 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             wasmc_loader: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.wasmc_loader.call(&self.instance, 25usize, store, (wasmc_loader,))
+            self.wasmc_loader.call(&self.instance, 31usize, store, (wasmc_loader,))
         }
         /// The export with no name: `(func)`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_26(
+        pub fn export_32(
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.export_26.call(&self.instance, 26usize, store, ())
+            self.export_32.call(&self.instance, 32usize, store, ())
         }
         /// The export ` `: `(func)`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_27(
+        pub fn export_33(
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.export_27.call(&self.instance, 27usize, store, ())
+            self.export_33.call(&self.instance, 33usize, store, ())
         }
         /// The export `'`: `(func (param $a'b i32))`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_28(
+        pub fn export_34(
             &self,
             store: impl wasmc_loader::AsContextMut,
             a_b: i32,
         ) -> wasmc_loader::Result<()> {
-            self.export_28.call(&self.instance, 28usize, store, (a_b,))
+            self.export_34.call(&self.instance, 34usize, store, (a_b,))
         }
         /// The export `\0\n\\\"\'`: `(func)`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_29(
+        pub fn export_35(
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.export_29.call(&self.instance, 29usize, store, ())
+            self.export_35.call(&self.instance, 35usize, store, ())
         }
         /// The export `[link](x) <b> | _a_ *b*`: `(func)`.
         ///
@@ -1173,7 +1433,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.link_x_b_a_b.call(&self.instance, 30usize, store, ())
+            self.link_x_b_a_b.call(&self.instance, 36usize, store, ())
         }
         /// The export `名前`: `(func)`.
         ///
@@ -1184,7 +1444,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<()> {
-            self.名前.call(&self.instance, 31usize, store, ())
+            self.名前.call(&self.instance, 37usize, store, ())
         }
         /// The export `dyn`: `(func (result i32 i64 f32 f64 v128))`.
         ///
@@ -1195,7 +1455,7 @@ pub mod names {
             &self,
             store: impl wasmc_loader::AsContextMut,
         ) -> wasmc_loader::Result<(i32, i64, f32, f64, wasmc_loader::V128)> {
-            self.r#dyn.call(&self.instance, 32usize, store, ())
+            self.r#dyn.call(&self.instance, 38usize, store, ())
         }
         /// The export `references`: `(func (param funcref externref anyref eqref i31ref structref arrayref exnref) (result (ref null struct:87f743623c8dbdaf) (ref null array:d83aefbee88bddae) (ref null func:9933fdea649309e3)))`.
         ///
@@ -1223,7 +1483,7 @@ pub mod names {
             self.references
                 .call(
                     &self.instance,
-                    33usize,
+                    39usize,
                     store,
                     (arg0, arg1, arg2, arg3, arg4, arg5, arg6, arg7),
                 )
@@ -1249,7 +1509,7 @@ pub mod names {
             self.present
                 .call(
                     &self.instance,
-                    34usize,
+                    40usize,
                     store,
                     (arg0, arg1, arg2, arg3, arg4, arg5, arg6, arg7, arg8),
                 )
@@ -1269,7 +1529,7 @@ pub mod names {
         ) -> wasmc_loader::Result<()> {
             wasmc_loader::bindings::support::call(
                 &self.instance,
-                35usize,
+                41usize,
                 store,
                 params,
                 results,
@@ -1285,7 +1545,7 @@ pub mod names {
             store: impl wasmc_loader::AsContextMut,
             t: i32,
         ) -> wasmc_loader::Result<i32> {
-            self.éxport_of_an_import.call(&self.instance, 36usize, store, (t,))
+            self.éxport_of_an_import.call(&self.instance, 42usize, store, (t,))
         }
         /// The export `match`: `(memory 1)`.
         #[must_use]
@@ -1496,6 +1756,110 @@ pub mod names {
         pub fn into_iter(&mut self) -> wasmc_loader::Result<i32> {
             self.exports.into_iter(&mut self.store)
         }
+        /// The export `into`: `(func (param $into i32) (result i32))`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn into_(&mut self, into: i32) -> wasmc_loader::Result<i32> {
+            self.exports.into_(&mut self.store, into)
+        }
+        /// The export `try_into`: `(func (result i32))`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn try_into_(&mut self) -> wasmc_loader::Result<i32> {
+            self.exports.try_into_(&mut self.store)
+        }
+        /// The export `most`: `(func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64))`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn most(
+            &mut self,
+            arg0: i32,
+            arg1: i32,
+            arg2: i32,
+            arg3: i32,
+            arg4: i32,
+            arg5: i32,
+            arg6: i32,
+            arg7: i32,
+            arg8: i32,
+            arg9: i32,
+            arg10: i32,
+            arg11: i32,
+            arg12: i32,
+            arg13: i32,
+            arg14: i32,
+            arg15: i32,
+        ) -> wasmc_loader::Result<
+            (
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+            ),
+        > {
+            self.exports
+                .most(
+                    &mut self.store,
+                    arg0,
+                    arg1,
+                    arg2,
+                    arg3,
+                    arg4,
+                    arg5,
+                    arg6,
+                    arg7,
+                    arg8,
+                    arg9,
+                    arg10,
+                    arg11,
+                    arg12,
+                    arg13,
+                    arg14,
+                    arg15,
+                )
+        }
+        /// The export `ﬁle`: `(func)`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn file(&mut self) -> wasmc_loader::Result<()> {
+            self.exports.file(&mut self.store)
+        }
+        /// The export `Ⅳ`: `(func)`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn iv(&mut self) -> wasmc_loader::Result<()> {
+            self.exports.iv(&mut self.store)
+        }
+        /// The export `café`: `(func)`.
+        ///
+        /// # Errors
+        /// If it traps, or a host function that it calls fails.
+        #[inline]
+        pub fn café(&mut self) -> wasmc_loader::Result<()> {
+            self.exports.café(&mut self.store)
+        }
         /// The export `from_str`: `(func (param $s i32) (result i32))`.
         ///
         /// # Errors
@@ -1613,32 +1977,32 @@ pub mod names {
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_26(&mut self) -> wasmc_loader::Result<()> {
-            self.exports.export_26(&mut self.store)
+        pub fn export_32(&mut self) -> wasmc_loader::Result<()> {
+            self.exports.export_32(&mut self.store)
         }
         /// The export ` `: `(func)`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_27(&mut self) -> wasmc_loader::Result<()> {
-            self.exports.export_27(&mut self.store)
+        pub fn export_33(&mut self) -> wasmc_loader::Result<()> {
+            self.exports.export_33(&mut self.store)
         }
         /// The export `'`: `(func (param $a'b i32))`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_28(&mut self, a_b: i32) -> wasmc_loader::Result<()> {
-            self.exports.export_28(&mut self.store, a_b)
+        pub fn export_34(&mut self, a_b: i32) -> wasmc_loader::Result<()> {
+            self.exports.export_34(&mut self.store, a_b)
         }
         /// The export `\0\n\\\"\'`: `(func)`.
         ///
         /// # Errors
         /// If it traps, or a host function that it calls fails.
         #[inline]
-        pub fn export_29(&mut self) -> wasmc_loader::Result<()> {
-            self.exports.export_29(&mut self.store)
+        pub fn export_35(&mut self) -> wasmc_loader::Result<()> {
+            self.exports.export_35(&mut self.store)
         }
         /// The export `[link](x) <b> | _a_ *b*`: `(func)`.
         ///
