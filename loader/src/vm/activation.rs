@@ -341,8 +341,10 @@ impl Outer {
         let (thread, known) = (thread(), &state.limit);
         self.activation.restore(state);
         state.fiber.set(self.fiber);
-        // A limit that nobody needs now stays until the next call.
-        if is_active(state) {
+        // A limit that nobody needs now stays until the next call. Somebody needs
+        // it on whose stack code runs, or is about to, as where a hook awaits
+        // calls of its own: that one takes it for settled (`nested`).
+        if is_active(state) || self.current == ptr::from_ref(state) {
             state.change_limit(self.limit);
         } else {
             known.sp.set(NOWHERE);

@@ -1,6 +1,6 @@
 //! Hooks around calls, synchronous and not.
 
-use crate::{hop, instance, pause, wait};
+use crate::{hop, instance, pause, poll, wait};
 use CallHook::{CallingHost, CallingWasm, ReturningFromHost, ReturningFromWasm};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmc_loader::{
@@ -243,4 +243,41 @@ fn suspending_a_call_is_no_event_and_a_hook_cannot_do_it() {
     });
     let (polls, result) = hop(later.call_async(&mut store, 3));
     assert_eq!((polls, result.unwrap(), events(&mut store)), (5, 4, both.to_vec()));
+}
+
+/// Of the two stacks either one can be above the other: a limit that is taken
+/// for the other's stops code at once, or not at all.
+#[test]
+fn a_call_has_its_own_stack_after_its_hook_has_awaited_another_call() {
+    let text = r#"(module (import "host" "pause" (func $pause (param i32) (result i32)))
+        (func $deep (export "deep") (param i32) (result i32)
+            (i32.add (i32.const 1) (call $deep (local.get 0))))
+        (func (export "pause") (param i32) (result i32) (call $pause (local.get 0))))"#;
+    let guest = || instance(&Config::new(), (), text, |_| {});
+    for reverse in [false, true] {
+        let ((mut store, instance), mut others) = (guest(), [guest(), guest()]);
+        let [pause, deep] =
+            ["pause", "deep"].map(|name| instance.get_typed_func::<i32, i32>(&mut store, name).unwrap());
+        // The thread uses the stack first that it was given back last.
+        let mut waiting = others.each_mut().map(|(store, instance)| {
+            let pause = instance.get_typed_func::<i32, i32>(&mut *store, "pause").unwrap();
+            Box::pin(async move { pause.call_async(store, 1).await })
+        });
+        assert!(waiting.iter_mut().all(|call| poll(call.as_mut()).is_pending()));
+        let [first, second] = waiting;
+        if reverse {
+            drop((second, first));
+        } else {
+            drop((first, second));
+        }
+        store.call_hook(move |mut store, event| {
+            if event == CallingWasm {
+                assert_eq!(wait(pause.call_async(&mut store, 1))?, 2);
+            }
+            Ok(())
+        });
+        assert_eq!(wait(pause.call_async(&mut store, 3)).unwrap(), 6);
+        let error = wait(deep.call_async(&mut store, 0)).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::StackOverflow), "{error:?}");
+    }
 }

@@ -12,6 +12,7 @@ mod state;
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 use wasmc::Options;
 use wasmc::init::{self, InitOptions, InitOutput};
 use wasmc_loader::{
@@ -23,9 +24,11 @@ use wasmc_loader::{
 const LIMITS: InstanceLimits =
     InstanceLimits { count: 2, size: 1 << 20, tables: 6, table_elements: 2000, memories: 4, memory_pages: 256 };
 
-/// Options for an initialiser with a name, which says nothing.
+/// Options for an initialiser with a name, which says nothing, and has time even
+/// on a machine that is very busy.
 fn quiet(export: Option<&str>) -> InitOptions {
-    InitOptions { export: export.map(str::to_owned), output: InitOutput::Discard, ..InitOptions::default() }
+    let (output, timeout) = (InitOutput::Discard, Duration::from_secs(1000));
+    InitOptions { export: export.map(str::to_owned), output, timeout, ..InitOptions::default() }
 }
 
 fn options() -> Options {

@@ -80,7 +80,7 @@ fn a_limiter_counts_no_instance_for_which_the_pool_had_no_room() {
 #[test]
 fn who_waits_gets_what_another_thread_gives_back() {
     for strategy in ALLOCATION {
-        let policy = PoolExhaustion::Block { timeout: Duration::from_secs(60) };
+        let policy = PoolExhaustion::Block { timeout: Duration::from_secs(1000) };
         let engine = Engine::new(&full_at(1, strategy, policy)).unwrap();
         let (one, other) = (pre(&module(&engine, TEXT)), pre(&module(&engine, TEXT)));
         for (holder, waiting) in [(&one, &one), (&one, &other), (&other, &one)] {
@@ -207,7 +207,7 @@ fn eight_threads_with_three_slots_are_refused_or_served() {
 
 #[test]
 fn eight_threads_with_three_slots_wait_for_each_other() {
-    for (name, engine) in variants(3, PoolExhaustion::Block { timeout: Duration::from_secs(60) }) {
+    for (name, engine) in variants(3, PoolExhaustion::Block { timeout: Duration::from_secs(1000) }) {
         assert_eq!(crowd(&engine, 8, 500), 0, "{name}");
     }
 }

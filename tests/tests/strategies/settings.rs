@@ -95,7 +95,7 @@ impl Setting {
             // Several threads wait for one slot, and modules displace each other.
             "crowded" => {
                 choose(&mut config, PoolingAllocationStrategy::ReuseAffinity, 1);
-                config.pool_exhaustion(PoolExhaustion::Block { timeout: Duration::from_secs(60) });
+                config.pool_exhaustion(PoolExhaustion::Block { timeout: Duration::from_secs(1000) });
             }
             "no_spare_slots" => {
                 config.spare_slots(0);

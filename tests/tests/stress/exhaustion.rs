@@ -153,7 +153,7 @@ fn a_full_pool_waits_and_loses_no_slot() {
 
 #[test]
 fn who_waits_long_enough_always_gets_a_slot() {
-    let policy = PoolExhaustion::Block { timeout: Duration::from_secs(600) };
+    let policy = PoolExhaustion::Block { timeout: Duration::from_secs(10_000) };
     for strategy in STRATEGIES {
         for (slots, warm, batch) in [(1, 1, 1), (3, 0, 1), (3, 2, 3)] {
             let house = House::new(slots, strategy, policy, warm, batch);
