@@ -72,6 +72,13 @@ pub enum FormatError {
         /// Which field, and what is wrong with it.
         what: &'static str,
     },
+    /// The same without the feature `messages`, where a number stands for the
+    /// words.
+    #[error("corrupt artifact: check {line}")]
+    Check {
+        /// The line of the check in `format/reader.rs` of this crate's version.
+        line: u16,
+    },
     /// The content hash in the header is not that of the content.
     #[error(
         "artifact content has SHA-256 {found}, its header says {expected}; the file was changed after wasmc wrote it"
@@ -88,5 +95,30 @@ impl From<&'static str> for FormatError {
     #[cold]
     fn from(what: &'static str) -> Self {
         FormatError::Corrupt { what }
+    }
+}
+
+/// A check that has failed, by its line. There are many checks, and this leaves
+/// results of them in one register.
+#[cfg(not(feature = "messages"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line(std::num::NonZeroU16);
+
+#[cfg(not(feature = "messages"))]
+impl Line {
+    pub(crate) const fn new(line: u32) -> Line {
+        assert!(line <= u16::MAX as u32, "files are shorter than that");
+        match std::num::NonZeroU16::new(line as u16) {
+            Some(line) => Line(line),
+            None => panic!("lines are counted from 1"),
+        }
+    }
+}
+
+#[cfg(not(feature = "messages"))]
+impl From<Line> for FormatError {
+    #[cold]
+    fn from(Line(line): Line) -> Self {
+        FormatError::Check { line: line.get() }
     }
 }

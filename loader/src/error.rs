@@ -40,19 +40,33 @@ struct Inner {
 }
 
 /// An error or a context. Its value is found by its type: see [`value`].
-trait Layer: Any + Display + Send + Sync {
-    fn source(&self) -> Option<&(dyn StdError + 'static)>;
+///
+/// Printing is a method of its own, and `Display` not a supertrait, which would
+/// have a table in the program for every type of error.
+trait Layer: Any + Send + Sync {
+    fn print(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        None
+    }
+}
+
+/// What a layer prints.
+struct Message<'a>(&'a dyn Layer);
+
+impl Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.print(f)
+    }
 }
 
 struct Caught<E>(E);
 
-impl<E: Display> Display for Caught<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl<E: StdError + Send + Sync + 'static> Layer for Caught<E> {
+    fn print(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, f)
+    }
+
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }
@@ -63,13 +77,11 @@ struct FromBox(Boxed);
 
 type Boxed = Box<dyn StdError + Send + Sync>;
 
-impl Display for FromBox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Layer for FromBox {
+    fn print(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(&self.0, f)
     }
-}
 
-impl Layer for FromBox {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
     }
@@ -77,15 +89,9 @@ impl Layer for FromBox {
 
 struct Text<C>(C);
 
-impl<C: Display> Display for Text<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl<C: Display + Send + Sync + 'static> Layer for Text<C> {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        None
+    fn print(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -229,7 +235,7 @@ impl Error {
     fn each(&self, each: &mut dyn FnMut(usize, &dyn Display) -> fmt::Result) -> fmt::Result {
         let (mut at, mut number) = (self, 0);
         loop {
-            each(number, &*at.0.layer as &dyn Display)?;
+            each(number, &Message(&*at.0.layer))?;
             number += 1;
             match &at.0.below {
                 Some(below) => at = below,
@@ -323,7 +329,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return self.0.layer.fmt(f);
+            return self.0.layer.print(f);
         }
         self.each(&mut |i, message| {
             f.write_str(if i == 0 { "" } else { ": " })?;

@@ -108,7 +108,7 @@ impl TypeRegistry {
 
     /// The places of a table where an entry can be, the likeliest one first.
     fn places<'t>(&self, table: &'t [SetOnce<Entry>], id: u64) -> impl Iterator<Item = &'t SetOnce<Entry>> {
-        let (before, from) = table.split_at(self.place(id, table.len()));
+        let (before, from) = table.split_at_checked(self.place(id, table.len())).unwrap_or((&[], table));
         from.iter().chain(before)
     }
 
@@ -162,14 +162,12 @@ impl TypeRegistry {
         if additions.tables == 0 || additions.entries >= size(additions.tables) / 4 * 3 {
             (additions.tables, additions.entries) = (additions.tables + 1, 0);
         }
-        let place = &self.tables[additions.tables - 1];
-        let table = match place.get() {
-            Some(table) => table,
-            None => {
-                let empty = (0..size(additions.tables)).map(|_| SetOnce::new()).collect();
-                place.set(empty).map_err(|_| Error::msg("only who holds the lock adds a table"))?
-            }
-        };
+        let place = self.tables.get(additions.tables - 1);
+        let table = place.and_then(SetOnce::get).or_else(|| {
+            let empty = (0..size(additions.tables)).map(|_| SetOnce::new()).collect();
+            place?.set(empty).ok()
+        });
+        let table = table.ok_or_else(|| Error::msg("only who holds the lock adds a table, and there is room for it"))?;
         let entry = Entry::new(id, encoding);
         let added = self.places(table, id).find(|place| place.get().is_none()).is_some_and(|p| p.set(entry).is_ok());
         debug_assert!(added, "a table that is not full has room, and only who holds the lock adds to it");
@@ -217,15 +215,14 @@ impl TypeRegistry {
         }
         let encoding = ty.as_abi().encode();
         let mut additions = self.additions();
-        match additions.ids.binary_search_by(|(known, _)| known.cmp(&encoding)) {
-            Ok(place) => Ok(additions.ids[place].1),
-            Err(place) => {
-                let id = ty.as_abi().id().0;
-                self.add(&mut additions, id, &encoding)?;
-                additions.ids.insert(place, (encoding, id));
-                Ok(id)
-            }
+        let place = additions.ids.partition_point(|(known, _)| *known < encoding);
+        if let Some((_, id)) = additions.ids.get(place).filter(|(known, _)| *known == encoding) {
+            return Ok(*id);
         }
+        let id = ty.as_abi().id().0;
+        self.add(&mut additions, id, &encoding)?;
+        additions.ids.insert(place, (encoding, id));
+        Ok(id)
     }
 }
 

@@ -30,7 +30,7 @@ impl Slab {
             AllocError::new(format!(
                 "{count} blocks of {} bytes are more than the address space: at most {} of them can be had",
                 block.size(),
-                isize::MAX as usize / block.size()
+                isize::MAX as usize / block.size().max(1)
             ))
         })
     }

@@ -63,7 +63,7 @@ impl<O: Order> State<O> {
         let index = self.order.take()?;
         match self.statuses.get_mut(index.as_usize()) {
             Some(status) if *status == Status::Free => *status = Status::InUse,
-            _ => panic!("the order chose block {}, which is not free", index.get()),
+            _ => not_so(index, "was chosen by the order, but it is not free"),
         }
         self.free -= 1;
         self.in_use += 1;
@@ -104,17 +104,19 @@ impl<O: Order> State<O> {
     /// # Panics
     /// If it is not in use.
     pub(super) fn give_back(&mut self, index: BlockIndex, keep: u32) -> Option<NonNull<u8>> {
-        let status = self.statuses.get(index.as_usize());
-        assert!(status == Some(&Status::InUse), "block {} was given back, but it is not in use", index.get());
+        let status = match self.statuses.get_mut(index.as_usize()) {
+            Some(status) if *status == Status::InUse => status,
+            _ => not_so(index, "was given back, but it is not in use"),
+        };
         if super::GROWING && self.free >= keep {
             let block = self.grown.remove(index);
             debug_assert!(block.is_some(), "a list keeps as many blocks as its slab has");
-            self.statuses[index.as_usize()] = Status::Vacant;
+            *status = Status::Vacant;
             self.in_use -= 1;
             return block;
         }
         self.order.insert(index);
-        self.statuses[index.as_usize()] = Status::Free;
+        *status = Status::Free;
         self.in_use -= 1;
         self.free += 1;
         None
@@ -131,3 +133,9 @@ impl<O: Order> State<O> {
 /// There is no memory for the account of one block more, or no index.
 #[derive(Debug)]
 pub(super) struct Full;
+/// Ends what would give one block to two, or lose it.
+#[cold]
+#[inline(never)]
+fn not_so(index: BlockIndex, what: &str) -> ! {
+    panic!("block {} {what}", index.get())
+}

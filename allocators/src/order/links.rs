@@ -51,19 +51,23 @@ impl Links {
     }
 
     pub(super) fn remove(&mut self, index: BlockIndex) {
-        let Link { before, after } = self.links[index.as_usize()];
+        let Link { before, after } = *self.link(index.get());
         self.connect(before, after);
+    }
+
+    fn link(&mut self, index: u32) -> &mut Link {
+        &mut self.links[index as usize]
     }
 
     /// Makes two indices neighbours; [`NONE`] stands for either end.
     fn connect(&mut self, before: u32, after: u32) {
         match before {
             NONE => self.first = after,
-            _ => self.links[before as usize].after = after,
+            _ => self.link(before).after = after,
         }
         match after {
             NONE => self.last = before,
-            _ => self.links[after as usize].before = before,
+            _ => self.link(after).before = before,
         }
     }
 }

@@ -30,24 +30,27 @@ pub struct Artifact<'a> {
     tables: Tables<'a>,
 }
 
-/// What a check finds: in words, or without the feature `messages` the line
-/// of this file.
+/// What a check says is wrong: words, or without the feature `messages` the
+/// line of this file. It becomes an error where it leaves this file: there are
+/// many checks, and this takes no more than two registers.
+#[cfg(feature = "messages")]
+type Wrong = &'static str;
+#[cfg(not(feature = "messages"))]
+type Wrong = crate::error::Line;
+
 #[cfg(feature = "messages")]
 macro_rules! flaw {
-    ($what:literal) => {
+    ($what:expr) => {
         $what
     };
 }
 #[cfg(not(feature = "messages"))]
 macro_rules! flaw {
-    ($what:literal) => {
-        concat!("check ", line!())
-    };
+    ($what:expr) => {{
+        let _: &'static str = $what;
+        const { crate::error::Line::new(line!()) }
+    }};
 }
-
-/// What a check says is wrong. It becomes an error where it leaves this file:
-/// there are many checks, and this takes no more than two registers.
-type Wrong = &'static str;
 
 fn check(condition: bool, what: Wrong) -> Result<(), Wrong> {
     if condition { Ok(()) } else { Err(what) }
@@ -104,7 +107,7 @@ impl<'a> Artifact<'a> {
         let mut tables: [&[u8]; Tables::COUNT] = [&[]; Tables::COUNT];
         for (number, (table, width)) in tables.iter_mut().zip(Tables::WIDTHS).enumerate() {
             *table = entry(number).ok_or(flaw!("a table of the metadata lies outside it"))?;
-            check(table.len() % width == 0, flaw!("a table of the metadata ends in the middle of a row"))?;
+            check(table.len().is_multiple_of(width), flaw!("a table of the metadata ends in the middle of a row"))?;
         }
         let blob = entry(Tables::COUNT).ok_or(flaw!("the blob lies outside the metadata"))?;
         let layout = ContextLayout::new(header.context)
@@ -346,7 +349,7 @@ impl<'a> Artifact<'a> {
     fn check_working_set(&self) -> Result<(), Wrong> {
         let rows = self.tables.working_set;
         let ranges = (0..rows.len()).filter_map(move |i| rows.get(i));
-        working_set::check_table(ranges, |memory| self.initial_length(memory))
+        working_set::check_table(ranges, |memory| self.initial_length(memory)).map_err(|what| flaw!(what))
     }
 
     /// The initial size in bytes of a defined memory, imported ones not counted;
@@ -371,7 +374,7 @@ impl<'a> Artifact<'a> {
         let text = self.header.text.length;
         let mut end = 0;
         for f in self.tables.functions.iter() {
-            check(f.code >= end, "functions overlap or are not in order")?;
+            check(f.code >= end, flaw!("functions overlap or are not in order"))?;
             end = f.code.checked_add(f.length).ok_or(flaw!("a function lies outside the text"))?;
             check(u64::from(end) <= text, flaw!("a function lies outside the text"))?;
             check(f.name == 0 || self.function_name(&f).is_some(), flaw!("a function's name lies outside the file"))?;
@@ -381,7 +384,7 @@ impl<'a> Artifact<'a> {
             codes.all(|code| u64::from(code) < text && last.replace(code).is_none_or(|last| last <= code))
         };
         check(ordered(Box::new(self.tables.trap_sites.iter().map(|r| r.code))), flaw!("trap sites are not in order"))?;
-        check(ordered(Box::new(self.tables.source_locs.iter().map(|r| r.code))), "source locations are not in order")?;
+        check(ordered(Box::new(self.tables.source_locs.iter().map(|r| r.code))), flaw!("source locations are not in order"))?;
         check(
             self.tables.trap_codes.iter().all(|r| Trap::from_code(r.code).is_some()),
             flaw!("a trap has an unknown number"),
@@ -397,7 +400,7 @@ impl<'a> Artifact<'a> {
             )?;
             check(
                 last.replace(r.function).is_none_or(|last| last < r.function),
-                "function references are not in order",
+                flaw!("function references are not in order"),
             )?;
         }
         for r in self.tables.table_init.iter() {
@@ -432,13 +435,13 @@ impl<'a> Artifact<'a> {
         let mut last = None;
         for r in self.tables.stack_maps.iter() {
             let ordered = last.replace(r.pc).is_none_or(|last| last < r.pc) && u64::from(r.pc) <= text;
-            check(ordered, "stack maps are not in order")?;
+            check(ordered, flaw!("stack maps are not in order"))?;
             check(self.tables.stack_map_slots.range(r.first, r.count).is_some(), flaw!("a stack map has no places"))?;
         }
         let mut last = None;
         for r in self.tables.handlers.iter() {
             let ordered = last.replace(r.pc).is_none_or(|last| last < r.pc) && u64::from(r.pc) <= text;
-            check(ordered, "exception handlers are not in order")?;
+            check(ordered, flaw!("exception handlers are not in order"))?;
             check(u64::from(r.handler) < text, flaw!("an exception handler lies outside the text"))?;
         }
         Ok(())

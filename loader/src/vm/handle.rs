@@ -43,7 +43,7 @@ impl StoreId {
 
 #[cold]
 #[inline(never)]
-#[track_caller]
+#[cfg_attr(feature = "messages", track_caller)]
 pub(crate) fn wrong_store() -> ! {
     panic!("an object was used with a store that does not own it; every object belongs to the store it was made in")
 }
@@ -86,7 +86,7 @@ impl<T> Stored<T> {
     /// # Panics
     /// If `store` is not the one that owns it.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "messages", track_caller)]
     pub(crate) fn get(self, store: &StoreOpaque) -> &T {
         if store.id() != self.store {
             wrong_store();
@@ -98,7 +98,7 @@ impl<T> Stored<T> {
 
     /// The address, for compiled code of the same store.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "messages", track_caller)]
     pub(crate) fn address(self, store: &StoreOpaque) -> NonNull<T> {
         if store.id() != self.store {
             wrong_store();
@@ -107,7 +107,7 @@ impl<T> Stored<T> {
     }
 
     /// The address, for an owner that has only the inner part of the store.
-    #[track_caller]
+    #[cfg_attr(feature = "messages", track_caller)]
     pub(super) fn address_in(self, state: &StoreState) -> NonNull<T> {
         if state.id() != self.store {
             wrong_store();

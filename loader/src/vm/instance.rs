@@ -79,7 +79,7 @@ pub(crate) struct InstanceData {
 
 #[cold]
 #[inline(never)]
-#[track_caller]
+#[cfg_attr(feature = "messages", track_caller)]
 fn no_such(name: &str, index: u32) -> ! {
     panic!("the context has no {name} {index}")
 }
@@ -87,7 +87,7 @@ fn no_such(name: &str, index: u32) -> ! {
 macro_rules! fields {
     ($($(#[$meta:meta])* $name:ident[$count:ident]: $t:ty;)*) => {$(
         $(#[$meta])*
-        #[track_caller]
+        #[cfg_attr(feature = "messages", track_caller)]
         pub(crate) fn $name(&self, index: u32) -> &$t {
             let layout = self.layout();
             if index >= layout.counts().$count {
@@ -237,7 +237,9 @@ impl InstanceData {
         }
         let artifact = self.module.artifact();
         let (slot, ty) = artifact.func_ref(function)?;
-        assert!(slot < self.counts().func_refs, "the number of function references was checked");
+        if slot >= self.counts().func_refs {
+            no_such("func_ref", slot);
+        }
         // SAFETY: as for the other fields.
         let func_ref =
             unsafe { self.vmctx.byte_offset(self.layout().func_ref(slot) as isize).cast::<VMFuncRef>().as_ref() };

@@ -62,7 +62,8 @@ const BIAS: u64 = 1 << 61;
 #[repr(align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
 
-/// How many shards there are of everything that is divided among threads.
+/// How many shards there are of everything that is divided among threads; a
+/// power of two.
 pub(crate) fn shards() -> usize {
     /// 0 until it is known.
     static SHARDS: AtomicUsize = AtomicUsize::new(0);
@@ -99,7 +100,7 @@ pub(crate) fn shard() -> usize {
 #[cold]
 fn assign_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % shards();
+    let shard = NEXT.fetch_add(1, Ordering::Relaxed) & (shards() - 1);
     SHARD.set(shard);
     shard
 }

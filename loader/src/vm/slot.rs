@@ -52,7 +52,7 @@ impl MemoryPlan {
     /// expects `reservation` and `guard`; `None` if it cannot be addressed.
     pub(crate) fn new(initial: u64, reservation: u64, guard: u64, page: usize) -> Option<MemoryPlan> {
         // Pages are counted in 32 bits where a reset keeps account of them.
-        if initial.div_ceil(page as u64) > u64::from(u32::MAX) {
+        if initial > (page as u64).saturating_mul(u64::from(u32::MAX)) {
             return None;
         }
         let reserved = usize::try_from(reservation.max(initial)).ok()?.checked_next_multiple_of(page)?;

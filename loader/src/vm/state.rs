@@ -439,7 +439,9 @@ impl StoreState {
 
     /// How the heap is to be, of which nothing is in use yet.
     pub(crate) fn configure_heap(&self, settings: HeapSettings) {
-        self.heap.borrow_mut().configure(settings);
+        if parts::GC.is_on() {
+            self.heap.borrow_mut().configure(settings);
+        }
     }
 
     /// The type of something of the host's that a reset cannot make as it was: what

@@ -105,12 +105,12 @@ impl Shards {
 
     /// This thread's shard.
     fn own(&self) -> MutexGuard<'_, Shard> {
-        Self::lock(&self.shards[shard() % self.shards.len()])
+        Self::lock(&self.shards[shard()])
     }
 
     /// All shards, this thread's first.
     fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        let (before, after) = self.shards.split_at(shard() % self.shards.len());
+        let (before, after) = self.shards.split_at_checked(shard()).unwrap_or((&[], &self.shards));
         after.iter().chain(before).map(Self::lock)
     }
 
