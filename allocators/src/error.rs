@@ -48,6 +48,18 @@ pub enum AllocError {
         /// How many blocks there are.
         count: u32,
     },
+    /// That many blocks have no size.
+    #[error(
+        "{count} blocks of {} bytes are more than the address space: at most {} of them can be had",
+        .block.size(),
+        isize::MAX as usize / .block.size().max(1)
+    )]
+    TooMany {
+        /// How many blocks there were to be.
+        count: u32,
+        /// Each of them.
+        block: Layout,
+    },
     /// An inner scope of the allocator is open, and only that one may be used.
     #[error("an inner scope is open: allocate from that one, or end it first")]
     ScopeOpen,

@@ -167,7 +167,8 @@ impl TypeRegistry {
             let empty = (0..size(additions.tables)).map(|_| SetOnce::new()).collect();
             place?.set(empty).ok()
         });
-        let table = table.ok_or_else(|| Error::msg("only who holds the lock adds a table, and there is room for it"))?;
+        let table =
+            table.ok_or_else(|| Error::msg("only who holds the lock adds a table, and there is room for it"))?;
         let entry = Entry::new(id, encoding);
         let added = self.places(table, id).find(|place| place.get().is_none()).is_some_and(|p| p.set(entry).is_ok());
         debug_assert!(added, "a table that is not full has room, and only who holds the lock adds to it");

@@ -1,5 +1,10 @@
 //! How much larger a host program is with the loader than without, and that
 //! what a small loader does not have is refused by name.
+//!
+//! Programs name the source files of places that panic, so their size depends
+//! on where the sources lie. Those of the crates are renamed to where cargo puts
+//! what it takes from crates.io, so that the same is measured in every checkout,
+//! and what a user of the published crates gets.
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use std::collections::{HashMap, HashSet};
@@ -24,6 +29,35 @@ const SUM: &str = r#"(module
 /// being written to the sources.
 struct Programs {
     folder: PathBuf,
+    /// Where the sources of each crate are, and where they are to seem to be.
+    sources: Vec<(String, String)>,
+}
+
+/// Where sources from crates.io are with the usual settings.
+const REGISTRY: &str = "/home/user/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+
+/// The folder of each crate that is needed, and where it is if it comes from
+/// crates.io.
+fn sources(folder: &Path) -> Vec<(String, String)> {
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        let output = cargo.args(arguments).current_dir(folder).output().expect("cargo can be started");
+        assert!(output.status.success(), "{cargo:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("cargo prints text")
+    };
+    // What other systems need is not there when cargo is offline.
+    let about = cargo(&["-vV"]);
+    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).expect("cargo says what it runs on");
+    let metadata = cargo(&["metadata", "--offline", "--quiet", "--format-version", "1", "--filter-platform", host]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().expect("metadata has packages");
+    let folders = packages.iter().map(|package| {
+        let [name, version, manifest] =
+            ["name", "version", "manifest_path"].map(|key| package[key].as_str().expect("a package has it"));
+        let here = Path::new(manifest).parent().expect("a manifest is in a folder");
+        (here.to_str().expect("metadata is text").to_owned(), format!("{REGISTRY}/{name}-{version}"))
+    });
+    folders.collect()
 }
 
 /// The crate, for all tests.
@@ -50,7 +84,8 @@ impl Programs {
         if !folder.join("Cargo.lock").exists() {
             fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         }
-        Programs { folder }
+        let sources = sources(&folder);
+        Programs { folder, sources }
     }
 
     fn build(&self, profile: &str, name: &str) -> PathBuf {
@@ -58,8 +93,10 @@ impl Programs {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--offline", "--quiet", "--profile", profile, "--bin", name]);
         cargo.current_dir(&self.folder).env("CARGO_TARGET_DIR", &target);
-        for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-            cargo.env_remove(flags);
+        let flags = self.sources.iter().map(|(here, there)| format!("--remap-path-prefix={here}={there}"));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"));
+        for setting in ["RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+            cargo.env_remove(setting);
         }
         let status = cargo.status().expect("cargo can be started");
         assert!(status.success(), "{cargo:?}: {status}");
@@ -138,6 +175,11 @@ fn the_loader_adds_no_more_to_a_program_than_the_limit() {
     let difference = with.saturating_sub(without);
     println!("a host program has {with} bytes, an empty one {without}: the loader adds {difference} of {LIMIT}");
     print_contributors(&programs.build("symbols", "footprint"), &programs.build("symbols", "empty"));
+    let file = fs::read(&host).unwrap();
+    for (here, _) in &programs.sources {
+        let is_named = file.windows(here.len()).any(|bytes| *bytes == *here.as_bytes());
+        assert!(!is_named, "the program names files in {here}, so its size depends on where that is");
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let missing = run(&host, folder.path());

@@ -26,13 +26,8 @@ impl Slab {
     /// The layout of a slab. `block`'s size is a multiple of its alignment.
     pub(super) fn layout(block: Layout, count: u32) -> Result<Layout, AllocError> {
         let size = block.size().checked_mul(count as usize);
-        size.and_then(|size| Layout::from_size_align(size, block.align()).ok()).ok_or_else(|| {
-            AllocError::new(format!(
-                "{count} blocks of {} bytes are more than the address space: at most {} of them can be had",
-                block.size(),
-                isize::MAX as usize / block.size().max(1)
-            ))
-        })
+        let layout = size.and_then(|size| Layout::from_size_align(size, block.align()).ok());
+        layout.ok_or(AllocError::TooMany { count, block })
     }
 
     /// A slab in a new block of the parent.

@@ -384,7 +384,10 @@ impl<'a> Artifact<'a> {
             codes.all(|code| u64::from(code) < text && last.replace(code).is_none_or(|last| last <= code))
         };
         check(ordered(Box::new(self.tables.trap_sites.iter().map(|r| r.code))), flaw!("trap sites are not in order"))?;
-        check(ordered(Box::new(self.tables.source_locs.iter().map(|r| r.code))), flaw!("source locations are not in order"))?;
+        check(
+            ordered(Box::new(self.tables.source_locs.iter().map(|r| r.code))),
+            flaw!("source locations are not in order"),
+        )?;
         check(
             self.tables.trap_codes.iter().all(|r| Trap::from_code(r.code).is_some()),
             flaw!("a trap has an unknown number"),

@@ -11,6 +11,7 @@
 use super::of::Of;
 use crate::parts;
 use crate::sys::{self, Access, Damage, NotFound, Place, Region, Watch};
+use memmap2::Mmap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub(super) enum Backing {
     /// A file of its own.
     Mapped {
         /// The whole file, read-only but for the text.
-        _view: Region,
+        _view: Mmap,
         file: File,
     },
     /// Data of an executable or a shared library.

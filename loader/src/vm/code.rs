@@ -4,7 +4,8 @@
 use super::backing::{self, Backing, CarrierError, Linked};
 use super::of::Of;
 use crate::parts;
-use crate::sys::{self, Access, Damage, Region, Watch};
+use crate::sys::{self, Damage, Region, Watch};
+use memmap2::MmapOptions;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -114,13 +115,14 @@ impl Code {
                 Ok(_) => CodeError::System(io::ErrorKind::UnexpectedEof.into()),
             });
         }
-        // A private view, because the text will be replaced by another one.
-        let view = Region::view(length, &file, 0, Access::Read).map_err(CodeError::System)?;
+        // SAFETY: the caller answers for the file. A private view, because the
+        // text will be replaced by another one.
+        let view = unsafe { MmapOptions::new().len(length).map_copy_read_only(&file) }.map_err(CodeError::System)?;
         // SAFETY: the view is readable, and by the caller's promise its bytes
         // do not change. The 'static is not true, but `artifact` never leaves
         // this struct with it: the accessor shortens it to the borrow of
         // `self`, and `self` owns the view.
-        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(view.start().as_ptr(), length) };
+        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(view.as_ptr(), length) };
         let is_changeable = parts::TRUNCATION.is_on() && matches!(source, Source::Path(_));
         let damage = is_changeable.then(Arc::<Damage>::default);
         let watch = damage.clone().map(|damage| Watch::new(pages(bytes), false, damage));
