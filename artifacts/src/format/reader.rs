@@ -40,16 +40,25 @@ type Wrong = crate::error::Line;
 
 #[cfg(feature = "messages")]
 macro_rules! flaw {
-    ($what:expr) => {
+    ($what:literal) => {
         $what
     };
 }
 #[cfg(not(feature = "messages"))]
 macro_rules! flaw {
-    ($what:expr) => {{
-        let _: &'static str = $what;
+    ($what:literal) => {
         const { crate::error::Line::new(line!()) }
-    }};
+    };
+}
+
+/// What the check of working sets says, which brings its own words.
+#[cfg(feature = "messages")]
+fn of_working_set(what: &'static str) -> Wrong {
+    what
+}
+#[cfg(not(feature = "messages"))]
+fn of_working_set(_: &'static str) -> Wrong {
+    flaw!("the working set does not fit")
 }
 
 fn check(condition: bool, what: Wrong) -> Result<(), Wrong> {
@@ -349,7 +358,7 @@ impl<'a> Artifact<'a> {
     fn check_working_set(&self) -> Result<(), Wrong> {
         let rows = self.tables.working_set;
         let ranges = (0..rows.len()).filter_map(move |i| rows.get(i));
-        working_set::check_table(ranges, |memory| self.initial_length(memory)).map_err(|what| flaw!(what))
+        working_set::check_table(ranges, |memory| self.initial_length(memory)).map_err(of_working_set)
     }
 
     /// The initial size in bytes of a defined memory, imported ones not counted;
