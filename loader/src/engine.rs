@@ -11,6 +11,7 @@ use crate::sys;
 use crate::vm::instance::Placement;
 use crate::vm::of::Of;
 use crate::vm::pool::Pool;
+use crate::vm::quiet::notice_forks;
 use crate::vm::shared::{Lease, Shared};
 use std::io;
 use std::path::Path;
@@ -79,6 +80,7 @@ impl Engine {
         let untried = |e| Error::new(e).context("cannot try out what the system can do with memory");
         if parts::RECYCLING.is_on() {
             sys::try_out().map_err(untried)?;
+            notice_forks();
         }
         // Instances that are made once and never again rely on nothing else
         // than that their writes stay with them.

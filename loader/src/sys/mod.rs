@@ -8,7 +8,8 @@
 //! * [`written`]: which pages hold data of their own; [`populate`]: giving it
 //!   to them beforehand; [`thread_faults`]: how often that was not done;
 //! * [`processors`]: how many of them there are;
-//! * [`stack_bounds`]: where the current thread's stack ends;
+//! * [`stack_bounds`]: where the current thread's stack ends; [`after_fork`]: in
+//!   which processes it is another thread;
 //! * [`random`]: random numbers;
 //! * [`Announced`]: code that debuggers know of;
 //! * [`signals`]: the process-wide handlers that turn faults into traps;
@@ -21,7 +22,7 @@
 mod unix;
 
 pub(crate) use unix::{
-    Access, Announced, Damage, NotFound, Place, Region, Watch, anonymous_copy, anonymous_file, can_discard,
+    Access, Announced, Damage, NotFound, Place, Region, Watch, after_fork, anonymous_copy, anonymous_file, can_discard,
     can_tell_written, copy_on_write_works, discard, keep_pages_small, locate, make_accessible, make_inaccessible,
     make_read_only, note_loss, overlay, page_size, populate, prefer_large_pages, processors, random, signals,
     stack_bounds, thread_faults, try_out, written,

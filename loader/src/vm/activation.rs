@@ -123,8 +123,8 @@ fn nested(
     let is_active = saved.entry_fp != 0;
     // A nested activation shares the stack that the outer one was given, unless
     // the host has gone over to another stack in between.
-    let shares = previous == ptr::from_ref(state) && !(is_active && thread.switches(saved.entry_sp as usize, sp));
-    if !shares && !limit.is_for(thread, sp) {
+    let switched = is_active && limit.is_for_other_stack(thread, saved.entry_sp as usize, sp);
+    if (switched || previous != ptr::from_ref(state)) && !limit.is_for(thread, sp) {
         state.renew_limit(thread, sp);
     }
     #[cfg(feature = "async")]
@@ -143,9 +143,9 @@ fn nested(
     saved.restore(state);
     #[cfg(feature = "async")]
     suspendable.end(state);
-    let switched = set_current(previous);
+    let ours = set_current(previous);
     // With a limit that was for one of ours, nobody goes on.
-    if switched && previous != ptr::from_ref(state) {
+    if ours && previous != ptr::from_ref(state) {
         limit.sp.set(NOWHERE);
     }
     if is_active && (limit.thread.get(), limit.value.get()) != (outer.0, outer.2) {
@@ -239,6 +239,11 @@ pub(super) fn thread_number() -> u64 {
     thread.number.get()
 }
 
+/// Makes this thread another one, for all that was noted of it so far.
+pub(super) fn renumber() {
+    thread().number.set(0);
+}
+
 /// Whether code of this store is on the stack of any thread, below the host
 /// function that runs.
 pub(super) fn is_active(state: &StoreState) -> bool {
@@ -255,15 +260,20 @@ impl Thread {
     }
 }
 
-impl Thread {
-    /// Whether an activation at `sp` cannot be on the stack of the one above it,
-    /// which was entered at `outer`. Of two stacks that are not the thread's own,
-    /// nothing is known but that they grow down: then the higher one counts as
-    /// the other's, and what is left of that limits both.
-    fn switches(&self, outer: usize, sp: usize) -> bool {
-        let (low, high) = self.stack.get();
-        let own = |at| (low..high).contains(&at);
-        sp > outer || own(sp) != own(outer)
+impl Limit {
+    /// Whether an activation at `sp` is on another stack than the one above it,
+    /// which was entered at `outer`, and which the limit is for. Of two stacks that
+    /// are not known, nothing is but that they grow down: then the higher one counts
+    /// as the other's, and what is left of that limits both.
+    fn is_for_other_stack(&self, thread: &Thread, outer: usize, sp: usize) -> bool {
+        let (low, high) = thread.stack.get();
+        let is_known = |at| (low..high).contains(&at);
+        match (is_known(outer), is_known(sp)) {
+            (true, known) => !known,
+            (false, false) => sp > outer,
+            // Who has gone over to one of ours has set its limit.
+            (false, true) => self.sp.get() != NOWHERE,
+        }
     }
 }
 

@@ -305,7 +305,11 @@ impl Fiber {
 
 /// A function that uses a store, on a stack of its own, as a future.
 pub(crate) struct OnFiber<'a, T: 'static, F, R> {
+    /// For the function alone, which has it exclusively between two polls too.
     store: NonNull<StoreInner<T>>,
+    /// Of the store, and of its engine: what polls use, and all others share.
+    state: NonNull<StoreState>,
+    stacks: NonNull<Stacks>,
     body: Option<F>,
     fiber: Option<Fiber>,
     result: Option<std::thread::Result<R>>,
@@ -329,6 +333,8 @@ where
     /// Runs `body` when it is polled.
     pub(crate) fn new(store: &'a mut StoreInner<T>, body: F) -> Self {
         OnFiber {
+            state: NonNull::from(&*store.opaque.state),
+            stacks: NonNull::from(store.opaque.engine.stacks()),
             store: NonNull::from(store),
             body: Some(body),
             fiber: None,
@@ -381,8 +387,7 @@ where
         // the one that it goes on with; state and engine live as long as the
         // store, and are only shared.
         unsafe {
-            let opaque = &(*(*this).store.as_ptr()).opaque;
-            let (state, stacks) = (&*ptr::from_ref(&*opaque.state), opaque.engine.stacks());
+            let (state, stacks) = ((*this).state.as_ref(), (*this).stacks.as_ref());
             if (*this).fiber.is_none() {
                 assert!((*this).body.is_some(), "a call that is done was polled");
                 (*this).fiber = Some(Self::begin(this, stacks, state)?);
@@ -409,11 +414,11 @@ impl<T: 'static, F, R> Drop for OnFiber<'_, T, F, R> {
     fn drop(&mut self) {
         let Some(mut fiber) = self.fiber.take() else { return };
         // SAFETY: the store is still lent.
-        let opaque = unsafe { &(*self.store.as_ptr()).opaque };
+        let (state, stacks) = unsafe { (self.state.as_ref(), self.stacks.as_ref()) };
         self.control.cancelled.set(true);
         // Nothing can be suspended any more, so that this is once.
-        while !fiber.resume(&opaque.state, &self.control, &mut Context::from_waker(Waker::noop())) {}
-        opaque.engine.stacks().put(fiber.coroutine.into_stack());
+        while !fiber.resume(state, &self.control, &mut Context::from_waker(Waker::noop())) {}
+        stacks.put(fiber.coroutine.into_stack());
         if let Some(Err(panic)) = self.result.take()
             && !std::thread::panicking()
         {

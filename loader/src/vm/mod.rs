@@ -65,7 +65,7 @@ pub(crate) mod memory;
 pub(crate) mod of;
 pub(crate) mod once;
 pub(crate) mod pool;
-mod quiet;
+pub(crate) mod quiet;
 mod references;
 mod reset;
 pub(crate) mod shared;

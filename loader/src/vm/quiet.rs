@@ -7,13 +7,15 @@
 //! was written that had not been written before. Asking for the count takes a
 //! system call, so it is done once a store, when that is dropped; the count at
 //! its beginning is the one that was found last on the thread, which is not
-//! more than the true one.
+//! more than the true one. A process that is forked off begins to count anew; so
+//! its only thread is another one to us than the thread that it was.
 
 use super::activation;
 use super::reset::Activity;
 use super::state::StoreState;
 use crate::sys;
 use std::cell::Cell;
+use std::sync::Once;
 
 /// No count is known.
 const UNKNOWN: u64 = u64::MAX;
@@ -33,6 +35,19 @@ struct Known {
 
 thread_local! {
     static KNOWN: Known = const { Known { faults: Cell::new(UNKNOWN), vain: Cell::new(0) } };
+}
+
+/// Sees to it that processes which are forked off do not rely on this one's counts.
+pub(crate) fn notice_forks() {
+    unsafe extern "C" fn forked() {
+        activation::renumber();
+        KNOWN.with(|known| known.faults.set(UNKNOWN));
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: sets three numbers of the thread.
+        unsafe { sys::after_fork(forked) };
+    });
 }
 
 /// The beginning of a time in which perhaps no page fault happens.
@@ -147,6 +162,35 @@ mod tests {
     fn another_thread_is_never_quiet() {
         let beginning = Beginning::now();
         assert!(!std::thread::spawn(move || beginning.is_quiet()).join().unwrap());
+    }
+
+    #[test]
+    fn a_forked_process_relies_on_no_count_from_before() {
+        let check = || {
+            notice_forks();
+            let known = || KNOWN.with(|known| known.faults.get());
+            Beginning::now().is_quiet();
+            let (beginning, before) = (Beginning::now(), known());
+            // SAFETY: the child does nothing but look at numbers of its thread.
+            let status = unsafe {
+                let child = libc::fork();
+                if child == 0 {
+                    let same = beginning.thread == activation::thread_number() || known() == before;
+                    libc::_exit(if same { 1 } else { 55 });
+                }
+                let mut status = 0;
+                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                status
+            };
+            assert_eq!(libc::WEXITSTATUS(status), 55);
+            assert_eq!(
+                (beginning.thread, before),
+                (activation::thread_number(), known()),
+                "the parent stays as it was"
+            );
+            assert_ne!(before, UNKNOWN);
+        };
+        std::thread::spawn(check).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
 
     #[test]

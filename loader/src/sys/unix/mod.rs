@@ -39,7 +39,7 @@ pub(crate) use mmap::{
 use mmap::{make_unexecutable, touch};
 pub(crate) use probe::copy_on_write_works;
 pub(crate) use random::random;
-pub(crate) use stack::stack_bounds;
+pub(crate) use stack::{after_fork, stack_bounds};
 pub(crate) use system::{
     can_discard, can_tell_written, discard, keep_pages_small, populate, prefer_large_pages, thread_faults, try_out,
     written,

@@ -1,4 +1,4 @@
-//! Where the current thread's stack is.
+//! Where the current thread's stack is, and what becomes of it in a fork.
 
 use std::ops::Range;
 
@@ -37,6 +37,16 @@ pub(crate) fn stack_bounds() -> Option<Range<usize>> {
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn stack_bounds() -> Option<Range<usize>> {
     None
+}
+
+/// Has `child` called in every process that is forked off this one, if the system
+/// has room to note it.
+///
+/// # Safety
+/// The function does nothing that takes a lock or allocates.
+pub(crate) unsafe fn after_fork(child: unsafe extern "C" fn()) {
+    // SAFETY: the caller's.
+    unsafe { libc::pthread_atfork(None, None, Some(child)) };
 }
 
 #[cfg(test)]
