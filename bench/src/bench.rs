@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::corpus::Wasm;
 use crate::guests::Guest;
+use crate::handlers::Handlers;
 use crate::report::{Better, Figure, Report};
 use crate::runtime::{Allocation, CompileError, Runtime};
 use crate::sample::{Pair, Plan};
@@ -19,6 +20,8 @@ use crate::sample::{Pair, Plan};
 pub struct Side<R> {
     /// The compiler and runtime.
     pub runtime: R,
+    /// The signal handlers that were installed once this side was set up.
+    pub handlers: Handlers,
     folder: TempDir,
     /// By flavour and name.
     made: RefCell<BTreeMap<(&'static str, String), Artifact>>,
@@ -37,7 +40,8 @@ impl<R: Runtime> Side<R> {
     /// Sets one side up, with a folder for its artifacts.
     pub fn new() -> Result<Self> {
         let runtime = runtime(Allocation::default())?;
-        Ok(Self { runtime, folder: TempDir::with_prefix("wasmc-bench-")?, made: RefCell::default() })
+        let handlers = Handlers::current()?;
+        Ok(Self { runtime, handlers, folder: TempDir::with_prefix("wasmc-bench-")?, made: RefCell::default() })
     }
 
     /// The artifact of a corpus module, compiled when first asked for.
@@ -78,12 +82,7 @@ impl<R: Runtime> Side<R> {
         self.made(runtime, name, || runtime.compile(&bytes()?))
     }
 
-    fn made(
-        &self,
-        runtime: &R,
-        name: &str,
-        make: impl FnOnce() -> Result<Vec<u8>, CompileError>,
-    ) -> Result<Artifact> {
+    fn made(&self, runtime: &R, name: &str, make: impl FnOnce() -> Result<Vec<u8>, CompileError>) -> Result<Artifact> {
         let key = (runtime.flavour(), name.to_owned());
         if let Some(artifact) = self.made.borrow().get(&key) {
             return Ok(artifact.clone());

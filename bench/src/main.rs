@@ -8,6 +8,7 @@ mod carried;
 mod corpus;
 mod groups;
 mod guests;
+mod handlers;
 mod ours;
 mod peer;
 mod plot;

@@ -68,6 +68,18 @@ pub(super) fn current() -> Option<NonNull<StoreState>> {
     NonNull::new(thread().current.get().cast_mut())
 }
 
+/// Does something with the store whose code runs on this thread, if there is
+/// one. Whatever fails meanwhile is none of that code's faults.
+pub(super) fn hidden<R>(body: impl FnOnce(&StoreState) -> Option<R>) -> Option<R> {
+    let current = &thread().current;
+    let state = current.replace(ptr::null());
+    // SAFETY: the pointer is set only while the store is borrowed by the call
+    // that entered it, on this thread.
+    let result = unsafe { state.as_ref() }.and_then(body);
+    current.set(state);
+    result
+}
+
 #[inline(always)]
 fn stack_pointer() -> usize {
     let sp: usize;
@@ -91,7 +103,7 @@ pub(super) fn enter<R>(state: &StoreState, host: *mut u8, call: impl FnOnce() ->
     // Between activations there is no entry stub to go back to. If there is
     // one, this is called by a host function, perhaps on another thread than
     // the activation is on.
-    if !previous.is_null() || state.context.entry_fp.get() != 0 {
+    if previous.addr() as u64 | state.context.entry_fp.get() != 0 {
         let (mut call, mut result) = (Some(call), None);
         nested(thread, state, host, previous, sp, &mut || result = call.take().map(|call| call()));
         return result.unwrap_or_else(|| unreachable!("`nested` has called the closure"));

@@ -280,11 +280,11 @@ unsafe fn typed<T: 'static, P: WasmParams, R: WasmResults>(
         // SAFETY: the caller's.
         unsafe { without_entry::<P, R>(state, host.cast(), func, params) }?
     } else {
+        let record = ptr::from_ref(func).cast_mut().cast();
+        // What the closure takes with it can stay in registers.
         // SAFETY: the entry stub of a function of this type takes these
         // arguments after the function.
-        activation::enter(state, host.cast(), || unsafe {
-            R::call::<P>(entry, func as *const VMFuncRef as *mut u8, params)
-        })
+        activation::enter(state, host.cast(), move || unsafe { R::call::<P>(entry, record, params) })
     };
     // SAFETY: whoever has borrowed the store below has returned.
     let opaque = unsafe { &(*host).opaque };

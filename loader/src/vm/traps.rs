@@ -18,10 +18,10 @@ use wasmc_artifacts::abi::Trap;
 /// Decides whether a fault is a trap of the wasm code that runs on this
 /// thread. Called inside a signal handler: takes no lock, allocates nothing.
 pub(crate) fn decide(fault: Fault) -> Option<Next> {
-    let state = activation::current()?;
-    // SAFETY: the pointer is set only while the store is borrowed by the call
-    // that entered it, on this thread.
-    let state = unsafe { state.as_ref() };
+    activation::hidden(|state| decide_for(state, fault))
+}
+
+fn decide_for(state: &StoreState, fault: Fault) -> Option<Next> {
     // Not only code itself: builtins write for it.
     if !fault.lost && fault.address.is_some_and(|address| state.take_guard_off(address)) {
         return Some(Next::Resume(fault.registers));

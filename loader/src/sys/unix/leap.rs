@@ -4,9 +4,9 @@
 //! When a handler returns, the kernel gives the thread all its registers back,
 //! the signals that it blocks and its signal stack. Code that is left for good
 //! needs none of its registers, and where it is left to, no others than stack
-//! and frame pointer are expected. So the handler can go there itself, if all
-//! else is either as it was or restored by one cheaper system call. Where
-//! something is not, the kernel does it.
+//! and frame pointer are expected. The handler is installed so that no further
+//! signal is blocked while it runs. So it can go there itself, if all else is as
+//! it was. Where something is not, the kernel does it.
 
 use super::ucontext::Registers;
 use std::arch::asm;
@@ -148,21 +148,14 @@ unsafe fn saved_keys(state: *const u8, place: usize) -> Option<u32> {
     }
 }
 
-/// Goes on elsewhere, as if the handler had returned. Returns only if the system
-/// does not let a thread choose the signals that it blocks.
+/// Goes on elsewhere, as if the handler had returned.
 ///
 /// # Safety
-/// As for [`is_possible`], which it is; it is right to go on there, and nothing
-/// that is there needs another register. No caller has anything to drop.
-pub(super) unsafe fn leap(context: *mut c_void, to: Registers) {
-    // SAFETY: the context has the signals that were blocked before, of which the
-    // kernel knows 64; the rest says the caller.
+/// [`is_possible`] says that it is; it is right to go on there, and nothing that
+/// is there needs another register. No caller has anything to drop.
+pub(super) unsafe fn leap(to: Registers) -> ! {
+    // SAFETY: the caller's.
     unsafe {
-        let blocked = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
-        let nowhere = std::ptr::null_mut::<c_void>();
-        if libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, blocked, nowhere, size_of::<u64>()) != 0 {
-            return;
-        }
         asm!(
             "mov rsp, {sp}",
             "mov rbp, {fp}",

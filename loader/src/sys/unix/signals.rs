@@ -85,7 +85,9 @@ pub(crate) fn install(decide: Decide) -> io::Result<()> {
                 }
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = entered as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+                // No signal is blocked while the handler runs, not even this one: the
+                // handler can be left without asking the kernel for anything.
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
                 libc::sigemptyset(&raw mut action.sa_mask);
                 if libc::sigaction(*signal, &raw const action, std::ptr::null_mut()) != 0 {
                     return Err(last_error());
@@ -126,7 +128,7 @@ pub(super) extern "C" fn handler(
                 let (Next::Resume(registers) | Next::Land(registers)) = next;
                 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "portable-unix")))]
                 if matches!(next, Next::Land(_)) && super::leap::is_possible(context, _entered) {
-                    super::leap::leap(context, registers);
+                    super::leap::leap(registers);
                 }
                 super::ucontext::write(context, registers);
                 return;
@@ -164,14 +166,31 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_voi
                     libc::raise(signal);
                 }
             }
-            _ if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+            _ => {
+                block_for(signal, previous);
+                if previous.sa_flags & libc::SA_SIGINFO == 0 {
+                    let call: extern "C" fn(c_int) = std::mem::transmute(code);
+                    return call(signal);
+                }
                 let call: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = std::mem::transmute(code);
                 call(signal, info, context);
             }
-            _ => {
-                let call: extern "C" fn(c_int) = std::mem::transmute(code);
-                call(signal);
-            }
         }
+    }
+}
+
+/// Blocks the signals that the system would have blocked before it called a
+/// handler. It unblocks them when ours returns.
+///
+/// # Safety
+/// A handler of `signal` runs, and `action` was the one before.
+unsafe fn block_for(signal: c_int, action: &libc::sigaction) {
+    let mut blocked = action.sa_mask;
+    // SAFETY: the system has filled the set in, and the signal exists.
+    unsafe {
+        if action.sa_flags & libc::SA_NODEFER == 0 {
+            libc::sigaddset(&raw mut blocked, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, std::ptr::null_mut());
     }
 }
