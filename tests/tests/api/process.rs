@@ -89,6 +89,50 @@ fn a_handler_from_before_still_gets_the_faults_of_the_host() {
 }
 
 #[test]
+fn a_handler_from_before_runs_with_the_signals_blocked_that_it_asked_for() {
+    const NAME: &str = "process::a_handler_from_before_runs_with_the_signals_blocked_that_it_asked_for";
+    extern "C" fn handler(_: libc::c_int) {
+        // SAFETY: allowed in a signal handler, and so is all that `blocked` does but
+        // allocating, and what was interrupted here does not allocate.
+        unsafe { libc::_exit(if blocked() == [libc::SIGUSR1, libc::SIGSEGV] { 76 } else { 1 }) };
+    }
+    if child(NAME) {
+        // SAFETY: the handler has the type that the flags say.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
+            libc::sigaddset(&raw mut action.sa_mask, libc::SIGUSR1);
+            libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut());
+        }
+        trap_and_go_on();
+        crash();
+        return;
+    }
+    assert_eq!(in_child(NAME).code(), Some(76));
+}
+
+#[test]
+fn a_handler_from_before_that_fails_itself_is_not_called_again() {
+    const NAME: &str = "process::a_handler_from_before_that_fails_itself_is_not_called_again";
+    extern "C" fn handler(_: libc::c_int) {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        if CALLS.fetch_add(1, Ordering::Relaxed) > 0 {
+            // SAFETY: allowed in a signal handler.
+            unsafe { libc::_exit(1) };
+        }
+        crash();
+    }
+    if child(NAME) {
+        // SAFETY: a handler of that type.
+        unsafe { libc::signal(libc::SIGSEGV, handler as extern "C" fn(libc::c_int) as usize) };
+        trap_and_go_on();
+        crash();
+        return;
+    }
+    assert_eq!(in_child(NAME).signal(), Some(libc::SIGSEGV));
+}
+
+#[test]
 fn a_signal_that_was_ignored_stays_ignored_when_it_is_sent() {
     const NAME: &str = "process::a_signal_that_was_ignored_stays_ignored_when_it_is_sent";
     if child(NAME) {
