@@ -6,7 +6,9 @@ use super::{module, with_data};
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 use wasmc_loader::{
     AnyRef, Caller, Config, Engine, Error, ExnRef, ExnRefPre, ExnType, FieldType, FuncType, Global, GlobalType,
     HeapType, I31, Instance, InstanceAllocationStrategy, InstanceLimits, Linker, Memory, MemoryType, Mutability,
@@ -258,6 +260,15 @@ fn switched(stack: OwnStack) {
     for _ in 0..2 {
         assert_eq!(outer.call(&mut store, 1000).unwrap(), 1000);
         assert!(overflows(outer.call(&mut store, i32::MAX)));
+        // And from a stack of the loader's; nothing waits there.
+        for depth in [1000, i32::MAX] {
+            let call = pin!(outer.call_async(&mut store, depth));
+            match call.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(reached)) => assert_eq!((reached, depth), (1000, 1000)),
+                Poll::Ready(error) => assert!(overflows(error) && depth == i32::MAX),
+                Poll::Pending => panic!("nothing waits"),
+            }
+        }
     }
 }
 
