@@ -85,15 +85,17 @@
 //! between characters that no identifier has, or begins with a capital letter.
 //! So `getValue`, `get-value` and `__get.value` become the method `get_value`, and
 //! the imported module `wasi_snapshot_preview1` the trait
-//! `WasiSnapshotPreview1`. Letters of all scripts stay. What begins with a digit
-//! gets an underscore before it; keywords become raw identifiers (`r#type`);
-//! `self`, `crate`, `super` and the names that the bindings have themselves
-//! (methods `of`, `bind`, `instance`, `exports`, `into_exports`, `store`, `into`, `try_into`; types
-//! `Module`, `Imports`, `Instance`, `Exports`, and those of Rust's prelude) get one
-//! behind it. If nothing is left of a name it is `export_3` or `import_3`, after
+//! `WasiSnapshotPreview1`. Letters of all scripts stay, but for forms of others
+//! that Rust warns of (`ﬁ` becomes `fi`). What begins with a digit gets an
+//! underscore before it; keywords become raw identifiers (`r#type`); `self`,
+//! `crate`, `super` and the names that the bindings have themselves (methods `of`,
+//! `bind`, `instance`, `exports`, `into_exports`, `store`, and `into` and
+//! `try_into`, which all types have; types `Module`, `Imports`, `Instance`,
+//! `Exports`, and those of Rust's prelude) get one behind it. If nothing is left of a name it is `export_3` or `import_3`, after
 //! its place in the module. Two names that become one are an error that names
 //! both; [`rename_export`](Module::rename_export), [`rename_import`](Module::rename_import) and
-//! [`rename_module`](Module::rename_module) are the way out.
+//! [`rename_module`](Module::rename_module) are the way out. So are two guests
+//! of one name in one script, for which there is [`name`](Module::name).
 //!
 //! # What comes from cargo
 //!
@@ -149,7 +151,8 @@ pub enum Carrier {
     Linked,
     /// A file beside the program, `NAME.cwasm`, that is delivered with it. As
     /// long as the program is where cargo puts it, the file is found in the
-    /// build's own folder.
+    /// build's own folder, unless `build.build-dir` lets cargo have that
+    /// elsewhere.
     File,
 }
 

@@ -271,11 +271,11 @@ fn name(module: &Module, input: &Input<'_>, interface: &Interface) -> Result<Str
 /// A file in the output folder as seen from the folder with the programs, if
 /// the former is where cargo usually has it.
 fn built(out: &Path, file: &str) -> String {
-    let parts: Vec<_> = out.iter().rev().take(3).map(|part| part.to_string_lossy()).collect();
-    match parts.as_slice() {
-        [out, package, build] if build == "build" => format!("{build}/{package}/{out}/{file}"),
-        _ => file.to_owned(),
-    }
+    // `build/PACKAGE-HASH/out`, or `build/PACKAGE/HASH/out`.
+    let mut parts: Vec<_> = out.iter().rev().take(4).map(|part| part.to_string_lossy()).collect();
+    let build = parts.iter().position(|part| part == "build").filter(|at| *at >= 2);
+    parts.truncate(build.map_or(0, |at| at + 1));
+    parts.iter().rev().map(|part| format!("{part}/")).collect::<String>() + file
 }
 
 /// Writes a file, unless it is there with this content: so nothing that
@@ -285,4 +285,19 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
         return Ok(());
     }
     fs::write(path, content).map_err(|error| Error::Io { action: "write", path: path.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_found_where_cargo_has_them() {
+        let at = |out: &str| built(Path::new(out), "a.cwasm");
+        assert_eq!(at("/x/target/debug/build/host-0123/out"), "build/host-0123/out/a.cwasm");
+        assert_eq!(at("/x/target/debug/build/host/0123/out"), "build/host/0123/out/a.cwasm");
+        assert_eq!(at("/build/build/build-0123/out"), "build/build-0123/out/a.cwasm");
+        assert_eq!(at("/somewhere/else"), "a.cwasm");
+        assert_eq!(at("/x/build/out"), "a.cwasm");
+    }
 }

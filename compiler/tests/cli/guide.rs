@@ -98,6 +98,31 @@ fn commands_of_the_guide_print_what_it_shows() {
     assert!(count > 10, "only {count} commands were found in the guide");
 }
 
+/// Those of the README, for a module that all of them are for.
+#[cfg(all(feature = "wast", target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn commands_of_the_readme_are_understood() {
+    let readme = fs::read_to_string(project().join("README.md")).unwrap();
+    let folder = Folder::new();
+    let text = "(module (memory 1) (func $start (i32.store (i32.const 0) (i32.const 1))) (start $start)
+        (func (export \"_start\")))";
+    folder.write("module.wasm", wat::parse_str(text).unwrap());
+    folder.write("test.wast", "(module)");
+    let mut count = 0;
+    for line in readme.lines().filter_map(|line| line.strip_prefix("wasmc ")) {
+        let command = line.split('#').next().unwrap_or_default().trim_end();
+        // The first one is in a table, beside what comes of it.
+        if command.contains("  ") {
+            continue;
+        }
+        folder.wasmc(["module.wasm"]).ok();
+        let done = folder.wasmc(command.replace(['[', ']'], "").split_whitespace());
+        assert_eq!(done.code, 0, "wasmc {command}: {}", done.stderr);
+        count += 1;
+    }
+    assert!(count > 10, "only {count} commands were found in the README");
+}
+
 #[test]
 fn output_that_differs_is_noticed() {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();

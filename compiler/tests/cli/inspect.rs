@@ -127,3 +127,30 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+/// Names are the guest's. To anything but a terminal escapes of colours are left
+/// out anyway; others, and lines, are not.
+#[cfg(feature = "run")]
+#[test]
+fn names_in_reports_and_errors_give_no_orders_to_a_terminal() {
+    let folder = Folder::new();
+    folder.write(
+        "a.wat",
+        r#"(module $"m\1b[1m" (import "\1b[2J" "\c2\9b2J" (func))
+            (func $"f\1b[31m" (export "run\07\0aexports (0)") (unreachable)) (export "\e2\80\aex" (func 0)))"#,
+    );
+    folder.wasmc(["a.wat"]).ok();
+    let report = folder.wasmc(["inspect", "a.cwasm"]).ok();
+    for line in [
+        "module          m\\u{1b}[1m",
+        "  func   \\u{1b}[2J.\\u{9b}2J: () -> ()",
+        "  func   run\\u{7}\\nexports (0): () -> ()",
+        "  func   \\u{202e}x: () -> ()",
+    ] {
+        assert!(report.text().lines().any(|found| found == line), "no {line:?} in {}", report.text());
+    }
+    let done = folder.wasmc(["run", "--trap-unknown-imports", "--invoke", "x", "a.cwasm"]);
+    let done = done.failed(1, &["there are: run\\u{7}"]);
+    let is_harmless = |text: &str| text.chars().all(|c| c == '\n' || !c.is_control());
+    assert!(is_harmless(&done.stderr) && is_harmless(report.text()), "{}", done.stderr);
+}

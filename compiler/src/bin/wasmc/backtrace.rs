@@ -47,5 +47,5 @@ pub(crate) fn frames(frames: &[FrameInfo]) -> String {
 fn place(symbol: &FrameSymbol) -> String {
     let number = |number: Option<u32>| number.map_or(String::new(), |number| format!(":{number}"));
     let (line, column) = (number(symbol.line()), number(symbol.column()));
-    symbol.file().map_or(String::new(), |file| format!(" ({file}{line}{column})"))
+    symbol.file().map_or(String::new(), |file| format!(" ({}{line}{column})", log::plain(file, "")))
 }

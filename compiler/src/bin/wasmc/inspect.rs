@@ -2,7 +2,7 @@
 
 use crate::args::{InspectArgs, VerifyArgs};
 use crate::input;
-use crate::log::{chain, count, demangled};
+use crate::log::{chain, count, demangled, plain};
 use crate::output::print;
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -55,12 +55,12 @@ fn describe(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\nimports ({})", report.imports.len())?;
     for import in &report.imports {
         let Entity { kind, ty } = &import.entity;
-        writeln!(out, "  {kind:<7}{}.{}: {ty}", import.module, import.name)?;
+        writeln!(out, "  {kind:<7}{}.{}: {ty}", plain(&import.module, ""), plain(&import.name, ""))?;
     }
     writeln!(out, "\nexports ({})", report.exports.len())?;
     for export in &report.exports {
         let Entity { kind, ty } = &export.entity;
-        writeln!(out, "  {kind:<7}{}: {ty}", export.name)?;
+        writeln!(out, "  {kind:<7}{}: {ty}", plain(&export.name, ""))?;
     }
     writeln!(out, "\nmemory images ({})", report.memories.len())?;
     for memory in &report.memories {
@@ -83,7 +83,8 @@ fn describe(report: &Report, out: &mut String) -> std::fmt::Result {
 }
 
 fn describe_header(report: &Report, out: &mut String) -> std::fmt::Result {
-    let mut line = |what: &str, value: &dyn std::fmt::Display| writeln!(out, "{what:<16}{value}");
+    let mut line =
+        |what: &str, value: &dyn std::fmt::Display| writeln!(out, "{what:<16}{}", plain(&value.to_string(), ""));
     if let Some(name) = &report.name {
         line("module", name)?;
     }
@@ -166,12 +167,16 @@ fn describe_object(object: &ObjectView, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "  {:<20} {flags} {:#11x} {:>10} {:#11x} {:>12}",
-            s.name, s.offset, s.size, s.address, s.memory_size
+            plain(&s.name, ""),
+            s.offset,
+            s.size,
+            s.address,
+            s.memory_size
         )?;
     }
     writeln!(out, "  section                 file offset       size     address")?;
     for s in &object.sections {
-        writeln!(out, "  {:<24} {:#10x} {:>10} {:#11x}", s.name, s.offset, s.size, s.address)?;
+        writeln!(out, "  {:<24} {:#10x} {:>10} {:#11x}", plain(&s.name, ""), s.offset, s.size, s.address)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! them, which `anstream` finds out.
 
 use clap::builder::styling::{AnsiColor, Style};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use wasmc::Setting;
@@ -29,8 +30,30 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
+/// Text in which what a terminal would take for orders is shown and not obeyed:
+/// names are the guest's, and so may be anything. What is in `but` stays.
+pub(crate) fn plain<'a>(text: &'a str, but: &str) -> Cow<'a, str> {
+    // The latter change the direction in which all else is shown.
+    let is_order = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let is_order = |c: char| is_order(c) && !but.contains(c);
+    if !text.contains(is_order) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_order(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    Cow::Owned(plain)
+}
+
 /// A function's name as people write it, if it is one of Rust's or C++'s.
 pub(crate) fn demangled(name: &str) -> String {
+    plain(&written(name), "").into_owned()
+}
+
+fn written(name: &str) -> String {
     if let Ok(name) = rustc_demangle::try_demangle(name) {
         return format!("{name:#}");
     }
@@ -91,10 +114,11 @@ fn message(text: &str) -> String {
     let text = text.trim_end();
     let mut lines = text.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
+    let text = plain(text, "\n");
     let position = lines.find_map(|line| line.strip_prefix("-->")).and_then(|place| {
         let mut parts = place.rsplitn(3, ':');
         let (column, line) = (parts.next()?, parts.next()?);
-        Some(format!("{first}, at line {line}, column {column}"))
+        Some(format!("{}, at line {line}, column {column}", plain(first, "")))
     });
     position.unwrap_or_else(|| text.replace('\n', "\n    "))
 }
@@ -142,6 +166,14 @@ mod tests {
         assert_eq!(count(1, "byte"), "1 byte");
         assert_eq!(count(999, "byte"), "999 bytes");
         assert_eq!(count(1_234_567, "byte"), "1,234,567 bytes");
+    }
+
+    #[test]
+    fn names_give_no_orders_to_a_terminal() {
+        assert_eq!(plain("größe 名前 \u{5d0}", ""), "größe 名前 \u{5d0}");
+        assert_eq!(plain("a\x1b[31m\nb\u{9b}c\u{202e}\x7f", ""), "a\\u{1b}[31m\\nb\\u{9b}c\\u{202e}\\u{7f}");
+        assert_eq!(demangled("f\x1b[2J"), "f\\u{1b}[2J");
+        assert_eq!(message("one\x07\n  two\x1b]0;x"), "one\\u{7}\n      two\\u{1b}]0;x");
     }
 
     #[test]
