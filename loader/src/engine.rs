@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::epochs::Epochs;
 use crate::error::{Error, Result};
 use crate::parts;
+use crate::plan::Plans;
 use crate::refs::types::ObjectTypes;
 use crate::registry::TypeRegistry;
 use crate::strategy::{InstanceAllocationStrategy, InstantiationStrategy, PoolMetrics};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     #[cfg(feature = "async")]
     stacks: crate::vm::stacks::Stacks,
     types: TypeRegistry,
+    plans: Of<Plans, { parts::EMBEDDED.is_on() }>,
     pub(crate) object_types: Of<ObjectTypes, { parts::GC.is_on() }>,
     epochs: Of<Option<Arc<Epochs>>, { parts::INTERRUPTION.is_on() }>,
 }
@@ -103,6 +105,7 @@ impl Engine {
             #[cfg(feature = "async")]
             stacks: config.stacks(),
             types: TypeRegistry::default(),
+            plans: Of::default(),
             object_types: Of::default(),
             epochs: Of::new(parts::INTERRUPTION.is_on().then(Arc::default)),
         })))
@@ -227,6 +230,11 @@ impl Engine {
     /// Frames in a backtrace; 0 if there is to be none.
     pub(crate) fn backtrace_frames(&self) -> usize {
         if self.0.config.wasm_backtrace { self.0.config.wasm_backtrace_max_frames } else { 0 }
+    }
+
+    /// What is known of artifacts that are part of this program.
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.0.plans
     }
 
     /// The function types that the engine has seen.

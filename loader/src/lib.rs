@@ -115,6 +115,7 @@ mod memory;
 mod module;
 mod names;
 mod parts;
+mod plan;
 mod pre;
 mod profiler;
 mod refs;

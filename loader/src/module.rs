@@ -1,15 +1,13 @@
 //! Modules: artifacts that are mapped and fit this machine.
 
-use crate::config::Config;
 use crate::debugger;
-use crate::engine::{Engine, host_cpu_features};
-use crate::error::{Error, Result};
+use crate::engine::Engine;
 use crate::parts;
-use crate::profiler::{self, ProfilingStrategy};
+use crate::plan::Plan;
 use crate::strategy::LimitError;
 use crate::sys;
 use crate::types::{ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType, TagType};
-use crate::vm::blueprint::{Blueprint, Impossible};
+use crate::vm::blueprint::Blueprint;
 use crate::vm::code::{Code, DamagedError};
 use crate::vm::handle;
 use crate::vm::of::Of;
@@ -17,9 +15,8 @@ use crate::vm::shared::{Lease, Shared};
 use crate::vm::slot::Slots;
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
-use wasmc_artifacts::abi::{Arch, CpuFeatures};
+use wasmc_artifacts::WorkingSet;
 use wasmc_artifacts::format::{Artifact, Export, ExternKind, Import};
-use wasmc_artifacts::{FormatError, WorkingSet};
 
 /// An artifact that is mapped and can be instantiated.
 ///
@@ -57,13 +54,14 @@ pub(crate) struct Inner {
     /// Debuggers know of the code as long as this exists, so not longer than the code.
     _announced: Of<Option<sys::Announced>, { parts::DEBUGGER.is_on() }>,
     engine: Engine,
-    blueprint: Blueprint,
     slots: Slots,
     working_set: Of<RwLock<Option<Arc<WorkingSet>>>, { parts::WORKING_SETS.is_on() }>,
     /// Once somebody has asked for it.
     #[cfg(feature = "addr2line")]
     symbols: std::sync::OnceLock<crate::vm::symbols::Symbols>,
-    code: Code,
+    /// Of bytes that are in the plan, if the plan may outlive them.
+    _watch: Of<Option<sys::Watch>, { parts::EMBEDDED.is_on() }>,
+    plan: Arc<Plan>,
 }
 
 impl Drop for Inner {
@@ -137,47 +135,25 @@ pub enum IncompatibleError {
 }
 
 impl Module {
-    /// Makes a module of a mapped artifact.
-    pub(crate) fn of_code(engine: &Engine, mut code: Code) -> Result<Module> {
-        let artifact = code.artifact();
-        parts::check_module(artifact)?;
-        check_machine(artifact)?;
-        check_limits(artifact, engine.config())?;
-        let blueprint = Blueprint::new(artifact, engine.config()).map_err(|impossible| match impossible {
-            Impossible::AddressSpace => Error::new(IncompatibleError::AddressSpace),
-            Impossible::Limit(e) => Error::new(e),
-            Impossible::Corrupt(what) => Error::new(FormatError::Corrupt { what }),
-        })?;
-        let slots = Slots::new(&blueprint, engine.config().spare_slots).ok_or(IncompatibleError::AddressSpace)?;
-        let types = artifact.tables().types;
-        engine.types().register(types.iter().map(|row| (row.id, artifact.bytes(row.encoding).unwrap_or_default())))?;
-        let profiled = parts::PROFILING.is_on()
-            && cfg!(target_os = "linux")
-            && engine.config().profiler == ProfilingStrategy::PerfMap
-            && !code.has_symbols();
-        let executable = if profiled { code.make_executable_copy() } else { code.make_executable() };
-        executable.map_err(|e| Error::new(e).context(UNEXECUTABLE))?;
-        if profiled {
-            profiler::announce(&code)?;
-        }
+    /// Makes a module of an artifact that is ready for use. `watch` is of its
+    /// bytes, unless the plan itself watches them.
+    pub(crate) fn of_plan(engine: &Engine, plan: Arc<Plan>, watch: Option<sys::Watch>) -> Module {
         let announced =
-            if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(&code) } else { None };
-        let artifact = code.artifact();
+            if parts::DEBUGGER.is_on() && engine.config().debugger { debugger::announce(plan.code()) } else { None };
+        let artifact = plan.code().artifact();
         let has_working_set = parts::WORKING_SETS.is_on() && !artifact.tables().working_set.is_empty();
         let working_set = Of::new(RwLock::new(has_working_set.then(|| Arc::new(WorkingSet::of(artifact)))));
-        let id = handle::unique_id().get();
-        let engine = engine.clone();
-        Ok(Module(Shared::new(Inner {
-            id,
+        Module(Shared::new(Inner {
+            id: handle::unique_id().get(),
             _announced: Of::new(announced),
-            engine,
-            blueprint,
-            slots,
+            engine: engine.clone(),
+            slots: Slots::new(plan.blueprint(), plan.layout().clone(), engine.config().spare_slots),
             working_set,
             #[cfg(feature = "addr2line")]
             symbols: std::sync::OnceLock::new(),
-            code,
-        })))
+            _watch: Of::new(watch),
+            plan,
+        }))
     }
 
     /// The engine it was loaded with.
@@ -222,7 +198,7 @@ impl Module {
 
     /// The addresses of the machine code.
     pub fn text(&self) -> Range<usize> {
-        self.0.code.text()
+        self.0.plan.code().text()
     }
 
     /// Whether both are the same module, as clones of one are; loading a file
@@ -267,43 +243,43 @@ impl Module {
 
     #[inline]
     pub(crate) fn artifact(&self) -> &Artifact<'_> {
-        self.0.code.artifact()
+        self.0.plan.code().artifact()
     }
 
     pub(crate) fn code_at(&self, offset: u32) -> *mut u8 {
-        self.0.code.code_at(offset)
+        self.0.plan.code().code_at(offset)
     }
 
     /// Whether the artifact was truncated while it was mapped; see [`Code::damaged`].
     #[inline]
     pub(crate) fn is_damaged(&self) -> bool {
-        self.0.code.damaged()
+        self.0.plan.code().damaged()
     }
 
     /// See [`Code::shortened`].
     pub(crate) fn is_shortened(&self) -> bool {
-        self.0.code.shortened()
+        self.0.plan.code().shortened()
     }
 
     /// As an error, [`is_damaged`](Self::is_damaged).
     #[inline]
     pub(crate) fn intact(&self) -> Result<(), DamagedError> {
-        self.0.code.intact()
+        self.0.plan.code().intact()
     }
 
     /// Watches a view of the artifact's file, until the value is dropped; see
     /// [`Code::watch`].
     pub(crate) fn watch(&self, view: Range<usize>) -> Option<sys::Watch> {
-        self.0.code.watch(view)
+        self.0.plan.code().watch(view)
     }
 
     pub(crate) fn code(&self) -> &Code {
-        &self.0.code
+        self.0.plan.code()
     }
 
     /// All bytes of the artifact.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.code.bytes()
+        self.0.plan.code().bytes()
     }
 
     /// The debug information, which is read now if it was not before.
@@ -317,7 +293,7 @@ impl Module {
     }
 
     pub(crate) fn blueprint(&self) -> &Blueprint {
-        &self.0.blueprint
+        self.0.plan.blueprint()
     }
 
     /// Checks that instances of the module fit into the engine's pool, if it
@@ -414,58 +390,4 @@ pub struct ModuleFunction<'module> {
 pub struct ModuleExport {
     pub(crate) module: Module,
     pub(crate) row: Export,
-}
-
-/// Said where the system refuses.
-#[cfg(feature = "messages")]
-const UNEXECUTABLE: &str = "cannot map the code as executable; where only the system's loader may do that, \
-                            link the artifact into the program (`wasmc --emit obj`)";
-
-#[cfg(not(feature = "messages"))]
-const UNEXECUTABLE: &str = "cannot map the code as executable";
-
-/// Whether the code can be stopped as the settings say.
-fn check_limits(artifact: &Artifact<'_>, config: &Config) -> Result<(), IncompatibleError> {
-    if !parts::INTERRUPTION.is_on() {
-        return Ok(());
-    }
-    let header = artifact.header();
-    if config.epoch_interruption && header.epoch == 0 {
-        let what = "checks of the epoch";
-        return Err(IncompatibleError::Unlimited { what, setting: "epoch_interruption", flag: "--epoch" });
-    }
-    if config.consume_fuel && header.fuel == 0 {
-        let what = "counting fuel";
-        return Err(IncompatibleError::Unlimited { what, setting: "consume_fuel", flag: "--fuel" });
-    }
-    Ok(())
-}
-
-/// Whether this machine can run an artifact.
-fn check_machine(artifact: &Artifact<'_>) -> Result<()> {
-    let header = artifact.header();
-    let found = Arch::from_code(header.arch);
-    if found != Arch::host() {
-        return Err(Error::new(IncompatibleError::Arch {
-            found: found.map_or("an unknown architecture", Arch::name),
-            triple: artifact.str(header.triple).unwrap_or_default().to_owned(),
-            expected: Arch::host().map_or(std::env::consts::ARCH, Arch::name),
-        }));
-    }
-    let missing = if parts::CPU_FEATURES.is_on() {
-        CpuFeatures(header.cpu_features).without(host_cpu_features())
-    } else {
-        // `parts` has seen to it that none is required.
-        CpuFeatures::default()
-    };
-    if !missing.is_empty() {
-        let unknown = missing.iter().next().is_none();
-        let missing = if unknown { "of a newer compiler".to_owned() } else { missing.to_string() };
-        return Err(Error::new(IncompatibleError::Cpu { missing }));
-    }
-    let expected = sys::page_size() as u64;
-    if artifact.page_size() < expected {
-        return Err(Error::new(IncompatibleError::PageSize { found: artifact.page_size(), expected }));
-    }
-    Ok(())
 }

@@ -13,6 +13,7 @@ use crate::types::FuncType;
 use crate::vm::once::SetOnce;
 use crate::vm::shared::Padded;
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wasmc_artifacts::abi::descriptor::{Descriptor, ObjectKind};
 use wasmc_artifacts::abi::{self, SubType, TypeId, TypeKind, TypeOutline};
@@ -27,18 +28,32 @@ struct Entry {
     id: u64,
     encoding: Box<[u8]>,
     supertype: Option<TypeId>,
-    /// Whether nothing but its parameters and results tells the function type.
-    plain: bool,
+    /// Whether nothing but its parameters and results tells the function type:
+    /// `UNKNOWN` until somebody asks, since finding out takes a hash.
+    plain: AtomicU8,
 }
+
+const UNKNOWN: u8 = 2;
 
 impl Entry {
     fn new(id: u64, encoding: &[u8]) -> Entry {
-        let ty = TypeOutline::of(encoding);
-        let supertype = ty.and_then(|ty| ty.supertype);
-        let plain = ty.is_some_and(|ty| ty.is_final && ty.supertype.is_none() && ty.kind == TypeKind::Func);
-        // Others look the same as part of a group of types.
-        let plain = plain && TypeId::alone(encoding).0 == id;
-        Entry { id, encoding: encoding.into(), supertype, plain }
+        let supertype = TypeOutline::of(encoding).and_then(|ty| ty.supertype);
+        Entry { id, encoding: encoding.into(), supertype, plain: AtomicU8::new(UNKNOWN) }
+    }
+
+    fn is_plain(&self) -> bool {
+        // Whoever finds that it is unknown finds out the same.
+        match self.plain.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let ty = TypeOutline::of(&self.encoding);
+                let plain = ty.is_some_and(|ty| ty.is_final && ty.supertype.is_none() && ty.kind == TypeKind::Func);
+                // Others look the same as part of a group of types.
+                let plain = plain && TypeId::alone(&self.encoding).0 == self.id;
+                self.plain.store(plain.into(), Ordering::Relaxed);
+                plain
+            }
+            known => known != 0,
+        }
     }
 }
 
@@ -128,7 +143,7 @@ impl TypeRegistry {
     pub(crate) fn func_type(&self, id: u64) -> Option<FuncType> {
         let entry = self.entry(id)?;
         let ty = abi::FuncType::decode(&entry.encoding).ok()?;
-        Some(FuncType::defined(ty, (!entry.plain).then_some(TypeId(id))))
+        Some(FuncType::defined(ty, (!entry.is_plain()).then_some(TypeId(id))))
     }
 
     /// Ids of a type and its supertypes, from itself upwards.

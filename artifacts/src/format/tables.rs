@@ -384,7 +384,17 @@ row! {
 }
 
 macro_rules! directory {
-    ($($(#[$meta:meta])* $name:ident: $row:ty,)*) => {
+    (at_load { $($early:tt)* } later { $($late:tt)* }) => {
+        directory! { @all $($early)* $($late)* }
+        directory! { @count $($early)* }
+    };
+    (@count $($(#[$meta:meta])* $name:ident: $row:ty,)*) => {
+        impl Tables<'_> {
+            /// Number of tables that lie before the blob.
+            pub(super) const BEFORE_BLOB: usize = [$(stringify!($name)),*].len();
+        }
+    };
+    (@all $($(#[$meta:meta])* $name:ident: $row:ty,)*) => {
         /// The metadata's tables. The declaration order is the order of the directory.
         #[derive(Debug, Clone, Copy)]
         pub struct Tables<'a> { $($(#[$meta])* pub $name: Rows<'a, $row>,)* }
@@ -460,50 +470,56 @@ row! {
     }
 }
 
+// What every load reads comes first and is followed by the blob, so that it is
+// on few pages however much code there is.
 directory! {
-    /// Types.
-    types: TypeRow,
-    /// Imports, in the module's order.
-    imports: Import,
-    /// Exports, in the module's order.
-    exports: Export,
-    /// Row numbers of the exports, sorted by name.
-    exports_by_name: Index,
-    /// Defined functions.
-    functions: Function,
-    /// Defined functions that can be values.
-    func_refs: FuncRefRow,
-    /// Memories.
-    memories: Memory,
-    /// Tables.
-    tables: Table,
-    /// Initial elements of funcref tables.
-    table_init: TableInit,
-    /// Globals.
-    globals: Global,
-    /// Tags.
-    tags: Tag,
-    /// Operations of constant expressions.
-    const_ops: ConstOp,
-    /// Contents of memories.
-    extents: Extent,
-    /// Pages that instances touch; empty if no run was recorded.
-    working_set: PageRange,
-    /// Data segments.
-    data_segments: DataSegment,
-    /// Element segments.
-    elem_segments: ElemSegment,
-    /// Where code traps, sorted. Accesses to a memory are not listed: a fault
-    /// of wasm code that has no row here is one of them.
-    trap_sites: CodeOffset,
-    /// The [`Trap`](crate::abi::Trap) of each trap site.
-    trap_codes: Code,
-    /// Where the collector may run.
-    stack_maps: StackMap,
-    /// What it finds there; rows of `stack_maps` may share places.
-    stack_map_slots: StackMapSlot,
-    /// Where exceptions are caught.
-    handlers: Handler,
-    /// Source locations.
-    source_locs: SourceLoc,
+    at_load {
+        /// Types.
+        types: TypeRow,
+        /// Imports, in the module's order.
+        imports: Import,
+        /// Memories.
+        memories: Memory,
+        /// Tables.
+        tables: Table,
+        /// Globals.
+        globals: Global,
+        /// Tags.
+        tags: Tag,
+        /// Contents of memories.
+        extents: Extent,
+        /// Pages that instances touch; empty if no run was recorded.
+        working_set: PageRange,
+        /// Data segments.
+        data_segments: DataSegment,
+        /// Element segments.
+        elem_segments: ElemSegment,
+    }
+    later {
+        /// Operations of constant expressions.
+        const_ops: ConstOp,
+        /// Exports, in the module's order.
+        exports: Export,
+        /// Row numbers of the exports, sorted by name.
+        exports_by_name: Index,
+        /// Defined functions that can be values.
+        func_refs: FuncRefRow,
+        /// Initial elements of funcref tables.
+        table_init: TableInit,
+        /// Defined functions.
+        functions: Function,
+        /// Where code traps, sorted. Accesses to a memory are not listed: a fault
+        /// of wasm code that has no row here is one of them.
+        trap_sites: CodeOffset,
+        /// The [`Trap`](crate::abi::Trap) of each trap site.
+        trap_codes: Code,
+        /// Where the collector may run.
+        stack_maps: StackMap,
+        /// What it finds there; rows of `stack_maps` may share places.
+        stack_map_slots: StackMapSlot,
+        /// Where exceptions are caught.
+        handlers: Handler,
+        /// Source locations.
+        source_locs: SourceLoc,
+    }
 }

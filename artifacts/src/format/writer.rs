@@ -40,7 +40,7 @@ impl MetadataWriter {
     /// can be computed first and put into the rows by a second run.
     pub fn length(&self) -> usize {
         let tables: usize = self.tables.all().iter().map(|t| t.len().next_multiple_of(8)).sum();
-        Header::SIZE.next_multiple_of(8) + Tables::COUNT * 8 + 8 + tables + self.blob.len()
+        Header::SIZE.next_multiple_of(8) + Tables::COUNT * 8 + 8 + tables + self.blob.len().next_multiple_of(8)
     }
 
     /// The metadata. `magic`, `version`, `metadata_length` and `abi` of
@@ -54,18 +54,23 @@ impl MetadataWriter {
         header.encode(&mut out);
         out.resize(out.len().next_multiple_of(8), 0);
         let mut at = out.len() + Tables::COUNT * 8 + 8;
-        for table in self.tables.all() {
-            out.extend_from_slice(&(at as u32).to_le_bytes());
-            out.extend_from_slice(&(table.len() as u32).to_le_bytes());
-            at += table.len().next_multiple_of(8);
-        }
-        out.extend_from_slice(&(at as u32).to_le_bytes());
-        out.extend_from_slice(&(self.blob.len() as u32).to_le_bytes());
-        for table in self.tables.all() {
-            out.extend_from_slice(table);
+        let tables = self.tables.all();
+        let (early, late) = tables.split_at(Tables::BEFORE_BLOB);
+        let parts = || early.iter().copied().chain([&self.blob]).chain(late.iter().copied());
+        let mut places = parts().map(|part| {
+            let place = [at as u32, part.len() as u32];
+            at += part.len().next_multiple_of(8);
+            place
+        });
+        let mut directory: Vec<[u32; 2]> = places.by_ref().take(Tables::BEFORE_BLOB).collect();
+        let blob = places.next();
+        // The blob is the last entry of the directory wherever it lies.
+        directory.extend(places.chain(blob));
+        out.extend(directory.as_flattened().iter().flat_map(|number| number.to_le_bytes()));
+        for part in parts() {
+            out.extend_from_slice(part);
             out.resize(out.len().next_multiple_of(8), 0);
         }
-        out.extend_from_slice(&self.blob);
         debug_assert_eq!(out.len(), self.length());
         out
     }

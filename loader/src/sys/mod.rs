@@ -14,7 +14,7 @@
 //! * [`Announced`]: code that debuggers know of;
 //! * [`signals`]: the process-wide handlers that turn faults into traps;
 //! * [`locate`]: where bytes of this process are in its executable's file, or
-//!   in a shared library's;
+//!   in a shared library's; [`unloaded`]: how many of these are gone;
 //! * [`Watch`], [`Damage`]: views of files that may shrink while mapped.
 //!
 //! What this is not: it knows nothing of modules, stores or traps.
@@ -25,5 +25,5 @@ pub(crate) use unix::{
     Access, Announced, Damage, NotFound, Place, Region, Watch, after_fork, anonymous_copy, anonymous_file, can_discard,
     can_tell_written, copy_on_write_works, discard, keep_pages_small, locate, make_accessible, make_inaccessible,
     make_read_only, note_loss, overlay, page_size, populate, prefer_large_pages, processors, random, signals,
-    stack_bounds, thread_faults, try_out, written,
+    stack_bounds, thread_faults, try_out, unloaded, written,
 };

@@ -37,7 +37,7 @@ pub(crate) struct Code {
     /// Where the text is executable; null before it is.
     text: *const u8,
     /// Before `backing`, whose bytes must exist as long as they are watched.
-    _watch: Of<Option<Watch>, WATCHES>,
+    watch: Of<Option<Watch>, WATCHES>,
     /// Only for what others may change.
     damage: Of<Option<Arc<Damage>>, WATCHES>,
     source: Source,
@@ -134,7 +134,7 @@ impl Code {
             _ => CodeError::Format(e),
         })?;
         let (watch, damage) = (Of::new(watch), Of::new(damage));
-        Ok(Code { artifact, text: std::ptr::null(), _watch: watch, damage, source, backing, copy: None })
+        Ok(Code { artifact, text: std::ptr::null(), watch, damage, source, backing, copy: None })
     }
 
     /// An artifact that is data of this program, in memory and in its file.
@@ -169,7 +169,7 @@ impl Code {
     fn of_program(artifact: Artifact<'static>, damage: Arc<Damage>, watch: Option<Watch>, backing: Backing) -> Code {
         let (text, source) = (std::ptr::null(), Source::Program);
         let (watch, damage) = (Of::new(watch), Of::new(Some(damage)));
-        Code { artifact, text, _watch: watch, damage, source, backing, copy: None }
+        Code { artifact, text, watch, damage, source, backing, copy: None }
     }
 
     /// Makes the text executable. To be called once the artifact is known to
@@ -218,13 +218,19 @@ impl Code {
     #[cold]
     pub(crate) fn shortened(&self) -> bool {
         let Some(damage) = self.damage.as_ref().filter(|_| parts::TRUNCATION.is_on()) else { return false };
-        let Some((file, offset)) = self.backing.opened() else { return false };
-        let end = offset + self.artifact.file().len() as u64;
-        let shortened = file.metadata().is_ok_and(|now| now.len() < end);
+        let shortened = self.is_cut();
         if shortened {
             damage.note();
         }
         shortened
+    }
+
+    /// Whether the file, if it is open, has less than the artifact.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.backing.opened().is_some_and(|(file, offset)| {
+            let end = offset + self.artifact.file().len() as u64;
+            file.metadata().is_ok_and(|now| now.len() < end)
+        })
     }
 
     /// As an error, [`damaged`](Self::damaged).
@@ -241,6 +247,27 @@ impl Code {
             return None;
         }
         Some(Watch::new(view, true, self.damage.clone()?))
+    }
+
+    /// Watches bytes of this program that the value will not watch any more,
+    /// so that it may outlive them; nothing for any other artifact.
+    pub(crate) fn take_watch(&mut self) -> Option<Watch> {
+        if parts::EMBEDDED.is_on() && matches!(self.backing, Backing::Embedded { .. }) {
+            self.watch.take()
+        } else {
+            None
+        }
+    }
+
+    /// The same for a value whose watch was taken before.
+    pub(crate) fn watch_again(&self) -> Option<Watch> {
+        let embedded = parts::EMBEDDED.is_on() && matches!(self.backing, Backing::Embedded { .. });
+        embedded.then(|| Some(Watch::new(pages(self.artifact.file()), false, self.damage.clone()?))).flatten()
+    }
+
+    /// Whether the code that runs is a copy.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.copy.is_some()
     }
 
     /// All bytes of the artifact.

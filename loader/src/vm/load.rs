@@ -5,9 +5,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::module::Module;
 use crate::parts;
+use crate::plan::{Plan, Stay};
 use crate::sys;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use wasmc_artifacts::format::Artifact;
 
 impl Module {
@@ -92,8 +94,8 @@ impl Module {
     pub unsafe fn from_embedded(engine: &Engine, artifact: &'static [u8]) -> Result<Module> {
         parts::EMBEDDED.need("`Module::from_embedded`")?;
         // SAFETY: the caller's.
-        let code = unsafe { Code::embedded(artifact) };
-        Self::from_code(engine, code).map_err(|e| e.context("cannot load the embedded artifact"))
+        let module = unsafe { Self::of_program(engine, artifact, Stay::embedded()) };
+        module.map_err(|e| e.context("cannot load the embedded artifact"))
     }
 
     /// Makes a module from an object file (`wasmc --emit obj`) that was linked
@@ -113,29 +115,58 @@ impl Module {
     pub unsafe fn from_linked(engine: &Engine, artifact: LinkedArtifact) -> Result<Module> {
         parts::EMBEDDED.need("`Module::from_linked`")?;
         // SAFETY: the caller's.
-        let code = unsafe { Code::linked(artifact.bytes()) };
-        Self::from_code(engine, code).map_err(|e| e.context("cannot load the linked artifact"))
+        let module = unsafe { Self::of_program(engine, artifact.bytes(), Stay::Linked) };
+        module.map_err(|e| e.context("cannot load the linked artifact"))
     }
 
     /// # Safety
     /// As for `open`.
     unsafe fn from_file(engine: &Engine, file: File, source: Source) -> Result<Module> {
         // SAFETY: the caller's.
-        Self::from_code(engine, unsafe { Code::map(file, source) })
-    }
-
-    fn from_code(engine: &Engine, code: Result<Code, CodeError>) -> Result<Module> {
-        let code = code.map_err(|e| match e {
-            CodeError::System(e) => Error::new(e).context("cannot map the file"),
-            CodeError::Format(e) => Error::new(e),
-            CodeError::Damaged(e) if parts::TRUNCATION.is_on() || parts::EMBEDDED.is_on() => Error::new(e),
-            CodeError::Damaged(_) => Error::msg("the file was truncated"),
-            CodeError::Carrier(e) if parts::EMBEDDED.is_on() => Error::new(e),
-            CodeError::Carrier(_) => Error::msg("the artifact is not where it can be mapped from"),
-        })?;
-        let module = Module::of_code(engine, code)?;
+        let code = unsafe { Code::map(file, source) }.map_err(described)?;
+        let module = Module::of_plan(engine, Arc::new(Plan::new(engine, code)?), None);
         module.intact()?;
         Ok(module)
+    }
+
+    /// Makes a module of an artifact that is part of this program.
+    ///
+    /// # Safety
+    /// As for `from_linked`, or as for `from_embedded`; `stay` says which, and
+    /// was found out just now.
+    unsafe fn of_program(engine: &Engine, bytes: &'static [u8], stay: Stay) -> Result<Module> {
+        // Where libraries are unloaded, `stay` is another one; what else could
+        // have happened to the file since is that it was cut.
+        let known = engine.plans().find(bytes, stay).filter(|plan| stay == Stay::Linked || !plan.code().is_cut());
+        let (plan, watch) = match known {
+            Some(plan) => {
+                let watch = plan.code().watch_again();
+                (plan, watch)
+            }
+            None => {
+                // SAFETY: the caller's.
+                let code = unsafe { if stay == Stay::Linked { Code::linked(bytes) } else { Code::embedded(bytes) } };
+                let mut plan = Plan::new(engine, code.map_err(described)?)?;
+                let watch = plan.take_watch();
+                let plan = Arc::new(plan);
+                engine.plans().keep(bytes, stay, &plan);
+                (plan, watch)
+            }
+        };
+        let module = Module::of_plan(engine, plan, watch);
+        module.intact()?;
+        Ok(module)
+    }
+}
+
+fn described(error: CodeError) -> Error {
+    match error {
+        CodeError::System(e) => Error::new(e).context("cannot map the file"),
+        CodeError::Format(e) => Error::new(e),
+        CodeError::Damaged(e) if parts::TRUNCATION.is_on() || parts::EMBEDDED.is_on() => Error::new(e),
+        CodeError::Damaged(_) => Error::msg("the file was truncated"),
+        CodeError::Carrier(e) if parts::EMBEDDED.is_on() => Error::new(e),
+        CodeError::Carrier(_) => Error::msg("the artifact is not where it can be mapped from"),
     }
 }
 

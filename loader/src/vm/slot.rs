@@ -24,7 +24,7 @@ use std::alloc::Layout;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmc_allocators::{AllocError, Allocator, BlockIndex, HeapAllocator};
 
 /// Bytes of a pool's slots between context and memory: what modules have by
@@ -112,7 +112,10 @@ pub(crate) struct SlotLayout {
 
 impl SlotLayout {
     /// The layout for one module; `None` if it cannot be addressed.
-    fn of_module(blueprint: &Blueprint, page: usize) -> Option<SlotLayout> {
+    pub(crate) fn of_module(blueprint: &Blueprint, page: usize) -> Option<SlotLayout> {
+        if !parts::ON_DEMAND.is_on() {
+            return Some(SlotLayout { table_elements: 0, tables: 0, vmctx: 0, memories: Box::default(), total: 0 });
+        }
         let head = blueprint.head().checked_add(blueprint.guard)?;
         Self::new((0, 0), head, blueprint.slot_memories().map(|(_, memory)| memory.plan.span()), page)
     }
@@ -325,24 +328,19 @@ impl Slot {
 /// down than for all the rest.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    layout: SlotLayout,
+    layout: Arc<SlotLayout>,
     spare: Mutex<Vec<Slot>>,
     /// How many are kept.
     limit: usize,
 }
 
 impl Slots {
-    /// The slots of a module, `limit` of which are kept for reuse; `None` if
-    /// one cannot be addressed.
-    pub(crate) fn new(blueprint: &Blueprint, limit: usize) -> Option<Slots> {
-        if !parts::ON_DEMAND.is_on() {
-            let layout = SlotLayout { table_elements: 0, tables: 0, vmctx: 0, memories: Box::default(), total: 0 };
-            return Some(Slots { layout, spare: Mutex::default(), limit: 0 });
-        }
-        let layout = SlotLayout::of_module(blueprint, sys::page_size())?;
-        let limit = if sys::can_discard() && blueprint.slot_memories().next().is_some() { limit } else { 0 };
-        let limit = limit.min(SPARE_SPACE / layout.total.max(1));
-        Some(Slots { layout, spare: Mutex::default(), limit })
+    /// The slots of a module, laid out for it alone, `limit` of which are kept
+    /// for reuse.
+    pub(crate) fn new(blueprint: &Blueprint, layout: Arc<SlotLayout>, limit: usize) -> Slots {
+        let keeps = parts::ON_DEMAND.is_on() && sys::can_discard() && blueprint.slot_memories().next().is_some();
+        let limit = if keeps { limit.min(SPARE_SPACE / layout.total.max(1)) } else { 0 };
+        Slots { layout, spare: Mutex::default(), limit }
     }
 
     /// Where things are in these slots.

@@ -32,7 +32,7 @@ use portable as system;
 
 pub(crate) use anonymous::{anonymous_copy, anonymous_file};
 pub(crate) use gdb::Announced;
-pub(crate) use loaded::{NotFound, Place, locate};
+pub(crate) use loaded::{NotFound, Place, locate, unloaded};
 pub(crate) use mmap::{
     Access, Region, make_accessible, make_inaccessible, make_read_only, overlay, page_size, processors,
 };

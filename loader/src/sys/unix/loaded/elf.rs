@@ -47,6 +47,29 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, search: 
     0
 }
 
+/// How many shared libraries have been unloaded so far.
+#[cfg(target_os = "linux")]
+pub(crate) fn unloaded() -> Option<u64> {
+    let mut count = None;
+    // SAFETY: as above.
+    unsafe { libc::dl_iterate_phdr(Some(count_unloaded), (&raw mut count).cast()) };
+    count
+}
+
+/// # Safety
+/// To be called by `dl_iterate_phdr` with an `Option<u64>`.
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn count_unloaded(info: *mut libc::dl_phdr_info, size: usize, count: *mut c_void) -> c_int {
+    // Systems that do not count give a shorter structure.
+    if size >= std::mem::offset_of!(libc::dl_phdr_info, dlpi_subs) + size_of::<u64>() {
+        // SAFETY: the caller's: both are valid for the time of the call, and
+        // the structure is as long as it says.
+        unsafe { *count.cast::<Option<u64>>() = Some((*info).dlpi_subs) };
+    }
+    // All libraries tell the same.
+    1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,8 @@ mod maps;
 
 #[cfg(not(target_vendor = "apple"))]
 use elf::segment;
+#[cfg(target_os = "linux")]
+pub(crate) use elf::unloaded;
 #[cfg(target_vendor = "apple")]
 use macho::segment;
 
@@ -27,11 +29,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// How many shared libraries have been unloaded so far, if the system says it.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unloaded() -> Option<u64> {
+    None
+}
+
 /// Bytes at the beginning of what is looked for that are always compared.
 const HEAD: usize = 1024;
-
-/// Bytes at its end that are, which a file that was cut does not have.
-const TAIL: usize = 64;
 
 /// A part of a file that the system's loader has mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +80,11 @@ pub(crate) struct Place {
 impl Place {
     /// Whether the file has `bytes` here, as far as that has to be looked at.
     fn holds(&self, bytes: &[u8]) -> io::Result<bool> {
-        if !self.file.certain || bytes.len() <= HEAD + TAIL {
+        if !self.file.certain || bytes.len() <= HEAD {
             return self.compare(bytes, 0);
         }
-        let end = bytes.len() - TAIL;
-        Ok(self.compare(&bytes[..HEAD], 0)? && self.compare(&bytes[end..], end)?)
+        let is_long = self.file.file.metadata()?.len() >= self.offset.saturating_add(bytes.len() as u64);
+        Ok(is_long && self.compare(&bytes[..HEAD], 0)?)
     }
 
     /// Whether the file has `part`, `from` bytes after this place.
@@ -290,7 +295,7 @@ mod tests {
         };
         assert!(!place(false).holds(&OWN).unwrap());
         assert!(place(false).holds(&OWN[..2500]).unwrap());
-        assert!(place(true).holds(&OWN).unwrap(), "only the beginning and the end are compared");
+        assert!(place(true).holds(&OWN).unwrap(), "only the beginning is compared");
         file.set_len(2990).unwrap();
         assert!(!place(true).holds(&OWN).unwrap(), "the file is too short");
     }
