@@ -75,3 +75,35 @@ impl MetadataWriter {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::Function;
+    use super::*;
+    use crate::format::Tag;
+
+    #[test]
+    fn what_a_load_reads_lies_before_what_grows_with_the_code() {
+        let mut writer = MetadataWriter::new();
+        for i in 0..1000 {
+            writer.functions(Function { code: i, length: 1, name: 0, name_length: 0 });
+        }
+        writer.tags(Tag { ty: 7 });
+        writer.blob("a name");
+        let bytes = writer.finish(Header::decode(&[0; Header::SIZE]).unwrap());
+        let place = |entry: usize| {
+            let at = Header::SIZE.next_multiple_of(8) + entry * 8;
+            let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+            (number(at), number(at + 4))
+        };
+        let (blob, length) = place(Tables::COUNT);
+        assert_eq!(&bytes[blob..][..length], b"a name");
+        let filled: Vec<_> = (0..Tables::COUNT).map(place).filter(|(_, length)| *length > 0).collect();
+        assert!(
+            matches!(filled[..], [(tags, 4), (functions, 16_000)] if tags < blob && blob < functions),
+            "{filled:?}"
+        );
+        let (functions, _) = filled[1];
+        assert!(functions < Header::SIZE + Tables::COUNT * 8 + 64, "there is nothing else before them");
+    }
+}

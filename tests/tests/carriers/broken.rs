@@ -154,6 +154,43 @@ fn a_library_that_was_opened_before_it_was_replaced_goes_on_working() {
     }
 }
 
+/// Another library can come to be where one was that is gone, with an artifact
+/// as long as that one's.
+#[test]
+fn what_was_known_of_a_library_is_not_taken_for_what_is_there_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engines().next().unwrap();
+    let paths = [3, 4].map(|number| {
+        let artifact = compile(&format!("(module (func (export \"sum\") (result i32) i32.const {number}))"));
+        let (object, path) = (folder.path().join("artifact.o"), folder.path().join(format!("lib{number}.so")));
+        std::fs::write(&object, object_file(&artifact, false)).unwrap();
+        link(&[&object], &path);
+        (CString::new(path.as_os_str().as_bytes()).unwrap(), number)
+    });
+    let mut places = std::collections::BTreeMap::new();
+    for (name, number) in paths.iter().cycle().take(1000) {
+        // SAFETY: the library has nothing but the artifact, and is unloaded when
+        // neither the module nor an instance of it exists.
+        let (handle, found) = unsafe {
+            let handle = libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+            assert!(!handle.is_null());
+            let [start, end] = [c"artifact", c"artifact_end"].map(|name| libc::dlsym(handle, name.as_ptr()));
+            let bytes = LinkedArtifact::new(start.cast(), end.cast()).bytes();
+            // Twice, since what is known is used from the second time on.
+            let found = [(); 2].map(|()| sum(&engine, &Module::from_embedded(&engine, bytes).unwrap()).unwrap());
+            (handle, (places.insert(bytes.as_ptr() as usize, *number), found))
+        };
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::dlclose(handle) }, 0);
+        let (before, found) = found;
+        assert_eq!(found, [*number; 2]);
+        if before.is_some_and(|before| before != *number) {
+            return;
+        }
+    }
+    panic!("no two libraries were ever at the same place");
+}
+
 /// Puts the artifact at addresses that show no file, as programs do that unpack
 /// themselves, or that move their code into large pages.
 fn detach(library: &Library) {

@@ -83,6 +83,23 @@ fn embedded_code_and_images_are_views_of_the_programs_own_file() {
 }
 
 #[test]
+fn code_of_an_engine_is_mapped_once_however_often_it_is_loaded() {
+    let artifact = compile(GUEST);
+    for carrier in [Carrier::Embedded, Carrier::Linked] {
+        let (engine, other) = (copy_on_write(), copy_on_write());
+        let load = |engine| using(carrier, || carriers::load(engine, &artifact)).unwrap();
+        let modules = [load(&engine), load(&engine), load(&other)];
+        assert!(!wasmc_loader::Module::same(&modules[0], &modules[1]), "loading makes a module of its own");
+        let texts = modules.each_ref().map(|module| module.text());
+        assert_eq!(texts[0], texts[1]);
+        assert_eq!(texts[0] == texts[2], carrier == Carrier::Linked, "engines share what the program has");
+        drop(modules);
+        // The mapping is the engine's.
+        assert_eq!(load(&engine).text(), texts[0]);
+    }
+}
+
+#[test]
 fn linked_code_runs_where_the_systems_loader_put_it() {
     let artifact = compile(GUEST);
     let carried = carriers::library(&artifact, true);

@@ -1,9 +1,12 @@
-//! Linux tells which file is mapped where: `/proc/self/maps`.
+//! Linux tells which file is mapped where: `/proc/self/maps`. From version 6.11
+//! on it can be asked about one address; before, all mappings of the process are
+//! listed, of which there can be many.
 
 use super::Identity;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -34,7 +37,60 @@ impl Mapped {
 /// The file that is mapped at `address`; `None` if there is none, or the
 /// system does not say.
 pub(super) fn mapped_at(address: usize) -> Option<Mapped> {
-    let mut maps = BufReader::new(File::open("/proc/self/maps").ok()?);
+    let maps = File::open("/proc/self/maps").ok()?;
+    ask(&maps, address).or_else(|| search(&maps, address))
+}
+
+/// `struct procmap_query`.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    size: u64,
+    flags: u64,
+    address: u64,
+    start: u64,
+    end: u64,
+    vma_flags: u64,
+    page_size: u64,
+    offset: u64,
+    inode: u64,
+    major: u32,
+    minor: u32,
+    name_size: u32,
+    build_id_size: u32,
+    name: u64,
+    build_id: u64,
+}
+
+/// `_IOWR('f', 17, struct procmap_query)`.
+const PROCMAP_QUERY: libc::Ioctl =
+    (3 << 30 | (size_of::<Query>() as u32) << 16 | (b'f' as u32) << 8 | 17) as libc::Ioctl;
+
+/// Asks about one address; `None` if the kernel has no answer, or no file is
+/// there, or its name is very long.
+fn ask(maps: &File, address: usize) -> Option<Mapped> {
+    let mut name = [0; 1024];
+    let mut query = Query {
+        size: size_of::<Query>() as u64,
+        address: address as u64,
+        name_size: name.len() as u32,
+        name: name.as_mut_ptr() as u64,
+        ..Query::default()
+    };
+    // SAFETY: the structure is what the kernel expects, and the name is written
+    // to a buffer of the size that it says. A kernel that does not know the
+    // question refuses it.
+    if unsafe { libc::ioctl(maps.as_raw_fd(), PROCMAP_QUERY, &raw mut query) } != 0 || query.inode == 0 {
+        return None;
+    }
+    let name = CStr::from_bytes_until_nul(&name).ok()?.to_bytes();
+    let path = name.starts_with(b"/").then(|| OsStr::from_bytes(name).into());
+    Some(Mapped { device: (query.major, query.minor), inode: query.inode, path })
+}
+
+/// Looks for the address among all mappings.
+fn search(maps: &File, address: usize) -> Option<Mapped> {
+    let mut maps = BufReader::new(maps);
     let mut line = Vec::new();
     while maps.read_until(b'\n', &mut line).ok()? > 0 {
         if let Some(found) = parse(&line, address) {
@@ -100,5 +156,19 @@ mod tests {
         assert_eq!(mapped.identity(&File::open("/proc/self/maps").unwrap()), Identity::Other);
         let local = 0;
         assert_eq!(mapped_at(&raw const local as usize), None);
+    }
+
+    #[test]
+    fn what_the_kernel_answers_is_what_it_lists() {
+        let library = libc::getpid as unsafe extern "C" fn() -> libc::pid_t as usize;
+        for address in [mapped_at as fn(usize) -> Option<Mapped> as usize, library] {
+            let maps = File::open("/proc/self/maps").unwrap();
+            let listed = search(&maps, address);
+            assert!(listed.as_ref().is_some_and(|mapped| mapped.path.is_some()), "{listed:?}");
+            // Older kernels have no answer.
+            if let Some(answer) = ask(&maps, address) {
+                assert_eq!(Some(answer), listed);
+            }
+        }
     }
 }
