@@ -1,10 +1,10 @@
 //! Artifacts inside a program: in a shared library, which the system's compiler
 //! driver makes and this process loads.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -12,14 +12,17 @@ use wasmc_loader::LinkedArtifact;
 
 use crate::runtime::Carrier;
 
-/// Puts an artifact into a library beside it, and loads that for ever.
-pub fn carry(artifact: &Path, carrier: Carrier) -> Result<LinkedArtifact> {
+/// Puts an artifact into a library beside it.
+pub fn carry(artifact: &Path, carrier: Carrier) -> Result<PathBuf> {
     let (section, name) = match carrier {
         Carrier::Embedded => (".section .rodata.artifact,\"a\"", "embedded"),
         Carrier::Linked => (".section .text.artifact,\"ax\"", "linked"),
     };
     let source = artifact.with_extension(format!("{name}.s"));
     let library = artifact.with_extension(format!("{name}.so"));
+    if library.exists() {
+        return Ok(library);
+    }
     let page = if cfg!(target_arch = "x86_64") { 0x1000 } else { 0x10000 };
     let text = format!(
         "{section}\n.balign {page}\n.globl artifact, artifact_end\nartifact:\n.incbin {artifact:?}\nartifact_end:\n\
@@ -30,11 +33,13 @@ pub fn carry(artifact: &Path, carrier: Carrier) -> Result<LinkedArtifact> {
     driver.args(["-shared", "-nostdlib", "-o"]).arg(&library).arg(&source);
     let output = driver.output().context("cannot start cc, which links an artifact into a library")?;
     ensure!(output.status.success(), "cannot link an artifact: {}", String::from_utf8_lossy(&output.stderr));
-    find(&CString::new(library.as_os_str().as_bytes())?)
+    Ok(library)
 }
 
-fn find(library: &CStr) -> Result<LinkedArtifact> {
-    // SAFETY: the library was made just now and has nothing but the artifact
+/// Loads such a library, for ever.
+pub fn open(library: &Path) -> Result<LinkedArtifact> {
+    let library = CString::new(library.as_os_str().as_bytes())?;
+    // SAFETY: the library was made by `carry` and has nothing but the artifact
     // between the two symbols; it is never unloaded.
     unsafe {
         let handle = libc::dlopen(library.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);

@@ -26,8 +26,7 @@ use clap::{Parser, Subcommand, ValueEnum as _};
 
 use crate::bench::{Bench, Options};
 use crate::groups::Group;
-use crate::groups::pages;
-use crate::groups::resident::{self, Child};
+use crate::groups::{carriers, pages, resident};
 use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::runtime::Runtime;
@@ -67,13 +66,17 @@ enum Task {
     },
     /// Measure one side in a process of its own; the groups start this.
     #[command(hide = true)]
-    ResidentChild(Child),
+    ResidentChild(resident::Child),
+    /// Load one artifact in a process of its own; the groups start this.
+    #[command(hide = true)]
+    CarrierChild(carriers::Child),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.task {
         Some(Task::ResidentChild(child)) => resident::child(child).map(|()| true),
+        Some(Task::CarrierChild(child)) => carriers::child(child).map(|()| true),
         _ if args.self_check => measure::<Peer, Peer>(args),
         _ => measure::<Ours, Peer>(args),
     };

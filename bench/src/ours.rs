@@ -1,6 +1,6 @@
 //! wasmc and its loader, set up as its users would.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -100,8 +100,12 @@ impl Runtime for Ours {
         Ok(unsafe { Module::open(&self.engine, artifact) }?)
     }
 
-    fn carry(&self, artifact: &Path, carrier: Carrier) -> Result<Carried> {
-        Ok(Carried { artifact: carried::carry(artifact, carrier)?, carrier })
+    fn carry(&self, artifact: &Path, carrier: Carrier) -> Result<PathBuf> {
+        carried::carry(artifact, carrier)
+    }
+
+    fn carried(&self, path: &Path, carrier: Carrier) -> Result<Carried> {
+        Ok(Carried { artifact: carried::open(path)?, carrier })
     }
 
     fn load_carried(&self, carried: &Carried) -> Result<Module> {

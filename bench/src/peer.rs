@@ -90,6 +90,10 @@ impl Runtime for Peer {
         Ok(artifact.to_owned())
     }
 
+    fn carried(&self, path: &Path, _carrier: Carrier) -> Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
     fn load_carried(&self, carried: &PathBuf) -> Result<Module> {
         self.load(carried)
     }

@@ -1,10 +1,11 @@
 //! What every group asks of a runtime, so that each measurement is written
 //! once and done to both sides alike.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 /// The unit in which memory gets dirty.
 pub const SYSTEM_PAGE: usize = 4096;
@@ -49,9 +50,12 @@ pub trait Runtime: Sized {
     /// Loads an artifact from its file.
     fn load(&self, artifact: &Path) -> Result<Self::Module>;
 
-    /// Puts an artifact into a program. A side that cannot do that leaves it in
-    /// its file.
-    fn carry(&self, artifact: &Path, carrier: Carrier) -> Result<Self::Carried>;
+    /// Puts an artifact into a part of a program, which is a file. A side that
+    /// cannot do that leaves it in its own.
+    fn carry(&self, artifact: &Path, carrier: Carrier) -> Result<PathBuf>;
+
+    /// Makes what `carry` has made a part of this process, for ever.
+    fn carried(&self, path: &Path, carrier: Carrier) -> Result<Self::Carried>;
 
     /// Loads an artifact from where it was put.
     fn load_carried(&self, carried: &Self::Carried) -> Result<Self::Module>;
@@ -74,7 +78,7 @@ pub trait Runtime: Sized {
 }
 
 /// How a program carries an artifact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Carrier {
     /// As data.
     Embedded,

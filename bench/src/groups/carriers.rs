@@ -1,15 +1,27 @@
 //! Time to load an artifact from inside the program, as data and as code. The
 //! peer has no such thing and maps its artifact from the file as ever. The drop
 //! of the loaded module is not counted.
+//!
+//! A program that loads a module once, at its start, pays what `first` says:
+//! that is measured in processes of their own, each of which has made an engine
+//! and then loads one module; its code and the pages of the artifact are in the
+//! page cache, and nothing of either was touched. A program that loads the same
+//! module again and again pays `again`, where nothing happens in between, or
+//! `again, cold`, where each side finds the caches as the other one left them.
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 
-use crate::bench::Bench;
+use crate::bench::{self, Bench};
 use crate::corpus;
-use crate::runtime::{Carrier, Runtime};
+use crate::ours::Ours;
+use crate::peer::Peer;
+use crate::runtime::{Allocation, Carrier, Runtime};
 use crate::sample::{Pair, interleave};
 
 const GROUP: &str = "carriers";
@@ -17,6 +29,28 @@ const GROUP: &str = "carriers";
 /// From small to large.
 const MODULES: [&str; 4] =
     ["sightglass/noop/benchmark", "sightglass/regex/benchmark", "programs/rs_a/rs_a", "programs/go_a/go_a"];
+
+/// How often, and after what, a module is loaded.
+const TIMES: [(&str, Times); 3] = [("first", Times::First), ("again", Times::Warm), ("again, cold", Times::Cold)];
+
+#[derive(Clone, Copy)]
+enum Times {
+    First,
+    Warm,
+    Cold,
+}
+
+/// What a child process is to measure.
+#[derive(Args, Clone, Debug)]
+pub struct Child {
+    /// The runtime's name.
+    #[arg(long)]
+    side: String,
+    #[arg(long, value_enum)]
+    carrier: Carrier,
+    #[arg(long)]
+    carried: PathBuf,
+}
 
 pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result<()> {
     let Some(root) = bench.corpus.clone() else {
@@ -28,26 +62,39 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
             continue;
         };
         for (carrier, how) in [(Carrier::Embedded, "embedded"), (Carrier::Linked, "linked")] {
-            let figure = format!("{name}, {how}");
-            if !bench.wants(&figure) {
-                continue;
-            }
-            if let Some((ours, peer)) = bench.both(GROUP, &wasm) {
-                bench.figure(GROUP, &figure, "us", |bench| sample(bench, carrier, &ours, &peer));
+            for (when, times) in TIMES {
+                let figure = format!("{name}, {how}, {when}");
+                if !bench.wants(&figure) {
+                    continue;
+                }
+                if let Some((ours, peer)) = bench.both(GROUP, &wasm) {
+                    bench.figure(GROUP, &figure, "us", |bench| sample(bench, (carrier, times), &ours, &peer));
+                }
             }
         }
     }
     Ok(())
 }
 
-fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, carrier: Carrier, ours: &Path, peer: &Path) -> Result<Pair> {
+fn sample<O: Runtime, P: Runtime>(
+    bench: &Bench<O, P>,
+    (carrier, times): (Carrier, Times),
+    ours: &Path,
+    peer: &Path,
+) -> Result<Pair> {
     let ours = bench.ours.runtime.carry(ours, carrier)?;
     let peer = bench.peer.runtime.carry(peer, carrier)?;
-    interleave(
-        bench.plan(50, 2000, Duration::from_secs(2)),
-        || microseconds(&bench.ours.runtime, &ours),
-        || microseconds(&bench.peer.runtime, &peer),
-    )
+    if let Times::First = times {
+        let child = |side: &str, carried: &Path| spawn(&Child { side: side.into(), carrier, carried: carried.into() });
+        let plan = bench.plan(20, 200, Duration::from_secs(8));
+        return interleave(plan, || child(O::NAME, &ours), || child(P::NAME, &peer));
+    }
+    let (ours, peer) = (bench.ours.runtime.carried(&ours, carrier)?, bench.peer.runtime.carried(&peer, carrier)?);
+    let plan = bench.plan(50, 2000, Duration::from_secs(2));
+    match times {
+        Times::Warm => interleave(plan, || again(&bench.ours.runtime, &ours), || again(&bench.peer.runtime, &peer)),
+        _ => interleave(plan, || microseconds(&bench.ours.runtime, &ours), || microseconds(&bench.peer.runtime, &peer)),
+    }
 }
 
 fn microseconds<R: Runtime>(runtime: &R, carried: &R::Carried) -> Result<f64> {
@@ -56,4 +103,52 @@ fn microseconds<R: Runtime>(runtime: &R, carried: &R::Carried) -> Result<f64> {
     let time = begin.elapsed();
     drop(module);
     Ok(time.as_secs_f64() * 1e6)
+}
+
+/// The mean of loads that follow each other, after some that are not counted.
+fn again<R: Runtime>(runtime: &R, carried: &R::Carried) -> Result<f64> {
+    const UNCOUNTED: u32 = 4;
+    const COUNTED: u32 = 16;
+    for _ in 0..UNCOUNTED {
+        microseconds(runtime, carried)?;
+    }
+    let times = (0..COUNTED).map(|_| microseconds(runtime, carried));
+    Ok(times.sum::<Result<f64>>()? / f64::from(COUNTED))
+}
+
+/// Starts this program again as `child` and reads what it prints.
+fn spawn(child: &Child) -> Result<f64> {
+    let mut command = Command::new(env::current_exe()?);
+    let carrier = match child.carrier {
+        Carrier::Embedded => "embedded",
+        Carrier::Linked => "linked",
+    };
+    command
+        .arg("carrier-child")
+        .args(["--side", &child.side, "--carrier", carrier])
+        .arg("--carried")
+        .arg(&child.carried);
+    let output = command.output().context("cannot start a process to measure")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{child:?}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    text.trim().parse().with_context(|| format!("{child:?} printed {text:?}"))
+}
+
+/// The whole work of a child process.
+pub fn child(child: &Child) -> Result<()> {
+    let time = match child.side.as_str() {
+        Ours::NAME => in_child::<Ours>(child)?,
+        Peer::NAME => in_child::<Peer>(child)?,
+        other => bail!("there is no runtime {other}"),
+    };
+    println!("{time}");
+    Ok(())
+}
+
+fn in_child<R: Runtime>(child: &Child) -> Result<f64> {
+    let runtime: R = bench::runtime(Allocation::default())?;
+    let carried = runtime.carried(&child.carried, child.carrier)?;
+    // The clock's own first use is not counted.
+    let _ = Instant::now().elapsed();
+    microseconds(&runtime, &carried)
 }

@@ -1,7 +1,7 @@
 //! One file per group of figures; each measures any two runtimes.
 
 mod calls;
-mod carriers;
+pub mod carriers;
 mod compile;
 mod instantiate;
 mod kernels;
