@@ -15,13 +15,13 @@ use crate::sys;
 use crate::vm::blueprint::{Blueprint, Impossible};
 use crate::vm::code::Code;
 use crate::vm::slot::SlotLayout;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmc_artifacts::FormatError;
 use wasmc_artifacts::abi::{Arch, CpuFeatures};
 use wasmc_artifacts::format::Artifact;
 
 /// An artifact that is ready for use.
-#[derive(Debug)]
 pub(crate) struct Plan {
     blueprint: Blueprint,
     layout: Arc<SlotLayout>,
@@ -96,7 +96,6 @@ impl Stay {
     }
 }
 
-#[derive(Debug)]
 struct Known {
     /// Address and length of the artifact. Not a reference: it may be gone.
     place: (usize, usize),
@@ -106,8 +105,15 @@ struct Known {
 
 /// The plans of artifacts that are part of this program, and that were loaded
 /// before.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Plans(Mutex<Vec<Known>>);
+
+impl fmt::Debug for Plans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing of the artifacts themselves, which may be gone.
+        f.debug_list().entries(self.all().iter().map(|known| known.place)).finish()
+    }
+}
 
 fn place(bytes: &'static [u8]) -> (usize, usize) {
     (bytes.as_ptr().addr(), bytes.len())

@@ -79,7 +79,9 @@ impl Module {
     ///
     /// The file is opened at the first load and stays open. It may be stripped,
     /// and on Linux moved or deleted while the program runs. That it is the file
-    /// which this process was started from is checked.
+    /// which this process was started from is checked. What one load has mapped
+    /// and found out, the next load of the same artifact with the same engine
+    /// uses, unless a shared library was unloaded in between.
     ///
     /// # Errors
     /// As for [`open`](Self::open), and [`CarrierError`](crate::CarrierError) if
