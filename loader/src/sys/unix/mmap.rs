@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// The size of a page of this machine, in bytes; a power of two.
 pub(crate) fn page_size() -> usize {
@@ -116,11 +116,41 @@ pub(crate) unsafe fn make_inaccessible(at: *mut u8, length: usize) -> io::Result
         return Ok(());
     }
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE | libc::MAP_FIXED;
-    // SAFETY: the caller answers for the range. The returned value must not
-    // unmap it on its own.
-    let part = unsafe { Region::map(at, length, libc::PROT_NONE, flags, -1, 0) }?;
-    std::mem::forget(part);
+    // SAFETY: the caller answers for the range.
+    let map = || unsafe { Region::map(at, length, libc::PROT_NONE, flags, -1, 0) };
+    let part = map().or_else(|error| if give_up_spare() { map() } else { Err(error) });
+    keep_spare();
+    // The value must not unmap it on its own.
+    std::mem::forget(part?);
     Ok(())
+}
+
+/// A page that serves only to be given up, or null. Linux lets a process have
+/// one mapping more than it may; then none can take the place of others any more,
+/// and nothing that is made inaccessible would make room.
+static SPARE: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+fn keep_spare() {
+    if !SPARE.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    // Of what is shared, no two mappings become one.
+    let flags = libc::MAP_SHARED | libc::MAP_ANON;
+    // SAFETY: a new mapping at an address that the kernel chooses.
+    let Ok(page) = (unsafe { Region::map(std::ptr::null_mut(), page_size(), libc::PROT_NONE, flags, -1, 0) }) else {
+        return;
+    };
+    let (nobody, at) = (std::ptr::null_mut(), page.start.as_ptr().cast());
+    if SPARE.compare_exchange(nobody, at, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        std::mem::forget(page);
+    }
+}
+
+#[cold]
+fn give_up_spare() -> bool {
+    let page = SPARE.swap(std::ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: nobody else has found it there, and nobody uses it.
+    !page.is_null() && unsafe { libc::munmap(page, page_size()) } == 0
 }
 
 /// A range of address space that belongs to nobody else, unmapped on drop.
@@ -143,6 +173,7 @@ unsafe impl Sync for Region {}
 impl Region {
     /// Reserves `length` bytes that cannot be accessed yet.
     pub(crate) fn reserve(length: usize) -> io::Result<Region> {
+        keep_spare();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON | NO_RESERVE;
         // SAFETY: a new mapping at an address that the kernel chooses.
         unsafe { Self::map(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) }
