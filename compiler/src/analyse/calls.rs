@@ -5,7 +5,8 @@
 //! must be one in each cycle of calls, and one wherever calls add up to much work
 //! without any cycle. Calls through tables and references count as calls of all
 //! functions that they can reach; and what is not the module's own can call
-//! everything that is visible outside.
+//! everything that is visible outside. A function that is to look need not do so
+//! unless it calls, for else its own operators are all that it executes.
 
 use super::TableFact;
 use crate::parse::ParsedModule;
@@ -15,7 +16,7 @@ use wasmparser::Operator;
 
 /// Operators that may be executed in calls one after the other, loops aside,
 /// before code looks again.
-const UNWATCHED: u64 = 1000;
+const UNWATCHED: u64 = 4000;
 
 /// What a body calls.
 #[derive(Debug, Clone, Default)]
@@ -127,11 +128,22 @@ fn leaves(op: &Operator<'_>) -> bool {
     )
 }
 
+/// Where a function looks, loops aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Nowhere.
+    No,
+    /// Before it calls anything.
+    Calls,
+    /// Where it is entered: it does much by itself.
+    Entry,
+}
+
 /// Where functions look, and what can be said of calls of them.
 #[derive(Debug, Default)]
 pub struct CallFacts {
-    /// For each defined function whether it looks where it is entered.
-    pub watched: Vec<bool>,
+    /// For each defined function where it looks.
+    pub watched: Vec<Watch>,
     /// For each defined function whether all that is called from it is defined in
     /// this module, and nothing throws.
     pub closed: Vec<bool>,
@@ -172,6 +184,13 @@ pub(super) fn facts(
         watched[node] = outside[node];
     }
     graph.watch(&mut watched);
+    let watched = watched.into_iter().zip(&graph.operators);
+    let watched = watched.map(|(watched, operators)| match watched {
+        false => Watch::No,
+        true if *operators > UNWATCHED => Watch::Entry,
+        true => Watch::Calls,
+    });
+    let watched = watched.collect();
     let closed = open[..graph.functions].iter().map(|open| !open).collect();
     let loops = bodies.iter_mut().map(|body| std::mem::take(&mut body.loops)).collect();
     CallFacts { watched, closed, loops }
@@ -306,8 +325,12 @@ impl Graph {
     }
 
     fn work(&self, node: usize, work: &[u64], watched: &[bool]) -> u64 {
-        let unwatched = self.edges[node].iter().map(|callee| *callee as usize);
-        let unwatched = unwatched.filter(|callee| !watched.get(*callee).copied().unwrap_or(false)).map(|c| work[c]);
+        let unwatched = self.edges[node].iter().map(|callee| match *callee as usize {
+            callee if !watched.get(callee).copied().unwrap_or(false) => work[callee],
+            // It looks where it is entered, or else before it calls.
+            callee if self.operators[callee] > UNWATCHED => 0,
+            callee => self.operators[callee],
+        });
         match self.operators.get(node) {
             Some(operators) => unwatched.fold(*operators, u64::saturating_add),
             None => unwatched.max().unwrap_or(0),

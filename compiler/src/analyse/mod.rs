@@ -13,7 +13,7 @@ mod segments;
 mod tables;
 mod usage;
 
-pub use calls::{CallFacts, LoopFact};
+pub use calls::{CallFacts, LoopFact, Watch};
 pub use images::MemoryImage;
 pub use initializer::{Initializer, operators};
 pub use memories::MemoryFact;

@@ -51,6 +51,8 @@ pub(super) struct Frame {
     pub(super) known: usize,
     /// The fuel owed at `next`, once it is known.
     pub(super) owed: Option<i64>,
+    /// Whether code has looked on every way to where it was opened.
+    pub(super) looked: bool,
 }
 
 fn block_args(values: &[Value]) -> Vec<BlockArg> {
@@ -92,6 +94,7 @@ impl Translator<'_> {
             height: 0,
             known,
             owed: None,
+            looked: self.looked,
         });
     }
 
@@ -101,7 +104,8 @@ impl Translator<'_> {
         let (params, results) = (ty.params().len(), ty.results().len());
         let height = self.stack.len() - params;
         let known = self.known.mark();
-        self.frames.push(Frame { kind, next, next_used: false, params, results, height, known, owed: None });
+        let looked = self.looked;
+        self.frames.push(Frame { kind, next, next_used: false, params, results, height, known, owed: None, looked });
     }
 
     /// Opens a frame in unreachable code, of which only the nesting matters.
@@ -118,6 +122,7 @@ impl Translator<'_> {
             height,
             known,
             owed: None,
+            looked: self.looked,
         });
     }
 
@@ -186,6 +191,7 @@ impl Translator<'_> {
         self.leave_to_next();
         let known = self.top().known;
         self.known.forget(known);
+        self.looked = self.top().looked;
         let frame = self.top();
         let height = frame.height;
         match std::mem::replace(&mut frame.kind, Kind::Else) {
@@ -257,6 +263,7 @@ impl Translator<'_> {
         self.known.forget(frame.known);
         self.stack.truncate(frame.height);
         self.fuel_loop = self.fuel_loop.filter(|(at, _)| *at < self.frames.len());
+        self.looked = frame.looked;
         frame
     }
 

@@ -1,9 +1,10 @@
 //! Looking whether to stop, and counting what is done.
 //!
-//! Code looks at its store's epoch cell and at its fuel in every loop, and where
-//! the functions are entered that analysis has found. The call that it makes if
-//! there is something to see keeps all registers, so that all that this costs is
-//! a comparison.
+//! Code looks at its store's epoch cell and at its fuel in every loop, and in
+//! functions that analysis has found, before the first call on each way: who
+//! calls nothing cannot go on for long, and a recursion often ends so. The call
+//! that it makes if there is something to see keeps all registers, so that all
+//! that this costs is a comparison.
 //!
 //! Fuel is counted as the operators are translated, and taken from the store
 //! where it may be looked at: in loops, where code is left, and at calls of what
@@ -21,7 +22,7 @@
 use super::control::Kind;
 use super::sampled::Look;
 use super::{NATIVE_CALL_CONV, Translator};
-use crate::analyse::LoopFact;
+use crate::analyse::{LoopFact, Watch};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AliasRegionData, Block, BlockArg, Inst, InstBuilder, MemFlagsData, Signature, Value, types,
@@ -75,12 +76,23 @@ impl Translator<'_> {
         if let Some(loops) = self.env.facts.calls.loops.get(defined) {
             self.loops = loops.iter();
         }
-        if self.env.facts.calls.watched.get(defined).copied().unwrap_or(false) {
-            self.look();
+        match self.env.facts.calls.watched.get(defined) {
+            Some(Watch::Entry) => self.look(),
+            Some(Watch::Calls) => self.looked = false,
+            Some(Watch::No) | None => {}
         }
         if self.env.options.fuel {
             // The call itself.
             self.owed = Some(1);
+        }
+    }
+
+    /// Looks before a call, if there is a way to here on which nothing has.
+    pub(super) fn look_before_call(&mut self) {
+        if !self.looked {
+            self.looked = true;
+            self.pay();
+            self.look();
         }
     }
 
@@ -117,6 +129,9 @@ impl Translator<'_> {
     pub(super) fn look_in_loop(&mut self, fact: Option<LoopFact>, header: Block, entry: Inst) {
         let short = |fact: LoopFact| !fact.nests && !fact.leaves && fact.operators <= SAMPLED;
         if !fact.is_some_and(short) {
+            // Who comes past the loop has been here too.
+            self.looked = true;
+            self.top().looked = true;
             return self.look();
         }
         let (look, next) = (self.b.create_block(), self.b.create_block());

@@ -191,6 +191,8 @@ pub struct Translator<'a> {
     looks: Vec<sampled::Look>,
     /// Whether it looks whether to stop.
     watches: bool,
+    /// Whether it has looked on every way to here, if it has to before calls.
+    looked: bool,
 }
 
 /// What translation of a body found out about it.
@@ -301,6 +303,7 @@ impl<'a> Translator<'a> {
             loops: [].iter(),
             looks: Vec::new(),
             watches: false,
+            looked: true,
         }
     }
 

@@ -73,6 +73,72 @@ fn a_short_loop_that_counts_looks_in_one_of_256_rounds() {
 }
 
 #[test]
+fn a_loop_that_counts_by_what_it_is_told_looks_in_one_of_256_rounds_or_more() {
+    let engine = engine(EPOCH);
+    let text = r#"(module (global $rounds (mut i32) (i32.const 0))
+        (func (export "run") (param $at i32) (param $step i32) (param $rounds i32) (result i32)
+            (global.set $rounds (i32.const 0))
+            (loop
+                (local.set $at (i32.add (local.get $at) (local.get $step)))
+                (global.set $rounds (i32.add (global.get $rounds) (i32.const 1)))
+                (br_if 0 (i32.lt_u (global.get $rounds) (local.get $rounds))))
+            (local.get $at)))"#;
+    let (mut store, instance) = guest(&engine, text, 0);
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        Ok(UpdateDeadline::Continue(0))
+    });
+    store.set_epoch_deadline(0);
+    let run = instance.get_typed_func::<(i32, i32, i32), i32>(&mut store, "run").unwrap();
+    // Of large powers of two there are fewer bits, and so more looks.
+    let steps = [(1, 10), (-3, 10), (1 << 23, 10), (5 << 24, 10), (1 << 25, 20), (1 << 30, 640), (i32::MIN, 1280)];
+    for (step, looks) in steps {
+        for start in [0, 5, -3, i32::MAX, 1000] {
+            *store.data_mut() = 0;
+            let end = start.wrapping_add(step.wrapping_mul(2560));
+            assert_eq!(run.call(&mut store, (start, step, 2560)).unwrap(), end, "{step}, {start}");
+            assert_eq!(*store.data(), looks, "{step}, {start}");
+        }
+    }
+    *store.data_mut() = 0;
+    assert_eq!(run.call(&mut store, (7, 0, 2560)).unwrap(), 7);
+    assert_eq!(*store.data(), 2560, "what does not count looks in every round");
+}
+
+#[test]
+fn a_function_of_a_recursion_looks_once_before_it_calls() {
+    let engine = engine(EPOCH);
+    let text = r#"(module
+        (func $fib (export "run") (param $n i32) (result i32)
+            (if (result i32) (i32.lt_u (local.get $n) (i32.const 2))
+                (then (local.get $n))
+                (else (i32.add
+                    (call $fib (i32.sub (local.get $n) (i32.const 1)))
+                    (call $fib (i32.sub (local.get $n) (i32.const 2)))))))
+        (func $either (export "either") (param $n i32) (param $first i32)
+            (if (i32.eqz (local.get $n)) (then (return)))
+            (if (local.get $first) (then (call $either (i32.sub (local.get $n) (i32.const 1)) (i32.const 0))))
+            (call $either (i32.const 0) (i32.const 0))))"#;
+    let (mut store, instance) = guest(&engine, text, 0);
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        Ok(UpdateDeadline::Continue(0))
+    });
+    store.set_epoch_deadline(0);
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 12).unwrap(), 144);
+    // There are 465 calls, of which 233 are of 0 or 1.
+    assert_eq!(*store.data(), 232);
+    *store.data_mut() = 0;
+    let either = instance.get_typed_func::<(i32, i32), ()>(&mut store, "either").unwrap();
+    either.call(&mut store, (2, 1)).unwrap();
+    assert_eq!(*store.data(), 3, "what only one way has looked at is looked at again after it");
+    *store.data_mut() = 0;
+    either.call(&mut store, (1, 0)).unwrap();
+    assert_eq!(*store.data(), 1);
+}
+
+#[test]
 fn epochs_are_counted_from_when_the_callback_answers() {
     let engine = engine(EPOCH);
     let (mut store, instance) = guest(&engine, LOOP, Vec::new());

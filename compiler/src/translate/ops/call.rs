@@ -61,6 +61,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_call(&mut self, function: u32) {
         self.makes_calls = true;
+        self.look_before_call();
         self.pay_for_call(function);
         let ty = self.env.module.functions[function as usize];
         if self.env.module.is_imported_function(function) {
@@ -75,6 +76,7 @@ impl Translator<'_> {
     }
 
     pub(in crate::translate) fn visit_return_call(&mut self, function: u32) {
+        self.look_before_call();
         let ty = self.env.module.functions[function as usize];
         if self.env.module.is_imported_function(function) {
             self.makes_calls = true;
@@ -107,6 +109,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
         self.makes_calls = true;
+        self.look_before_call();
         self.pay();
         let ty = self.type_index(ty);
         let callee = self.indirect_callee(ty, table);
@@ -116,6 +119,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {
         let ty = self.type_index(ty);
+        self.look_before_call();
         self.makes_calls |= !self.env.facts.calls_own_functions(self.env.module, table);
         let callee = self.indirect_callee(ty, table);
         self.tail_call(ty, callee);

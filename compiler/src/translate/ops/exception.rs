@@ -66,6 +66,7 @@ impl Translator<'_> {
         self.leave_to_next();
         let known = self.top().known;
         self.known.forget(known);
+        self.looked = self.top().looked;
         let frame = self.top();
         let height = frame.height;
         let kind = std::mem::replace(&mut frame.kind, Kind::Catch { exception: None, otherwise: None });

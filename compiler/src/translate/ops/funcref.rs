@@ -14,6 +14,7 @@ use wasmc_artifacts::abi::{Builtin, Trap, vm_func_ref};
 impl Translator<'_> {
     pub(in crate::translate) fn visit_call_ref(&mut self, ty: u32) {
         self.makes_calls = true;
+        self.look_before_call();
         self.pay();
         let ty = self.type_index(ty);
         let callee = self.reference_callee();
@@ -23,6 +24,7 @@ impl Translator<'_> {
 
     pub(in crate::translate) fn visit_return_call_ref(&mut self, ty: u32) {
         self.makes_calls = true;
+        self.look_before_call();
         let ty = self.type_index(ty);
         let callee = self.reference_callee();
         self.tail_call(ty, callee);
