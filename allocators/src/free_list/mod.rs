@@ -228,7 +228,7 @@ impl<Parent: Allocator, O: Order> FreeList<Parent, O> {
             None if GROWING => state.grown().start_of(index),
             None => None,
         };
-        self.slice(start.expect("blocks that can be taken exist"))
+        self.slice(start.unwrap_or_else(|| state::not_so(index, "can be taken, but does not exist")))
     }
 
     fn slice(&self, start: NonNull<u8>) -> NonNull<[u8]> {

@@ -136,6 +136,6 @@ pub(super) struct Full;
 /// Ends what would give one block to two, or lose it.
 #[cold]
 #[inline(never)]
-fn not_so(index: BlockIndex, what: &str) -> ! {
+pub(super) fn not_so(index: BlockIndex, what: &str) -> ! {
     panic!("block {} {what}", index.get())
 }

@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 use std::mem::transmute;
 use std::panic::resume_unwind;
 use std::ptr::{self, NonNull};
-use wasmc_artifacts::abi::{self, ConcreteType, TypeId, TypeKind};
+use wasmc_artifacts::abi::{self, ConcreteType, TypeId, TypeKind, ValType};
 
 /// A function whose type is known to the Rust compiler; from
 /// [`Func::typed`] or [`Instance::get_typed_func`](crate::Instance::get_typed_func).
@@ -70,6 +70,16 @@ impl<Params, Results> std::fmt::Debug for TypedFunc<Params, Results> {
     }
 }
 
+const fn any_reference(mut types: &[ValType]) -> bool {
+    while let [first, rest @ ..] = types {
+        if first.is_ref() {
+            return true;
+        }
+        types = rest;
+    }
+    false
+}
+
 impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     /// The function, if it has this type.
     pub(crate) fn checked(store: &StoreOpaque, func: Func) -> Option<Self> {
@@ -77,6 +87,10 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
         let encoding = store.engine.types().encoding(id)?;
         let mut narrower = false;
         if !abi::FuncType::is_encoding(encoding, Params::TYPES, Results::TYPES) {
+            // Other types than references have neither sub- nor supertypes.
+            if const { !any_reference(Params::TYPES) && !any_reference(Results::TYPES) } {
+                return None;
+            }
             let ty = abi::FuncType::decode(encoding).ok()?;
             if (ty.params().len(), ty.results().len()) != (Params::TYPES.len(), Results::TYPES.len()) {
                 return None;
