@@ -56,12 +56,22 @@ pub fn interleave_tuned<'a>(
 /// Takes rounds of one sample of each sampler, and returns their medians in
 /// the order of the samplers.
 pub fn rounds(plan: Plan, samplers: &mut [Sampler<'_>]) -> Result<Vec<f64>> {
+    medians(plan, samplers, |_| false)
+}
+
+/// The same, with every other round in the opposite order.
+pub fn back_and_forth(plan: Plan, samplers: &mut [Sampler<'_>]) -> Result<Vec<f64>> {
+    medians(plan, samplers, |round| round % 2 == 1)
+}
+
+fn medians(plan: Plan, samplers: &mut [Sampler<'_>], backwards: impl Fn(usize) -> bool) -> Result<Vec<f64>> {
     let begin = Instant::now();
     let mut samples = vec![Vec::new(); samplers.len()];
     let mut round = 0;
     while round < plan.min || (round < plan.max && begin.elapsed() < plan.budget) {
-        for (sampler, samples) in samplers.iter_mut().zip(&mut samples) {
-            samples.push(sampler()?);
+        for at in 0..samplers.len() {
+            let at = if backwards(round) { samplers.len() - 1 - at } else { at };
+            samples[at].push(samplers[at]()?);
         }
         round += 1;
     }
@@ -116,6 +126,22 @@ mod tests {
         let pair = interleave_tuned(plan, side('o', 1.0), side('p', 2.0), Some(side('t', 3.0))).unwrap();
         assert_eq!((pair.ours, pair.peer, pair.tuned), (1.0, 2.0, Some(3.0)));
         assert_eq!(*order.borrow(), "optopt");
+    }
+
+    #[test]
+    fn every_other_round_goes_back() {
+        let order = std::cell::RefCell::new(String::new());
+        let side = |letter, value: f64| -> Sampler<'_> {
+            let order = &order;
+            Box::new(move || {
+                order.borrow_mut().push(letter);
+                Ok(value)
+            })
+        };
+        let plan = Plan { min: 3, max: 3, budget: Duration::ZERO };
+        let medians = back_and_forth(plan, &mut [side('a', 1.0), side('b', 2.0)]).unwrap();
+        assert_eq!(medians, [1.0, 2.0]);
+        assert_eq!(*order.borrow(), "abbaab");
     }
 
     #[test]

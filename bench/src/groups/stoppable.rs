@@ -10,7 +10,7 @@ use super::run::{inputs, once};
 use crate::bench::{Artifact, Bench, Side, runtime};
 use crate::corpus::{self, Program};
 use crate::runtime::{Allocation, Job, Runtime, Tuning};
-use crate::sample::{Pair, Sampler, rounds};
+use crate::sample::{Pair, Plan, Sampler, back_and_forth};
 
 /// The geometric mean is of programs that run for so long at least, in
 /// milliseconds: of shorter ones other things than their code are measured.
@@ -46,19 +46,30 @@ pub(super) fn measure<O: Runtime, P: Runtime>(
 fn sample<O: Runtime, P: Runtime>(bench: &Bench<O, P>, program: &Program, ours: &O, peer: &P) -> Result<(Pair, f64)> {
     let folder = inputs(program)?;
     let job = Job { args: &program.args, dir: folder.path() };
-    let mut samplers: Vec<Sampler<'_>> = vec![
+    // Each side by itself, and every other round backwards: memory that another
+    // has given back, or not, must not be in the way of the same one each time.
+    let plan = bench.plan(5, 100, Duration::from_secs(2));
+    let mine = compare(
+        plan,
         sampler(&bench.ours, &bench.ours.runtime, program, job)?,
         sampler(&bench.ours, ours, program, job)?,
+    )?;
+    let theirs = compare(
+        plan,
         sampler(&bench.peer, &bench.peer.runtime, program, job)?,
         sampler(&bench.peer, peer, program, job)?,
-    ];
+    )?;
+    let pair = Pair { ours: mine.1 / mine.0, peer: theirs.1 / theirs.0, tuned: None };
+    Ok((pair, mine.0.min(theirs.0)))
+}
+
+/// The median times of code that cannot be stopped and of code that can.
+fn compare<'a>(plan: Plan, mut plain: Sampler<'a>, mut stoppable: Sampler<'a>) -> Result<(f64, f64)> {
     // One round that does not count, to touch every file and page.
-    for sampler in &mut samplers {
-        sampler()?;
-    }
-    let medians = rounds(bench.plan(5, 100, Duration::from_secs(4)), &mut samplers)?;
-    let pair = Pair { ours: medians[1] / medians[0], peer: medians[3] / medians[2], tuned: None };
-    Ok((pair, medians[0].min(medians[2])))
+    plain()?;
+    stoppable()?;
+    let medians = back_and_forth(plan, &mut [plain, stoppable])?;
+    Ok((medians[0], medians[1]))
 }
 
 /// Runs the program with one of the runtimes of a side.
