@@ -46,7 +46,6 @@
 use crate::engine::Engine;
 use crate::module::Module;
 use crate::sys;
-use std::alloc::{self, Layout, LayoutError};
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -151,15 +150,15 @@ impl Count {
 /// The counts of a value.
 struct Counts {
     central: Padded<Count>,
-    /// In the value's block of memory, which begins at `start`.
-    shards: NonNull<[Padded<Count>]>,
-    start: NonNull<u8>,
+    shards: Box<[Padded<Count>]>,
 }
 
 impl Counts {
-    fn shards(&self) -> &[Padded<Count>] {
-        // SAFETY: made with this value, in the block that goes with it.
-        unsafe { self.shards.as_ref() }
+    /// Those of a value that many threads will lease.
+    #[inline(never)]
+    fn sharded() -> Counts {
+        let shards = (0..shards()).map(|_| Padded(Count::new(0))).collect();
+        Counts { central: Padded(Count::new(1)), shards }
     }
 
     /// Takes references off the central count; whether they were the last ones.
@@ -181,7 +180,7 @@ impl Counts {
         match self.central.0.release_handle() {
             1 => {
                 // The bias keeps the value alive.
-                let leases: u64 = self.shards().iter().map(|shard| shard.0.close()).sum();
+                let leases: u64 = self.shards.iter().map(|shard| shard.0.close()).sum();
                 // SAFETY: the bias was put there when the count was closed, by
                 // this very handle, and less it are the leases just found.
                 unsafe { self.release(BIAS - leases) }
@@ -194,16 +193,6 @@ impl Counts {
 struct Inner<T> {
     counts: Counts,
     value: T,
-}
-
-/// A block of memory with room for a value and its shards wherever it begins:
-/// allocators are slow with alignments that are rarely asked for. Also where
-/// the shards are, from the value on.
-fn block<T>(shards: usize) -> Result<(Layout, usize), LayoutError> {
-    let (layout, at) = Layout::new::<Inner<T>>().extend(Layout::array::<Padded<Count>>(shards)?)?;
-    let usual = align_of::<u128>();
-    let room = layout.size() + layout.align() - usual;
-    Ok((Layout::from_size_align(room, usual)?, at))
 }
 
 /// A value that lives as long as there are handles and leases.
@@ -221,34 +210,20 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 impl<T> Shared<T> {
     /// A value that many threads will lease.
     pub(crate) fn new(value: T) -> Shared<T> {
-        Self::make(value, 1, shards())
+        Self::make(value, Counts::sharded())
     }
 
     /// A value for few references: their counting may be contended, but it
     /// takes less memory.
     pub(crate) fn small(value: T) -> Shared<T> {
-        Self::make(value, CLOSED | 1, 0)
+        Self::make(value, Counts { central: Padded(Count::new(CLOSED | 1)), shards: Box::default() })
     }
 
     // In line, the fields of a large value would be moved one by one.
     #[inline(never)]
-    fn make(value: T, count: u64, shards: usize) -> Shared<T> {
-        let (layout, at) = block::<T>(shards).unwrap_or_else(|_| alloc::handle_alloc_error(Layout::new::<Inner<T>>()));
-        // SAFETY: there are counts in it, so it is not of no size.
-        let Some(start) = NonNull::new(unsafe { alloc::alloc(layout) }) else { alloc::handle_alloc_error(layout) };
-        // SAFETY: the block has room for all of it from the next aligned
-        // address on, and is nobody else's.
-        unsafe {
-            let inner = start.add(start.align_offset(align_of::<Inner<T>>()));
-            let first = inner.add(at).cast::<Padded<Count>>();
-            for shard in 0..shards {
-                first.add(shard).write(Padded(Count::new(0)));
-            }
-            let shards = NonNull::slice_from_raw_parts(first, shards);
-            let inner = inner.cast::<Inner<T>>();
-            inner.write(Inner { counts: Counts { central: Padded(Count::new(count)), shards, start }, value });
-            Shared { at: inner, owns: PhantomData }
-        }
+    fn make(value: T, counts: Counts) -> Shared<T> {
+        let inner = Inner { counts, value };
+        Shared { at: NonNull::from(Box::leak(Box::new(inner))), owns: PhantomData }
     }
 
     fn inner(&self) -> &Inner<T> {
@@ -302,15 +277,8 @@ impl<T> Drop for Shared<T> {
 #[cold]
 #[inline(never)]
 unsafe fn free<T>(at: NonNull<Inner<T>>) {
-    // SAFETY: all of it was made in `make`, with this layout, and is not used
-    // any more.
-    unsafe {
-        let Counts { shards, start, .. } = at.as_ref().counts;
-        at.drop_in_place();
-        if let Ok((layout, _)) = block::<T>(shards.len()) {
-            alloc::dealloc(start.as_ptr(), layout);
-        }
-    }
+    // SAFETY: leaked from a box in `make`.
+    drop(unsafe { Box::from_raw(at.as_ptr()) });
 }
 
 /// What is nothing but a [`Shared`], perhaps by another name.
@@ -381,7 +349,7 @@ impl<H: Handle> Lease<H> {
     pub(crate) fn of(handle: &H) -> Lease<H> {
         let at = handle.shared().at;
         let (counts, shard) = (&handle.shared().inner().counts, shard());
-        if counts.shards().get(shard).is_none_or(|count| count.0.acquire(1) & CLOSED != 0) {
+        if counts.shards.get(shard).is_none_or(|count| count.0.acquire(1) & CLOSED != 0) {
             counts.central.0.acquire(1);
         }
         Lease { handle: ManuallyDrop::new(H::wrap(Shared { at, owns: PhantomData })), shard }
@@ -402,7 +370,7 @@ impl<H: Handle> Drop for Lease<H> {
     fn drop(&mut self) {
         let at = self.handle.shared().at;
         let counts = &self.handle.shared().inner().counts;
-        let shard = counts.shards().get(self.shard).map(|shard| &shard.0);
+        let shard = counts.shards.get(self.shard).map(|shard| &shard.0);
         // After this the value may be gone, unless the shard was closed.
         if shard.is_none_or(|count| count.release(1, Ordering::Release) & CLOSED != 0) {
             // SAFETY: counted centrally when it was acquired or when the shard

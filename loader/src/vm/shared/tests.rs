@@ -173,7 +173,8 @@ type Probes = Shared<Probe>;
 type Task = fn(Probes, &Witness);
 
 fn two_shards(witness: &Witness) -> Probes {
-    Shared::make(witness.probe(), 1, 2)
+    let shards = (0..2).map(|_| Padded(Count::new(0))).collect();
+    Shared::make(witness.probe(), Counts { central: Padded(Count::new(1)), shards })
 }
 
 fn lease_in<T>(shard: usize, handle: &Shared<T>) -> Lease<Shared<T>> {
@@ -284,7 +285,7 @@ fn a_lease_keeps_the_value_and_gives_handles_when_the_last_handle_is_gone() {
 fn a_lease_is_given_back_where_it_was_taken() {
     let handle = Shared::new(());
     let taken = lease_in(2, &handle);
-    let count = |shard: usize| handle.inner().counts.shards()[shard].0.0.load(Ordering::SeqCst);
+    let count = |shard: usize| handle.inner().counts.shards[shard].0.0.load(Ordering::SeqCst);
     assert_eq!((count(1), count(2)), (0, 1));
     SHARD.set(1);
     drop(taken);
