@@ -14,9 +14,10 @@ use crate::runtime::Carrier;
 
 /// Puts an artifact into a library beside it.
 pub fn carry(artifact: &Path, carrier: Carrier) -> Result<PathBuf> {
-    let (section, name) = match carrier {
-        Carrier::Embedded => (".section .rodata.artifact,\"a\"", "embedded"),
-        Carrier::Linked => (".section .text.artifact,\"ax\"", "linked"),
+    let name = carrier.name();
+    let section = match carrier {
+        Carrier::Embedded => ".section .rodata.artifact,\"a\"",
+        Carrier::Linked => ".section .text.artifact,\"ax\"",
     };
     let source = artifact.with_extension(format!("{name}.s"));
     let library = artifact.with_extension(format!("{name}.so"));

@@ -5,6 +5,7 @@
 
 mod bench;
 mod carried;
+mod child;
 mod corpus;
 mod groups;
 mod guests;

@@ -86,6 +86,16 @@ pub enum Carrier {
     Linked,
 }
 
+impl Carrier {
+    /// What it is called in figures, arguments and file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Linked => "linked",
+        }
+    }
+}
+
 /// How instances are allocated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allocation {

@@ -106,23 +106,26 @@ fn median(mut samples: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
 
     #[test]
     fn the_median_of_an_even_count_is_between_the_middle_two() {
         assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
     }
 
+    /// Gives always the same value, and notes each time that it was asked.
+    fn noted(order: &RefCell<String>, letter: char, value: f64) -> Sampler<'_> {
+        Box::new(move || {
+            order.borrow_mut().push(letter);
+            Ok(value)
+        })
+    }
+
     #[test]
     fn the_tuned_peer_comes_last_in_each_round() {
         let plan = Plan { min: 2, max: 2, budget: Duration::ZERO };
-        let order = std::cell::RefCell::new(String::new());
-        let side = |letter, value: f64| -> Sampler<'_> {
-            let order = &order;
-            Box::new(move || {
-                order.borrow_mut().push(letter);
-                Ok(value)
-            })
-        };
+        let order = RefCell::new(String::new());
+        let side = |letter, value| noted(&order, letter, value);
         let pair = interleave_tuned(plan, side('o', 1.0), side('p', 2.0), Some(side('t', 3.0))).unwrap();
         assert_eq!((pair.ours, pair.peer, pair.tuned), (1.0, 2.0, Some(3.0)));
         assert_eq!(*order.borrow(), "optopt");
@@ -130,14 +133,8 @@ mod tests {
 
     #[test]
     fn every_other_round_goes_back() {
-        let order = std::cell::RefCell::new(String::new());
-        let side = |letter, value: f64| -> Sampler<'_> {
-            let order = &order;
-            Box::new(move || {
-                order.borrow_mut().push(letter);
-                Ok(value)
-            })
-        };
+        let order = RefCell::new(String::new());
+        let side = |letter, value| noted(&order, letter, value);
         let plan = Plan { min: 3, max: 3, budget: Duration::ZERO };
         let medians = back_and_forth(plan, &mut [side('a', 1.0), side('b', 2.0)]).unwrap();
         assert_eq!(medians, [1.0, 2.0]);
@@ -147,7 +144,7 @@ mod tests {
     #[test]
     fn sampling_alternates_and_takes_at_least_the_minimum() {
         let plan = Plan { min: 3, max: 9, budget: Duration::ZERO };
-        let order = std::cell::RefCell::new(String::new());
+        let order = RefCell::new(String::new());
         let side = |letter| {
             order.borrow_mut().push(letter);
             Ok(1.0)

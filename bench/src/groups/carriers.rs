@@ -9,15 +9,14 @@
 //! module again and again pays `again`, where nothing happens in between, or
 //! `again, cold`, where each side finds the caches as the other one left them.
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::bench::{self, Bench};
+use crate::child;
 use crate::corpus;
 use crate::ours::Ours;
 use crate::peer::Peer;
@@ -61,9 +60,9 @@ pub(super) fn measure<O: Runtime, P: Runtime>(bench: &mut Bench<O, P>) -> Result
             bench.report.remark(&format!("not in the corpus: {name}"));
             continue;
         };
-        for (carrier, how) in [(Carrier::Embedded, "embedded"), (Carrier::Linked, "linked")] {
+        for carrier in [Carrier::Embedded, Carrier::Linked] {
             for (when, times) in TIMES {
-                let figure = format!("{name}, {how}, {when}");
+                let figure = format!("{name}, {}, {when}", carrier.name());
                 if !bench.wants(&figure) {
                     continue;
                 }
@@ -116,22 +115,12 @@ fn again<R: Runtime>(runtime: &R, carried: &R::Carried) -> Result<f64> {
     Ok(times.sum::<Result<f64>>()? / f64::from(COUNTED))
 }
 
-/// Starts this program again as `child` and reads what it prints.
+/// Measures in a process of its own.
 fn spawn(child: &Child) -> Result<f64> {
-    let mut command = Command::new(env::current_exe()?);
-    let carrier = match child.carrier {
-        Carrier::Embedded => "embedded",
-        Carrier::Linked => "linked",
-    };
-    command
-        .arg("carrier-child")
-        .args(["--side", &child.side, "--carrier", carrier])
-        .arg("--carried")
-        .arg(&child.carried);
-    let output = command.output().context("cannot start a process to measure")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{child:?}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
-    text.trim().parse().with_context(|| format!("{child:?} printed {text:?}"))
+    let [time] = child::measure("carrier-child", |command| {
+        command.args(["--side", &child.side, "--carrier", child.carrier.name()]).arg("--carried").arg(&child.carried);
+    })?;
+    Ok(time)
 }
 
 /// The whole work of a child process.

@@ -3,15 +3,14 @@
 //! process of its own, which reads its resident set before and after; the
 //! page tables that the kernel needs besides are figures of their own.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::bench::{self, Bench};
+use crate::child;
 use crate::guests::{self, Guest};
 use crate::ours::Ours;
 use crate::peer::Peer;
@@ -110,20 +109,14 @@ fn all_sides<O: Runtime, P: Runtime>(
     Ok([child(O::NAME, &ours, false)?, child(P::NAME, &peer, false)?, child(P::NAME, &peer, true)?])
 }
 
-/// Starts this program again as `child` and reads what it prints.
+/// Measures in a process of its own.
 fn spawn(child: &Child) -> Result<Memory> {
-    let mut command = Command::new(env::current_exe()?);
-    command.arg("resident-child").args(["--side", &child.side]).arg("--artifact").arg(&child.artifact);
-    command.args(["--pages", &child.pages.to_string()]);
-    command.args(child.tuned.then_some("--tuned")).args(child.unused.then_some("--unused"));
-    let output = command.output().context("cannot start a process to measure")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{child:?}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
-    let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    match numbers[..] {
-        [resident, tables] => Ok(Memory { resident, tables }),
-        _ => bail!("{child:?} printed {text:?}"),
-    }
+    let [resident, tables] = child::measure("resident-child", |command| {
+        command.args(["--side", &child.side]).arg("--artifact").arg(&child.artifact);
+        command.args(["--pages", &child.pages.to_string()]);
+        command.args(child.tuned.then_some("--tuned")).args(child.unused.then_some("--unused"));
+    })?;
+    Ok(Memory { resident, tables })
 }
 
 /// The whole work of a child process.
