@@ -1,7 +1,6 @@
 //! Hosts that do what few do: whose destructors panic, that have no address
 //! space left, or run on stacks of their own.
 
-use super::process::{child, in_child};
 use super::{module, with_data};
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult};
@@ -15,6 +14,7 @@ use wasmc_loader::{
     PoolingAllocationStrategy, Ref, RefType, StorageType, Store, StructRef, StructRefPre, StructType, Table, TableType,
     Tag, TagType, Trap, Val, ValType,
 };
+use wasmc_tests::is_alone;
 
 /// Panics when it is dropped, unless the thread panics already.
 struct Angry;
@@ -127,8 +127,7 @@ fn used(line: &str) -> u64 {
 #[test]
 fn an_instance_for_which_there_is_no_heap_is_not_in_the_store() {
     const NAME: &str = "odd_hosts::an_instance_for_which_there_is_no_heap_is_not_in_the_store";
-    if !child(NAME) {
-        assert_eq!(in_child(NAME).code(), Some(88));
+    if !is_alone(NAME) {
         return;
     }
     let text = r#"(module
@@ -151,14 +150,12 @@ fn an_instance_for_which_there_is_no_heap_is_not_in_the_store() {
     linker.instantiate(&mut store, &module).unwrap();
     store.reset().unwrap();
     assert_eq!(*store.data(), 2);
-    std::process::exit(88);
 }
 
 #[test]
 fn a_memory_that_cannot_be_reset_has_no_content() {
     const NAME: &str = "odd_hosts::a_memory_that_cannot_be_reset_has_no_content";
-    if !child(NAME) {
-        assert_eq!(in_child(NAME).code(), Some(88));
+    if !is_alone(NAME) {
         return;
     }
     let mut store = Store::new(&Engine::default(), ());
@@ -172,7 +169,6 @@ fn a_memory_that_cannot_be_reset_has_no_content() {
     assert_eq!(memory.data(&store).iter().map(|byte| u32::from(*byte)).sum::<u32>(), 0);
     store.reset().unwrap();
     assert_eq!((memory.data_size(&store), memory.data(&store)[0]), (4096 << 16, 0));
-    std::process::exit(88);
 }
 
 /// A stack in memory of its own.
@@ -275,8 +271,7 @@ fn switched(stack: OwnStack) {
 #[test]
 fn a_host_function_can_go_on_on_a_stack_of_its_own() {
     const NAME: &str = "odd_hosts::a_host_function_can_go_on_on_a_stack_of_its_own";
-    if !child(NAME) {
-        assert_eq!(in_child(NAME).code(), Some(88));
+    if !is_alone(NAME) {
         return;
     }
     // Most systems map one thing below the other: so some of these are above the
@@ -284,7 +279,6 @@ fn a_host_function_can_go_on_on_a_stack_of_its_own() {
     let above: Vec<OwnStack> = (0..3).map(|_| OwnStack::new()).collect();
     let all = move || above.into_iter().chain((0..3).map(|_| OwnStack::new())).for_each(switched);
     std::thread::spawn(all).join().unwrap();
-    std::process::exit(88);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const CASE: &str = "WASMC_TEST_CASE";
 
 /// Runs the test `name` again in a child, where [`child`] is true.
-pub(super) fn in_child(name: &str) -> ExitStatus {
+fn in_child(name: &str) -> ExitStatus {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(CASE, name)
@@ -18,7 +18,7 @@ pub(super) fn in_child(name: &str) -> ExitStatus {
     child.status
 }
 
-pub(super) fn child(name: &str) -> bool {
+fn child(name: &str) -> bool {
     std::env::var(CASE).is_ok_and(|case| case == name)
 }
 
